@@ -153,6 +153,10 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
     /* mirror -> supervisor: agent name, how a push has ended (0 done, 1 failed and tried again, 2 the remote went another   \
        way), the commit or a sentence */      \
     X(PUSHED, 71, MIRROR, SUPERVISOR, "tnt")                                                                                        \
+    /* supervisor -> mirror: agent name, a file below DATA_DIR: the remote's branch is to come there, as a git bundle.        \
+       Answered by FETCHED: agent name, 0: it is there, the commit or a sentence */     \
+    X(FETCH, 72, SUPERVISOR, MIRROR, "tt")                                                                                          \
+    X(FETCHED, 73, MIRROR, SUPERVISOR, "tnt")                                                                                       \
     /* supervisor -> bus (bus_link.h): ticket, subject, message id, bytes */                                                        \
     X(BUS_PUBLISH, 80, SUPERVISOR, BUS, "nttb")                                                                                     \
     /* supervisor -> bus: subject, 1: its messages are wanted, 0: no longer */                                                      \

@@ -13,18 +13,24 @@
 #include "common/settings.h"
 #include "supervisor/supervisor.h"
 
-enum { TEXT_MAX = 2048, PUSH_DONE = 0 };
+enum { TEXT_MAX = 2048, PUSH_DONE = 0, PUSH_DIVERGED = 2 };
 
 /* An agent whose last push failed. */
 struct failing {
     char *agent; /* owned; first: they are found by it */
     char *why;   /* owned */
+    bool diverged;
 };
 
 struct mirror_link {
     struct supervisor *supervisor;
     struct child child;
     void *failing; /* tsearch: struct failing by agent */
+    struct {
+        mirror_fetched *done; /* NULL: nothing is fetched */
+        void *context;
+        char *agent; /* owned */
+    } fetch;
 };
 
 static void free_failing(void *failing)
@@ -46,7 +52,7 @@ static void is_pushed(struct mirror_link *link, const char *agent)
 }
 
 /* Said when it is new: a remote that is down for a day is one line. */
-static void is_not_pushed(struct mirror_link *link, const char *agent, char *why)
+static void is_not_pushed(struct mirror_link *link, const char *agent, bool diverged, char *why)
 {
     struct failing *was = names_find(&link->failing, agent);
     if (was && strcmp(was->why, why) == 0) {
@@ -60,8 +66,17 @@ static void is_not_pushed(struct mirror_link *link, const char *agent, char *why
     }
     free(was->why);
     was->why = why;
+    was->diverged = diverged;
     OWNED char *url = git_remote_of(setting_text(SET_AGENTOS_GIT_REMOTE, NULL), agent);
     log_warn("mirror", agent, "Its branch is not pushed to %s: %s. It is tried again", url, why);
+}
+
+static void end_fetch(struct mirror_link *link, const char *why, const char *commit)
+{
+    mirror_fetched *done = link->fetch.done;
+    link->fetch.done = NULL;
+    if (done)
+        done(link->fetch.context, why, commit);
 }
 
 static bool hear(void *context, const void *bytes, size_t length)
@@ -73,15 +88,18 @@ static bool hear(void *context, const void *bytes, size_t length)
     OWNED char *agent = NULL;
     char *text = NULL;
     if (!message_receive(&reader, bytes, length, PARTY_MIRROR, PARTY_SUPERVISOR, &type) ||
-        !message_read(&reader, MESSAGE_PUSHED, &agent, &end, &text))
+        (type != MESSAGE_PUSHED && type != MESSAGE_FETCHED) ||
+        !message_read(&reader, type, &agent, &end, &text))
         return false;
     bool known = agents_find(&link->supervisor->agents, agent) && strlen(text) <= TEXT_MAX;
-    if (known && end != PUSH_DONE) {
-        is_not_pushed(link, agent, text);
+    if (known && type == MESSAGE_PUSHED && end != PUSH_DONE) {
+        is_not_pushed(link, agent, end == PUSH_DIVERGED, text);
         return true;
     }
-    if (known)
+    if (known && type == MESSAGE_PUSHED)
         is_pushed(link, agent);
+    else if (known && link->fetch.done && strcmp(agent, link->fetch.agent) == 0)
+        end_fetch(link, end == PUSH_DONE ? NULL : text, end == PUSH_DONE ? text : "");
     free(text);
     return true;
 }
@@ -97,6 +115,7 @@ static bool lives_here(const struct mirror_link *link, const char *name)
 static void started(void *context)
 {
     struct mirror_link *link = context;
+    end_fetch(link, "agentos-mirror ended meanwhile", "");
     for (size_t i = 0; i < link->supervisor->agents.count; i++)
         mirror_link_note(link, link->supervisor->agents.list[i]->name);
 }
@@ -130,6 +149,7 @@ void mirror_link_close(struct mirror_link *link)
         return;
     child_end(&link->child, 0);
     tdestroy(link->failing, free_failing);
+    free(link->fetch.agent);
     free(link);
 }
 
@@ -147,4 +167,21 @@ void mirror_link_problem(struct mirror_link *link, const char *agent, struct buf
     const struct failing *failing = lives_here(link, agent) ? names_find(&link->failing, agent) : NULL;
     if (failing)
         buffer_print(lines, "its branch is not at the git remote: %s\n", failing->why);
+}
+
+bool mirror_link_diverged(struct mirror_link *link, const char *agent)
+{
+    const struct failing *failing = lives_here(link, agent) ? names_find(&link->failing, agent) : NULL;
+    return failing && failing->diverged;
+}
+
+void mirror_link_fetch(struct mirror_link *link, const char *agent, const char *bundle, mirror_fetched *done,
+                       void *context)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    memory_set(&link->fetch.agent, agent);
+    link->fetch.done = done;
+    link->fetch.context = context;
+    message_make(&message, MESSAGE_FETCH, agent, bundle);
+    child_send(&link->child, &message);
 }

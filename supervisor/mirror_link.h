@@ -1,7 +1,9 @@
 /* The supervisor's side of agentos-mirror (contract section 12): tells it whose branch may have new commits, and what became
- * of the pushes stands in the log and among the agents' problems. */
+ * of the pushes stands in the log and among the agents' problems; asks it for the branch of an agent that is fetched. */
 #ifndef AGENTOS_SUPERVISOR_MIRROR_LINK_H
 #define AGENTOS_SUPERVISOR_MIRROR_LINK_H
+
+#include <stdbool.h>
 
 #include "common/buffer.h"
 
@@ -14,5 +16,12 @@ void mirror_link_close(struct mirror_link *link); /* NULL is fine, here and belo
 void mirror_link_note(struct mirror_link *link, const char *agent);
 /* Adds why the agent's branch is not at the remote, a line; nothing: it is, or nothing is known yet. */
 void mirror_link_problem(struct mirror_link *link, const char *agent, struct buffer *lines);
+/* Whether the last push of the agent's branch found that the remote's went another way. */
+bool mirror_link_diverged(struct mirror_link *link, const char *agent);
+/* The agent's branch at the remote comes into the file, a path below DATA_DIR, as a git bundle. One at a time. done: why
+ * NULL: it is there, and the commit that the branch has; else why not. */
+typedef void mirror_fetched(void *context, const char *why, const char *commit);
+void mirror_link_fetch(struct mirror_link *link, const char *agent, const char *bundle, mirror_fetched *done,
+                       void *context);
 
 #endif

@@ -23,20 +23,32 @@
 #include "common/tree.h"
 #include "supervisor/agent/agent.h"
 #include "supervisor/bus_link.h"
+#include "supervisor/lease.h"
+#include "supervisor/mirror_link.h"
 #include "supervisor/node_word.h"
 #include "supervisor/post/post.h"
 #include "supervisor/supervisor.h"
 
 #define FOLDER ".run/moves"
 
-enum { PIECE = 512 * 1024, LATER_MS = 300, HEAD_MAX = 1024, ARRIVING_MS = 10 * 60 * 1000 };
+enum {
+    PIECE = 512 * 1024,
+    LATER_MS = 300,
+    HEAD_MAX = 1024,
+    ARRIVING_MS = 10 * 60 * 1000,
+    QUIET_MS =
+        60 * 1000 /* after the last piece of an agent that doesn't come to its end, another one may come */
+};
 
-enum stage { NONE, DRAINING, EXPORTING, SENDING, ARRIVING, DONE, FAILED };
+enum stage { NONE, DRAINING, EXPORTING, SENDING, ARRIVING, FETCHING, UNPACKING, LEASING, DONE, FAILED };
 
 static const char *const stages[] = {[DRAINING] = "draining",
                                      [EXPORTING] = "packing",
                                      [SENDING] = "sending",
                                      [ARRIVING] = "unpacking there",
+                                     [FETCHING] = "fetching",
+                                     [UNPACKING] = "unpacking",
+                                     [LEASING] = "waiting for its lease",
                                      [DONE] = "done"};
 
 struct move {
@@ -55,13 +67,20 @@ struct move {
         struct fault why;
     } out;
     struct {                          /* to here */
-        char *agent, *node, *id;      /* owned; agent NULL: nothing comes */
+        char *agent, *node, *id;      /* owned; agent NULL: nothing comes; node "": the git remote */
         struct desired_state desired; /* as it was ordered there */
         uint64_t epoch, token;        /* of the last piece, which is acknowledged when all is unpacked */
         pid_t pid;                    /* of the import */
         int file;
         off_t at;
+        int64_t heard_at; /* clock_boot_ms */
     } in;
+    struct { /* from the git remote, last */
+        enum stage stage;
+        char *agent;        /* owned */
+        int64_t leasing_at; /* clock_boot_ms */
+        struct fault why;
+    } fetch;
 };
 
 /* --- files --- */
@@ -128,6 +147,15 @@ static void end_out(struct move *move, enum stage stage, const char *why)
     move->owner.claim(move->owner.context, move->out.agent);
 }
 
+static void forget_fetch(struct move *move, const char *agent)
+{
+    if (move->fetch.agent && strcmp(move->fetch.agent, agent) == 0) {
+        free(move->fetch.agent);
+        move->fetch.agent = NULL;
+        move->fetch.stage = NONE;
+    }
+}
+
 int move_begin(struct move *move, struct agent *agent, const char *node, struct fault *fault)
 {
     if (move->out.stage != NONE && move->out.stage != DONE && move->out.stage != FAILED) {
@@ -145,6 +173,7 @@ int move_begin(struct move *move, struct agent *agent, const char *node, struct 
     move->out.epoch = agent->order.epoch;
     move->out.desired = agent->order.desired;
     move->out.stage = DRAINING;
+    forget_fetch(move, agent->name);
     log_info("agentos", agent->name, "It is moved to node '%s': its work is finished or put down first",
              node);
     move->owner.claim(move->owner.context, agent->name);
@@ -250,6 +279,11 @@ bool move_has(const struct move *move, const char *agent)
 
 const char *move_stage(const struct move *move, const char *agent, struct fault *fault)
 {
+    if (move->fetch.agent && strcmp(move->fetch.agent, agent) == 0) {
+        if (move->fetch.stage == FAILED)
+            *fault = move->fetch.why;
+        return move->fetch.stage == FAILED ? NULL : stages[move->fetch.stage];
+    }
     if (move->out.stage == NONE || strcmp(move->out.agent, agent) != 0) {
         fault_set(fault, "agent '%s' is not being moved", agent);
         return NULL;
@@ -257,16 +291,6 @@ const char *move_stage(const struct move *move, const char *agent, struct fault 
     if (move->out.stage == FAILED)
         *fault = move->out.why;
     return move->out.stage == FAILED ? NULL : stages[move->out.stage];
-}
-
-void move_turn(struct move *move)
-{
-    if (move->out.stage == DRAINING)
-        drain(move);
-    else if (move->out.stage == SENDING && move->out.ticket == 0)
-        send_piece(move);
-    else if (move->out.stage == ARRIVING && clock_boot_ms() - move->out.arriving_at > ARRIVING_MS)
-        end_out(move, FAILED, "that node does not say what became of it");
 }
 
 void move_bus_state(struct move *move, bool connected)
@@ -344,6 +368,14 @@ static const char *begin_import(struct move *move)
     return move->in.pid ? NULL : "`agentos import` can't be started";
 }
 
+/* Another agent comes, and what comes next has to wait; a later move of the same one takes its place. */
+static bool is_busy(const struct move *move, const char *agent)
+{
+    return move->in.agent &&
+           (move->in.pid || !*move->in.node ||
+            (strcmp(move->in.agent, agent) != 0 && clock_boot_ms() - move->in.heard_at < QUIET_MS));
+}
+
 static void take_piece(struct move *move, uint64_t token, const json_t *head, const char *node,
                        const char *bytes, size_t length)
 {
@@ -354,16 +386,17 @@ static void take_piece(struct move *move, uint64_t token, const json_t *head, co
     off_t size = (off_t)json_integer_value(json_object_get(head, "size"));
     bool same = move->in.agent && id && strcmp(move->in.id, id) == 0;
     const char *why = NULL;
-    if (same && move->in.pid) {
-        bus_link_later(bus, token, LATER_MS);
-        return;
-    }
     if (!agent || !id || !names_agent(agent) || !names_id(id) || (!same && at != 0)) {
         bus_link_took(bus, token);
         return;
     }
+    if (same ? move->in.pid != 0 : is_busy(move, agent)) {
+        bus_link_later(bus, token, LATER_MS);
+        return;
+    }
     if (!same)
         why = begin_in(move, agent, id, node, (uint64_t)json_integer_value(json_object_get(head, "epoch")));
+    move->in.heard_at = clock_boot_ms();
     move->in.desired = (struct desired_state){.stopped = json_is_true(json_object_get(head, "stopped")),
                                               .paused = json_is_true(json_object_get(head, "paused")),
                                               .since = clock_now()};
@@ -395,9 +428,70 @@ static bool note_epoch(const struct move *move)
     return files_write(move->supervisor->data, path, text, strlen(text), true, NULL);
 }
 
+/* --- from the git remote --- */
+
+static void end_fetch(struct move *move, const char *why)
+{
+    log_warn("agentos", move->fetch.agent, "It was not taken from the git remote: %s", why);
+    fault_set(&move->fetch.why, "%s", why);
+    move->fetch.stage = FAILED;
+}
+
+static void has_fetched(void *context, const char *why, const char *commit)
+{
+    struct move *move = context;
+    if (!why)
+        log_info("agentos", move->in.agent, "The git remote has it at commit %.7s, which is unpacked",
+                 commit);
+    move->fetch.stage = UNPACKING;
+    why = why ? why : begin_import(move);
+    if (!why)
+        return;
+    end_fetch(move, why);
+    end_in(move);
+}
+
+int move_fetch(struct move *move, const char *agent, uint64_t epoch, struct fault *fault)
+{
+    OWNED char *id = names_new_id();
+    const char *why = is_busy(move, agent) ? "another agent is just coming here" : NULL;
+    why = why ? why : begin_in(move, agent, id, "", epoch);
+    if (why) {
+        fault_set(fault, "agent '%s' can't be taken now: %s", agent, why);
+        return EX_TEMPFAIL;
+    }
+    memory_set(&move->fetch.agent, agent);
+    move->fetch.stage = FETCHING;
+    log_info("agentos", agent, "It is taken from the git remote");
+    mirror_link_fetch(move->supervisor->programs.mirror, agent, FOLDER "/in.bundle", has_fetched, move);
+    return EX_OK;
+}
+
+/* Another node that has a directory of it may have been faster. */
+static void look_for_lease(struct move *move)
+{
+    const struct agent *agent = agents_find(&move->supervisor->agents, move->fetch.agent);
+    if (move->owner.holds(move->owner.context, move->fetch.agent)) {
+        move->fetch.stage = DONE;
+    } else if (!agent || clock_boot_ms() - move->fetch.leasing_at > 2 * LEASE_MS) {
+        OWNED char *why =
+            memory_print("it is unpacked here, but does not run: %s",
+                         agent && agent->order.elsewhere ? agent->order.elsewhere : "it is gone");
+        end_fetch(move, why);
+    }
+}
+
 static void has_imported(struct move *move, int status)
 {
     bool good = WIFEXITED(status) && WEXITSTATUS(status) == EX_OK && note_epoch(move);
+    if (!*move->in.node) {
+        move->fetch.stage = LEASING;
+        move->fetch.leasing_at = clock_boot_ms();
+        if (!good)
+            end_fetch(move, "`agentos import` has failed, as the log says");
+        end_in(move);
+        return;
+    }
     if (good)
         order(move, move->in.agent, move->in.desired);
     answer(move, move->in.node, move->in.agent, move->in.id,
@@ -430,6 +524,18 @@ bool move_arrived(struct move *move, uint64_t token, const char *subject, const 
 }
 
 /* --- --- */
+
+void move_turn(struct move *move)
+{
+    if (move->out.stage == DRAINING)
+        drain(move);
+    else if (move->out.stage == SENDING && move->out.ticket == 0)
+        send_piece(move);
+    else if (move->out.stage == ARRIVING && clock_boot_ms() - move->out.arriving_at > ARRIVING_MS)
+        end_out(move, FAILED, "that node does not say what became of it");
+    if (move->fetch.stage == LEASING)
+        look_for_lease(move);
+}
 
 bool move_reap(struct move *move, pid_t pid, int status)
 {
@@ -470,6 +576,7 @@ void move_free(struct move *move)
     free(move->out.agent);
     free(move->out.node);
     free(move->out.id);
+    free(move->fetch.agent);
     end_in(move);
     free(move);
 }

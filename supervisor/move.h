@@ -1,4 +1,5 @@
-/* `agentos move`: an agent is carried from this node to another one of the bus, one agent at a time (contract section 12).
+/* `agentos move`: an agent is carried from this node to another one of the bus, one agent at a time (contract section 12);
+ * or it comes from the git remote to this node (from_remote.h).
  *
  *   1. its worker is drained; the lease stays here, so the agent runs nowhere
  *   2. `agentos export` packs its history and files; the bundle goes over the bus in pieces
@@ -7,7 +8,10 @@
  *   5. the lease is given back, and the other node, which has the directory now, takes it
  * Ended before 4: the directory here is whole and the lease here or free; the agent starts here again, with a later epoch, and
  * the directory there is older than the agent, so that no node takes that up either; the next move replaces it. Ended between
- * 4 and 5: the directory is there alone, and the lease runs out. */
+ * 4 and 5: the directory is there alone, and the lease runs out.
+ *
+ * From the git remote: agentos-mirror fetches the branch, 3 unpacks it, and the lease, which nobody holds, is taken as ever.
+ * Ended before the epoch is noted: the directory is older than the agent, so no node takes it up, and the next time replaces it. */
 #ifndef AGENTOS_SUPERVISOR_MOVE_H
 #define AGENTOS_SUPERVISOR_MOVE_H
 
@@ -33,6 +37,8 @@ struct move *move_new(struct supervisor *supervisor, const struct move_owner *ow
 void move_free(struct move *move);                                                    /* NULL is fine */
 /* Begins to carry the agent to the node, which is known and another one. EX_OK, or why not: EX_TEMPFAIL. */
 int move_begin(struct move *move, struct agent *agent, const char *node, struct fault *fault);
+/* Begins to take the agent from the git remote to here. epoch: of the lease that it had. EX_OK, or EX_TEMPFAIL or EX_CANTCREAT. */
+int move_fetch(struct move *move, const char *agent, uint64_t epoch, struct fault *fault);
 /* Whether the agent is on its way from here. */
 bool move_has(const struct move *move, const char *agent);
 /* What the move of this agent that was begun last does, "draining" …, "done"; or NULL and fault: it has failed, or there was

@@ -9,6 +9,7 @@
 #include "common/names.h"
 #include "common/settings.h"
 #include "supervisor/bus_link.h"
+#include "supervisor/mirror_link.h"
 #include "supervisor/post/post.h"
 #include "supervisor/supervisor.h"
 
@@ -90,6 +91,13 @@ static json_t *describe(const struct supervisor *supervisor, const struct agent 
                   "deferred", (json_int_t)pressure.deferred, "pressure", post_pressure_word(&pressure),
                   "absence", absence ? absence : "", "since", (json_int_t)since);
     json_object_update(object, more);
+    OWNED_BUFFER struct buffer unpushed = {0};
+    mirror_link_problem(supervisor->programs.mirror, agent->name, &unpushed);
+    if (unpushed.length > 0) {
+        json_object_set_new(object, "unpushed", json_string(unpushed.data));
+        json_object_set_new(object, "diverged",
+                            json_boolean(mirror_link_diverged(supervisor->programs.mirror, agent->name)));
+    }
     return object;
 }
 

@@ -525,6 +525,17 @@ const json_t *nodes_far_agent(struct nodes *nodes, const char *agent)
     return node && *node ? presence_agent(nodes->presence, node, agent) : NULL;
 }
 
+const struct lease *nodes_lease(const struct nodes *nodes, const char *agent)
+{
+    const struct place *place = find_place(nodes, agent);
+    return place ? &place->lease : NULL;
+}
+
+const json_t *nodes_told(const struct nodes *nodes, const char *node, const char *agent)
+{
+    return presence_agent(nodes->presence, node, agent);
+}
+
 void nodes_own_problems(const struct nodes *nodes, struct buffer *lines)
 {
     presence_problems(nodes->presence, lines);

@@ -14,6 +14,7 @@
 #include "common/fault.h"
 
 struct agent;
+struct lease;
 struct move;
 struct nodes;
 struct supervisor;
@@ -42,6 +43,10 @@ bool nodes_are_there(const struct nodes *nodes, const char *node);
 bool nodes_own(void *supervisor, const char *agent);
 /* What that node tells of the agent (node_presence.h), borrowed likewise; NULL: nothing, or it lives here. */
 const json_t *nodes_far_agent(struct nodes *nodes, const char *agent);
+/* The agent's lease as this node knows it, borrowed likewise; NULL: without a bus. */
+const struct lease *nodes_lease(const struct nodes *nodes, const char *agent);
+/* What a node tells, or has told last, of an agent; NULL: nothing. */
+const json_t *nodes_told(const struct nodes *nodes, const char *node, const char *agent);
 /* Begins a move (move.h). EX_OK, or why not: EX_CONFIG without a bus, EX_NOINPUT for a node that nobody knows. */
 int nodes_move(struct nodes *nodes, struct agent *agent, const char *node, struct fault *fault);
 struct move *nodes_moves(struct nodes *nodes);

@@ -36,6 +36,7 @@
 #include "supervisor/bus_link.h"
 #include "supervisor/control/control.h"
 #include "supervisor/far_post.h"
+#include "supervisor/from_remote.h"
 #include "supervisor/http_listener.h"
 #include "supervisor/mirror_link.h"
 #include "supervisor/move.h"
@@ -375,6 +376,12 @@ static int move_agent(void *context, struct agent *agent, const char *node, cons
     return *stage ? EX_OK : exit ? exit : EX_UNAVAILABLE;
 }
 
+static int take_from_remote(void *context, struct agent *agent, const char *node, bool begin,
+                            struct buffer *lacks, struct fault *fault)
+{
+    return from_remote_move(context, agent, node, begin, lacks, fault);
+}
+
 static struct control *open_control(struct supervisor *supervisor, struct fault *fault)
 {
     return control_open(&(struct control_owner){.loop = supervisor->loop,
@@ -392,6 +399,7 @@ static struct control *open_control(struct supervisor *supervisor, struct fault 
                                                 .reload = reload_for_client,
                                                 .far_agent = far_agent,
                                                 .move = move_agent,
+                                                .from_remote = take_from_remote,
                                                 .retry = retry_now,
                                                 .context = supervisor},
                         supervisor->ownership->run, fault);

@@ -86,13 +86,16 @@ int verb_rollback(struct invocation *invocation)
     return output_end(status);
 }
 
-static void ask_for_move(const struct invocation *invocation, const char *node, char stage[STAGE_MAX],
-                         int *status)
+/* node NULL: how far it is. look: nothing is done yet. */
+static void ask_for_move(const struct invocation *invocation, const char *node, bool look,
+                         char stage[STAGE_MAX], int *status)
 {
     json_t *request =
         json_pack("{s:s, s:s, s:s*, s:b, s:b}", "verb", "move", "agent", invocation->words[0], "node", node,
-                  "look", node == NULL, "from_remote", invocation_has(invocation, OPTION_FROM_REMOTE));
+                  "look", look, "from_remote", invocation_has(invocation, OPTION_FROM_REMOTE));
     json_auto_t *answer = client_call(invocation, request, CLIENT_PATIENCE, status);
+    if (look)
+        client_show_said(answer);
     const char *said = json_string_value(json_object_get(answer, "stage"));
     snprintf(stage, STAGE_MAX, "%s", said != NULL ? said : "");
 }
@@ -102,13 +105,16 @@ int verb_move(struct invocation *invocation)
 {
     char stage[STAGE_MAX], before[STAGE_MAX] = "";
     int status = 0;
-    ask_for_move(invocation, invocation->words[1], stage, &status);
+    if (invocation_has(invocation, OPTION_FROM_REMOTE))
+        ask_for_move(invocation, invocation->words[1], true, stage, &status);
+    if (status == 0)
+        ask_for_move(invocation, invocation->words[1], false, stage, &status);
     while (status == 0 && strcmp(stage, "done") != 0) {
-        if (strcmp(stage, before) != 0)
+        if (*stage && strcmp(stage, before) != 0)
             fprintf(stderr, "%s: %s\n", invocation->words[0], stage);
         (void)strcpy(before, stage);
         nanosleep(&(struct timespec){.tv_nsec = MOVE_LOOK_NS}, NULL);
-        ask_for_move(invocation, NULL, stage, &status);
+        ask_for_move(invocation, NULL, true, stage, &status);
     }
     return output_end(status);
 }

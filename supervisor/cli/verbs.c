@@ -117,7 +117,10 @@ static const char MOVE_DETAILS[] =
     "On the node where the agent lives: its work is finished or put down, its history, files, queue and "
     "envelopes are\ncarried over, the lease is handed over, and NODE starts it; then it returns. Its "
     "directory here is kept under another\nname. 78: there is no bus, or agents.yaml says where the agent "
-    "lives; 66: no such agent or node; 75: NODE is away.\n";
+    "lives; 66: no such agent or node; 75: NODE is away.\nWith --from-remote, on NODE, when the agent's node "
+    "is gone: says what AGENTOS_GIT_REMOTE does not have of it (what was\npending, as its node told last), "
+    "then fetches its branch, checks it as an import, and starts the agent. 75: a node has\nits lease; 65: "
+    "the branch went another way than the agent; 78: there is no remote; 69: it could not be fetched.\n";
 
 static const char INIT_DETAILS[] = "DIR, else --data, else DATA_DIR, is made if it is missing, and gets an "
                                    "agents.yaml with the agent orion.\nAn agents.yaml that is there stays as "
@@ -212,8 +215,8 @@ const struct verb VERBS[] = {
      ALWAYS | TAKES_COMMAND, 1, 1, verb_git, GIT_DETAILS},
     {"exec", "AGENT -- COMMAND...", "run a command inside the agent's sandbox, to see what it could see",
      ALWAYS | TAKES_COMMAND, 1, 1, verb_exec, EXEC_DETAILS},
-    {"export", "AGENT FILE", "the whole agent, history included, as one file", ALWAYS | WITH(NOTES), 2, 2, verb_export,
-     EXPORT_DETAILS},
+    {"export", "AGENT FILE", "the whole agent, history included, as one file", ALWAYS | WITH(NOTES), 2, 2,
+     verb_export, EXPORT_DETAILS},
     {"import", "FILE", "an agent out of a file that export made", ALWAYS | WITH(MOVED), 1, 1, verb_import,
      IMPORT_DETAILS},
     {"help", "[VERB]", "what the verbs are, or one verb's page", WITH(HELP) | PAGED | WITH(TABLE), 0, 1,

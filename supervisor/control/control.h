@@ -47,6 +47,9 @@ struct control_owner {
     /* The agent lives on another node: its object there, a new reference; NULL: here, or nothing is known. */
     json_t *(*far_agent)(void *context, const char *agent);
     /* The agent is to be moved to the node, or node NULL: has been. EX_OK and how far that is, or why it is not done. */
+    /* The same from the git remote to this node; lacks gets what that doesn't have. begin: and it is. */
+    int (*from_remote)(void *context, struct agent *agent, const char *node, bool begin, struct buffer *lacks,
+                       struct fault *fault);
     int (*move)(void *context, struct agent *agent, const char *node, const char **stage,
                 struct fault *fault);
     void (*retry)(void *context, struct agent *agent); /* its provider is asked now, whatever backoff runs */

@@ -196,20 +196,30 @@ static void do_retry(struct request *request)
     client_say(request->client, EX_OK, NULL);
 }
 
+static void answer_from_remote(struct request *request, const char *node, bool begin)
+{
+    const struct control_owner *owner = &request->control->owner;
+    OWNED_BUFFER struct buffer lacks = {0};
+    struct fault fault = {0};
+    int exit = owner->from_remote(owner->context, request->agent, node, begin, &lacks, &fault);
+    if (exit == EX_OK)
+        client_say(request->client, EX_OK, json_pack("{s:s, s:s}", "said", lacks.data, "stage", ""));
+    else
+        client_complain(request->client, exit, "%s", fault.text);
+}
+
 static void do_move(struct request *request)
 {
     const struct control_owner *owner = &request->control->owner;
     const char *node = request_text(request, "node"), *stage = NULL;
     struct fault fault = {0};
-    if (json_is_true(json_object_get(request->json, "from_remote"))) {
-        client_complain(
-            request->client, EX_UNAVAILABLE,
-            "this version fetches no agent from AGENTOS_GIT_REMOTE; `git clone` and `agentos import` "
-            "of an export do");
+    bool look = json_is_true(json_object_get(request->json, "look"));
+    if (!node && !look) {
+        client_complain(request->client, EX_USAGE, "move names a node");
         return;
     }
-    if (!node && !json_is_true(json_object_get(request->json, "look"))) {
-        client_complain(request->client, EX_USAGE, "move names a node");
+    if (node && json_is_true(json_object_get(request->json, "from_remote"))) {
+        answer_from_remote(request, node, !look);
         return;
     }
     int exit = owner->move(owner->context, request->agent, node, &stage, &fault);

@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/queue.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "common/fault.h"
@@ -28,7 +29,9 @@ struct job {
     char *agent; /* owned; first: jobs are found by it */
     struct jobs *jobs;
     enum state state;
-    bool again; /* there were commits since the push began */
+    bool again;   /* there were commits since the push began */
+    char *bundle; /* the next one is a fetch into this file; owned; NULL: a push */
+    bool fetches; /* what is under way is a fetch */
     unsigned failures;
     char known[COMMIT_TEXT]; /* the commit that the remote has; "": not known */
     pid_t pid;
@@ -66,6 +69,16 @@ static int64_t pause_ms(unsigned failures)
     return ms - (int64_t)arc4random_uniform((uint32_t)(ms / JITTER_PARTS));
 }
 
+static const char *name_of(const struct job *job)
+{
+    return job->fetches ? "fetch" : "push";
+}
+
+static int64_t most_of(const struct job *job)
+{
+    return job->fetches ? JOB_DEADLINE_MAX_MS : job->most_ms;
+}
+
 /* "1 the branch …": its digit and its text; a push that said nothing was ended from outside. */
 static enum push_end end_of(struct job *job, int status, const char **text)
 {
@@ -77,10 +90,10 @@ static enum push_end end_of(struct job *job, int status, const char **text)
         return (enum push_end)(job->text[0] - '0');
     }
     if (job->late)
-        snprintf(sentence, sizeof sentence, "the push took more than %lld s, so it was ended",
-                 (long long)job->most_ms / 1000);
+        snprintf(sentence, sizeof sentence, "the %s took more than %lld s, so it was ended", name_of(job),
+                 (long long)most_of(job) / 1000);
     else
-        snprintf(sentence, sizeof sentence, "the push ended with %s %d and said nothing",
+        snprintf(sentence, sizeof sentence, "the %s ended with %s %d and said nothing", name_of(job),
                  WIFSIGNALED(status) ? "signal" : "exit",
                  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     *text = sentence;
@@ -97,6 +110,15 @@ static void give_places(struct jobs *jobs)
     }
 }
 
+static void has_pushed(struct job *job, enum push_end how, const char *text)
+{
+    job->failures = how == PUSH_DONE ? 0 : job->failures + 1;
+    strlcpy(job->known, how == PUSH_DONE ? text : "", sizeof job->known);
+    job->most_ms = !job->late                               ? JOB_DEADLINE_MS
+                   : job->most_ms * 2 < JOB_DEADLINE_MAX_MS ? job->most_ms * 2
+                                                            : JOB_DEADLINE_MAX_MS;
+}
+
 static void end(struct job *job)
 {
     struct jobs *jobs = job->jobs;
@@ -110,16 +132,13 @@ static void end(struct job *job)
         ;
     enum push_end how = end_of(job, status, &text);
     job->state = STATE_IDLE;
-    job->failures = how == PUSH_DONE ? 0 : job->failures + 1;
-    strlcpy(job->known, how == PUSH_DONE ? text : "", sizeof job->known);
-    job->most_ms = !job->late                               ? JOB_DEADLINE_MS
-                   : job->most_ms * 2 < JOB_DEADLINE_MAX_MS ? job->most_ms * 2
-                                                            : JOB_DEADLINE_MAX_MS;
     jobs->under_way--;
-    jobs->owner.ended(jobs->owner.context, job->agent, how, text);
-    if (how != PUSH_DONE)
-        due_in(job, pause_ms(job->failures));
-    else if (job->again)
+    jobs->owner.ended(jobs->owner.context, job->agent, job->fetches, how, text);
+    if (!job->fetches)
+        has_pushed(job, how, text);
+    if (how != PUSH_DONE && !job->fetches)
+        due_in(job, job->bundle ? 0 : pause_ms(job->failures));
+    else if (job->again || job->bundle)
         due_in(job, JOB_BUNDLE_MS);
     give_places(jobs);
 }
@@ -139,7 +158,7 @@ static void on_said(void *context, uint32_t events)
 }
 
 /* The credentials are read for each push: who renews them needs no restart. */
-static _Noreturn void become_push(const struct job *job, int out)
+static _Noreturn void become_push(const struct job *job, int out, int bundle)
 {
     const struct jobs_owner *owner = &job->jobs->owner;
     const char *credentials = setting_text(SET_AGENTOS_GIT_CREDENTIALS_FILE, NULL);
@@ -148,9 +167,11 @@ static _Noreturn void become_push(const struct job *job, int out)
     struct push push = {.data_dir = owner->data_dir,
                         .agent = job->agent,
                         .known = job->known,
+                        .bundle = bundle,
+                        .empty = bundle < 0 ? NULL : memory_print("%s.git", job->bundle),
                         .url = git_remote_of(owner->remote, job->agent),
                         .mode = owner->mode};
-    closefrom(out + 1);
+    closefrom((bundle < 0 ? out : bundle) + 1);
     if ((!credentials || (push.credentials = secrets_read_file(credentials, "credentials", &fault))) &&
         (!known_hosts || (push.known_hosts = secrets_read_file(known_hosts, "hosts' keys", &fault))))
         push_run(&push, out);
@@ -174,22 +195,29 @@ static void begin(struct job *job)
         return;
     }
     if (job->pid == 0) {
-        enum { OUT = 3 };
+        enum { OUT = 3, BUNDLE = 4 };
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody else minds its deadline */
         if (getppid() != parent)
             _exit(0);
+        int file = job->bundle ? open(job->bundle, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW) : -1;
+        if (job->bundle && file < 0)
+            _exit(EX_CANTCREAT);
+        file = job->bundle ? fcntl(file, F_DUPFD_CLOEXEC, BUNDLE + 1) : -1;
         dup3(pipe[1], OUT, O_CLOEXEC);
-        become_push(job, OUT);
+        become_push(job, OUT, job->bundle ? dup3(file, BUNDLE, O_CLOEXEC) : -1);
     }
     close(pipe[1]);
     fcntl(pipe[0], F_SETFL, O_NONBLOCK);
     job->said = pipe[0];
     job->state = STATE_UNDER_WAY;
     job->again = job->late = false;
+    job->fetches = job->bundle != NULL;
+    free(job->bundle);
+    job->bundle = NULL;
     job->length = 0;
     job->watch = loop_watch(jobs->owner.loop, job->said, EPOLLIN, on_said, job);
     jobs->under_way++;
-    timer_set(jobs->owner.loop, &job->timer, job->most_ms);
+    timer_set(jobs->owner.loop, &job->timer, most_of(job));
 }
 
 static void ring(void *context)
@@ -215,7 +243,7 @@ struct jobs *jobs_new(const struct jobs_owner *owner)
     return jobs;
 }
 
-void jobs_add(struct jobs *jobs, const char *agent)
+static struct job *job_of(struct jobs *jobs, const char *agent)
 {
     struct job *job = names_find(&jobs->all, agent);
     if (!job) {
@@ -225,7 +253,22 @@ void jobs_add(struct jobs *jobs, const char *agent)
         job->timer = (struct timer){.ring = ring, .context = job};
         tsearch(job, &jobs->all, names_order);
     }
+    return job;
+}
+
+void jobs_add(struct jobs *jobs, const char *agent)
+{
+    struct job *job = job_of(jobs, agent);
     job->again = true;
     if (job->state == STATE_IDLE)
         due_in(job, JOB_BUNDLE_MS);
+}
+
+void jobs_fetch(struct jobs *jobs, const char *agent, const char *bundle)
+{
+    struct job *job = job_of(jobs, agent);
+    free(job->bundle);
+    job->bundle = memory_print("%s/%s", jobs->owner.data_dir, bundle);
+    if (job->state == STATE_IDLE || job->state == STATE_DUE)
+        due_in(job, 0);
 }

@@ -1,4 +1,4 @@
-/* The pushes that are due, under way and put off: one for each agent, some at once. */
+/* The pushes that are due, under way and put off, and the fetches: one for each agent, some at once. */
 #ifndef AGENTOS_SUPERVISOR_MIRROR_JOBS_H
 #define AGENTOS_SUPERVISOR_MIRROR_JOBS_H
 
@@ -19,7 +19,7 @@ struct jobs_owner {
     struct loop *loop;
     const char *data_dir, *remote; /* AGENTOS_GIT_REMOTE */
     enum sandbox_mode mode;
-    void (*ended)(void *context, const char *agent, enum push_end end, const char *text);
+    void (*ended)(void *context, const char *agent, bool fetched, enum push_end end, const char *text);
     void *context;
 };
 
@@ -28,5 +28,7 @@ struct jobs;
 struct jobs *jobs_new(const struct jobs_owner *owner);
 /* The agent may have new commits: pushed within JOB_BUNDLE_MS, later while others take the places or after failures. */
 void jobs_add(struct jobs *jobs, const char *agent);
+/* The remote's branch of the agent comes into the file (a path below data_dir) as a git bundle; tried once. */
+void jobs_fetch(struct jobs *jobs, const char *agent, const char *bundle);
 
 #endif

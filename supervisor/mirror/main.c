@@ -1,7 +1,8 @@
 /* agentos-mirror CHANNEL_FD DATA_FD
  *
- * Pushes agents' branches to AGENTOS_GIT_REMOTE (contract section 12). Started by the supervisor only, with a socket pair
- * to it (common/channel.h, common/message.h: PUSH in, PUSHED out). Each push is a child in a sandbox of its own; this
+ * Pushes agents' branches to AGENTOS_GIT_REMOTE, and fetches one for `move --from-remote` (contract section 12). Started by
+ * the supervisor only, with a socket pair to it (common/channel.h, common/message.h: PUSH and FETCH in, PUSHED and FETCHED
+ * out). Each push is a child in a sandbox of its own; this
  * process makes them, reads nothing of an agent's, and has no network, no key of the model and no privileges. It ends when
  * the supervisor does. */
 #include <sysexits.h>
@@ -23,19 +24,22 @@ struct mirror {
     struct jobs *jobs;
 };
 
-static void pushed(void *context, const char *agent, enum push_end end, const char *text)
+static void ended(void *context, const char *agent, bool fetched, enum push_end end, const char *text)
 {
     const struct mirror *mirror = context;
-    report_send(mirror->report, MESSAGE_PUSHED, agent, (uint64_t)end, text);
+    report_send(mirror->report, fetched ? MESSAGE_FETCHED : MESSAGE_PUSHED, agent, (uint64_t)end, text);
 }
 
 static bool hear(void *context, unsigned type, struct reader *reader)
 {
     const struct mirror *mirror = context;
-    OWNED char *agent = NULL;
-    if (type != MESSAGE_PUSH || !message_read(reader, MESSAGE_PUSH, &agent))
+    OWNED char *agent = NULL, *bundle = NULL;
+    if (type == MESSAGE_PUSH && message_read(reader, MESSAGE_PUSH, &agent))
+        jobs_add(mirror->jobs, agent);
+    else if (type == MESSAGE_FETCH && message_read(reader, MESSAGE_FETCH, &agent, &bundle))
+        jobs_fetch(mirror->jobs, agent, bundle);
+    else
         return false;
-    jobs_add(mirror->jobs, agent);
     return true;
 }
 
@@ -50,7 +54,7 @@ static int run(int channel, const char *data_dir, enum sandbox_mode mode)
                                                 .data_dir = data_dir,
                                                 .remote = setting_text(SET_AGENTOS_GIT_REMOTE, NULL),
                                                 .mode = mode,
-                                                .ended = pushed,
+                                                .ended = ended,
                                                 .context = &mirror});
     mirror.report =
         report_open(loop, channel, PARTY_MIRROR, &(struct report_owner){.hear = hear, .context = &mirror});

@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <git2.h>
+#include <git2/sys/odb_backend.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,10 +16,12 @@
 #include "common/memory.h"
 #include "common/repository/commits.h"
 #include "common/repository/library.h"
+#include "common/threads.h"
 #include "common/utf8.h"
 #include "supervisor/mirror/known_hosts.h"
 
-enum { MEMORY_BYTES = 512 * 1024 * 1024, OPEN_FILES = 256, GUARD_FILES_MOST = 1000 * 1000 };
+enum { MEMORY_BYTES = 512 * 1024 * 1024, OPEN_FILES = 256, GUARD_FILES_MOST = 1000 * 1000, FIRST = 1000 };
+#define BUNDLE_BYTES_MAX ((rlim_t)2 << 30) /* as an import takes */
 
 /* The state that libgit2's callbacks share. */
 struct talk {
@@ -101,6 +105,13 @@ static int on_reference(const char *name, const char *status, void *payload)
     return 0;
 }
 
+static void answer_by(git_remote_callbacks *callbacks, struct talk *talk)
+{
+    callbacks->credentials = on_credentials;
+    callbacks->certificate_check = on_certificate;
+    callbacks->payload = talk;
+}
+
 /* --- the push --- */
 
 static enum push_end say(struct fault *said, enum push_end end, const struct talk *talk, const char *what)
@@ -138,10 +149,8 @@ static enum push_end send_branch(git_repository *repository, struct talk *talk, 
     git_push_options_init(&options, GIT_PUSH_OPTIONS_VERSION);
     options.follow_redirects = GIT_REMOTE_REDIRECT_NONE; /* the credentials are for this host */
     options.pb_parallelism = 1; /* this process has one thread, and its sandbox allows no more */
-    options.callbacks.credentials = on_credentials;
-    options.callbacks.certificate_check = on_certificate;
+    answer_by(&options.callbacks, talk);
     options.callbacks.push_update_reference = on_reference;
-    options.callbacks.payload = talk;
     if (!branch_of(repository, &branch, &commit) ||
         git_remote_create_anonymous(&remote, repository, talk->push->url) != 0)
         return say(said, PUSH_FAILED, talk, "the repository can't be pushed");
@@ -211,18 +220,174 @@ static enum push_end push_tree(const struct push *push, struct fault *said)
     return end;
 }
 
+/* --- the fetch --- */
+
+/* The pack as it comes, unread: its place is behind the bundle's header. */
+struct stream {
+    git_odb_writepack writer; /* first: it is known by it */
+    git_odb_backend backend;
+    int bundle;
+};
+
+static int on_piece(git_odb_writepack *writer, const void *bytes, size_t length,
+                    git_indexer_progress *progress)
+{
+    (void)progress;
+    if (files_write_all(((struct stream *)writer)->bundle, bytes, length))
+        return 0;
+    git_error_set_str(GIT_ERROR_OS, "the bundle can't be written");
+    return -1;
+}
+
+static int on_whole(git_odb_writepack *writer, git_indexer_progress *progress)
+{
+    (void)writer;
+    (void)progress;
+    return 0;
+}
+
+static void leave_writer(git_odb_writepack *writer)
+{
+    (void)writer;
+}
+
+static void leave_backend(git_odb_backend *backend)
+{
+    (void)backend;
+}
+
+static int open_stream(git_odb_writepack **writer, git_odb_backend *backend, git_odb *odb,
+                       git_indexer_progress_cb progress, void *payload)
+{
+    (void)odb;
+    (void)progress;
+    (void)payload;
+    struct stream *stream = (struct stream *)((char *)backend - offsetof(struct stream, backend));
+    *writer = &stream->writer;
+    return 0;
+}
+
+static bool begin_stream(struct stream *stream, git_repository *repository)
+{
+    git_odb *odb = NULL;
+    bool good = git_odb_init_backend(&stream->backend, GIT_ODB_BACKEND_VERSION) == 0 &&
+                git_repository_odb(&odb, repository) == 0;
+    stream->backend.writepack = open_stream;
+    stream->backend.free = leave_backend;
+    stream->writer = (git_odb_writepack){
+        .backend = &stream->backend, .append = on_piece, .commit = on_whole, .free = leave_writer};
+    good = good && git_odb_add_backend(odb, &stream->backend, FIRST) == 0;
+    git_odb_free(odb);
+    return good;
+}
+
+/* The branch that the remote's HEAD names, if it is there; else main: agents' branches are called so. */
+static const git_remote_head *head_of(git_remote *remote)
+{
+    const git_remote_head **heads, *found = NULL;
+    size_t count = 0;
+    git_buf named = {0};
+    if (git_remote_ls(&heads, &count, remote) != 0)
+        return NULL;
+    const char *branch =
+        git_remote_default_branch(&named, remote) == 0 && named.ptr ? named.ptr : "refs/heads/main";
+    for (size_t i = 0; i < count && !found; i++)
+        if (strcmp(heads[i]->name, branch) == 0)
+            found = heads[i];
+    git_buf_dispose(&named);
+    return found;
+}
+
+static enum push_end take_branch(git_remote *remote, struct talk *talk, struct fault *said)
+{
+    char commit[GIT_OID_HEXSZ + 1];
+    git_remote_connect_options how;
+    git_fetch_options options;
+    git_remote_connect_options_init(&how, GIT_REMOTE_CONNECT_OPTIONS_VERSION);
+    git_fetch_options_init(&options, GIT_FETCH_OPTIONS_VERSION);
+    how.follow_redirects = options.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
+    options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
+    answer_by(&how.callbacks, talk);
+    answer_by(&options.callbacks, talk);
+    if (git_remote_connect_ext(remote, GIT_DIRECTION_FETCH, &how) != 0)
+        return say(said, PUSH_FAILED, talk, "the remote can't be asked");
+    const git_remote_head *head = head_of(remote);
+    if (!head) {
+        fault_set(said, "the remote has no branch of it");
+        return PUSH_FAILED;
+    }
+    git_oid_tostr(commit, sizeof commit, &head->oid);
+    OWNED char *branch = memory_text(head->name);
+    OWNED char *header = memory_print("# v2 git bundle\n%s %s\n%s HEAD\n\n", commit, branch, commit);
+    if (!files_write_all(talk->push->bundle, header, strlen(header)))
+        return fault_errno(said, "the bundle can't be written"), PUSH_FAILED;
+    if (git_remote_download(remote, &(git_strarray){.strings = &branch, .count = 1}, &options) != 0)
+        return say(said, PUSH_FAILED, talk, "the branch can't be fetched");
+    fault_set(said, "%s", commit);
+    return PUSH_DONE;
+}
+
+static enum push_end fetch_branch(const struct push *push, struct fault *said)
+{
+    struct talk talk = {.push = push};
+    struct stream stream = {.bundle = push->bundle};
+    git_repository *repository = NULL;
+    git_remote *remote = NULL;
+    bool good = git_repository_open_ext(&repository, push->empty, GIT_REPOSITORY_OPEN_NO_SEARCH, NULL) == 0 &&
+                begin_stream(&stream, repository) &&
+                git_remote_create_anonymous(&remote, repository, push->url) == 0;
+    enum push_end end =
+        good ? take_branch(remote, &talk, said) : say(said, PUSH_FAILED, &talk, "nothing can be fetched");
+    git_remote_free(remote);
+    git_repository_free(repository);
+    return end;
+}
+
+/* An empty repository, by hand: before the sandbox libgit2 is not begun. */
+static bool make_empty(const char *path, struct fault *fault)
+{
+    static const char head[] = "ref: refs/heads/main\n";
+    if (mkdir(path, 0755) != 0 && errno != EEXIST)
+        return fault_errno(fault, "%s can't be made", path);
+    OWNED_FD int folder = files_open_path(path, fault);
+    OWNED_FD int objects = folder < 0 ? -1 : files_open_folder(folder, "objects", true, fault);
+    OWNED_FD int refs = objects < 0 ? -1 : files_open_folder(folder, "refs", true, fault);
+    return refs >= 0 && files_write(folder, "HEAD", head, sizeof head - 1, false, fault);
+}
+
+static bool begin_bundle(const struct push *push, struct fault *fault)
+{
+    signal(SIGXFSZ, SIG_IGN);
+    struct threads_before before;
+    threads_look(&before);
+    threads_begin_few(
+        &before); /* for a file: remote libgit2 makes one for each CPU, and the sandbox allows none */
+    close(before.tasks);
+    return (setrlimit(RLIMIT_FSIZE, &(struct rlimit){BUNDLE_BYTES_MAX, BUNDLE_BYTES_MAX}) == 0 ||
+            fault_errno(fault, "the bundle's size can't be limited")) &&
+           make_empty(push->empty, fault);
+}
+
+/* --- --- */
+
 /* A file: remote has no need of the network; another one has no need of a file to write. */
 static bool confine(const struct push *push, struct fault *fault)
 {
-    OWNED char *path = memory_print("%s/agents/%s", push->data_dir, push->agent);
+    bool fetches = push->bundle >= 0;
+    OWNED char *path =
+        fetches ? memory_text(push->empty) : memory_print("%s/agents/%s", push->data_dir, push->agent);
     const char *folder = git_remote_folder(push->url);
-    const char *readable[] = {path, getenv("SSL_CERT_FILE"), getenv("SSL_CERT_DIR"), NULL};
-    if (!readable[1])
-        readable[1] = readable[2], readable[2] = NULL;
-    if (folder && mkdir(folder, 0755) != 0 && errno != EEXIST)
-        return fault_errno(fault, "%s is not there and can't be made", folder);
-    struct sandbox_room room = {
-        .tree = folder, .readable = readable, .memory_bytes = MEMORY_BYTES, .open_files = OPEN_FILES};
+    const char *readable[5] = {path};
+    const char *const more[] = {getenv("SSL_CERT_FILE"), getenv("SSL_CERT_DIR"), fetches ? folder : NULL};
+    for (size_t i = 0, count = 1; i < sizeof more / sizeof *more; i++)
+        if (more[i])
+            readable[count++] = more[i];
+    if (fetches ? !begin_bundle(push, fault) : folder && mkdir(folder, 0755) != 0 && errno != EEXIST)
+        return fetches ? false : fault_errno(fault, "%s is not there and can't be made", folder);
+    struct sandbox_room room = {.tree = fetches ? NULL : folder,
+                                .readable = readable,
+                                .memory_bytes = MEMORY_BYTES,
+                                .open_files = OPEN_FILES};
     struct sandbox *sandbox = sandbox_prepare(folder ? SANDBOX_WORKER : SANDBOX_MIRROR, push->mode, fault);
     bool confined =
         sandbox && sandbox_enter(sandbox, &room, fault) && (!folder || sandbox_tighten(sandbox, fault));
@@ -246,7 +411,7 @@ void push_run(const struct push *push, int out)
     enum push_end end = PUSH_FAILED;
     signal(SIGPIPE, SIG_IGN);
     if (confine(push, &said) && start_library(&said))
-        end = push_tree(push, &said);
+        end = push->bundle >= 0 ? fetch_branch(push, &said) : push_tree(push, &said);
     OWNED char *text = utf8_clean(said.text, strlen(said.text)); /* the remote's own words may be in it */
     OWNED char *line = memory_print("%d %s\n", (int)end, text);
     (void)files_write_all(out, line, strlen(line));

@@ -1,4 +1,4 @@
-/* A push of an agent's branch to its remote, in a process of its own that ends with the push. */
+/* A push of an agent's branch to its remote, or a fetch from there, in a process of its own that ends with it. */
 #ifndef AGENTOS_SUPERVISOR_MIRROR_PUSH_H
 #define AGENTOS_SUPERVISOR_MIRROR_PUSH_H
 
@@ -19,11 +19,14 @@ struct push {
     char *credentials; /* "user:token" or a private ssh key; NULL: none */
     char *known_hosts; /* in OpenSSH's format; NULL: none */
     enum sandbox_mode mode;
+    int bundle; /* a fetch: the file, open, that becomes a git bundle of the remote's branch and HEAD; -1: a push */
+    char *empty; /* a fetch: the path of a folder that is made an empty repository, for libgit2 wants one */
 };
 
 /* In a child that has one thread and ends with its parent: enters the sandbox (the repository to read; the network, or a
  * file: remote's folder to write), looks for what git would obey in the tree, pushes without force, writes "END TEXT\n" (END
- * a digit of enum push_end, TEXT in UTF-8) to out and ends the process. */
+ * a digit of enum push_end, TEXT in UTF-8) to out and ends the process. A fetch writes nothing but the bundle, of whose
+ * pack it reads nothing: that is for an import's checks. */
 _Noreturn void push_run(const struct push *push, int out);
 
 #endif

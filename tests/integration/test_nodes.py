@@ -5,11 +5,13 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 
 import pytest
-from harness import agents_yaml, alive, send_signal, wait_until
+from harness import agents_yaml, alive, free_port, send_signal, wait_until
 from nats_server import nats  # noqa: F401
+from test_mirror import bare, git_daemon
 
 
 def pinned(node):
@@ -229,5 +231,84 @@ def test_a_moved_agent_takes_its_workers_notes_along_so_that_attempts_are_counte
 
 
 def test_without_a_bus_nothing_is_moved(system):
-    refused = system.cli("move", "orion", "dc2", check=False)
-    assert refused.returncode == 78 and "AGENTOS_BUS is not set" in refused.stderr
+    for words in ([], ["--from-remote"]):
+        refused = system.cli("move", "orion", "dc2", *words, check=False)
+        assert refused.returncode == 78 and "AGENTOS_BUS is not set" in refused.stderr
+
+
+# --- from the git remote ---
+
+
+@pytest.fixture
+def remote(tmp_path, request):
+    if getattr(request, "param", "file") == "file":
+        yield {"AGENTOS_GIT_REMOTE": f"file://{tmp_path}/{{agent}}.git"}
+        return
+    bare(tmp_path)
+    port = free_port()
+    with git_daemon(tmp_path, port):
+        yield {"AGENTOS_GIT_REMOTE": f"git://127.0.0.1:{port}/{{agent}}.git"}
+
+
+def from_remote(node, name=None):
+    return node.cli("move", "orion", name or node.env["AGENTOS_NODE"], "--from-remote", check=False, seconds=60)
+
+
+def wait_pushed(node, folder):
+    tip = lambda: subprocess.run(["git", "-C", folder, "rev-parse", "main"], capture_output=True, text=True).stdout
+    wait_until(lambda: tip().strip() == node.git("rev-parse", "HEAD").strip(), "the branch is at the remote", 60)
+
+
+@pytest.mark.parametrize("remote", ["file", "git"], indirect=True)
+def test_an_agent_whose_node_died_is_taken_from_the_git_remote_which_says_first_what_it_does_not_have(make_node, remote, tmp_path):
+    dc1 = make_node("dc1", **remote)
+    wait_runs(dc1)
+    dc1.cli("task", "orion", "Do it", "--id", "before", "--wait", seconds=60)
+    dc2 = make_node("dc2", **remote)
+    dc2.wait_log("Connected to AGENTOS_BUS")
+    wait_until(lambda: where(dc2)[0] == "dc1", "dc2 knows where orion lives")
+    alive_one = from_remote(dc2)
+    assert alive_one.returncode == 75 and "node 'dc1' has the lease of agent 'orion'" in alive_one.stderr
+    dc1.cli("pause", "orion")
+    dc1.cli("task", "orion", "Do more", "--id", "pending")
+    wait_pushed(dc1, tmp_path / "orion.git")
+    told = lambda: json.loads(dc2.cli("status", "orion", "--json", "--all-nodes").stdout)["agents"][0]["queue_depth"]
+    wait_until(lambda: told() == 1, "dc1 has told of it", 60)
+    kill_node(dc1)
+    other = from_remote(dc2, "dc1")
+    assert other.returncode == 64 and "this is node 'dc2'" in other.stderr
+    taken = wait_until(lambda: (found := from_remote(dc2)).returncode == 0 and found, "it is taken", 60)
+    assert "does not have what was pending on node dc1: 1 task(s) in queue.md" in taken.stdout, taken.stdout
+    assert "how often a task was tried" in taken.stdout
+    wait_runs(dc2)
+    assert "before" in dc2.git("log", "--format=%s") and dc2.done()["before"] == 1
+    dc2.cli("task", "orion", "Do it again", "--id", "after", "--wait", seconds=60)
+    assert epoch_of(dc2) == 2
+    wait_pushed(dc2, tmp_path / "orion.git")
+    again = from_remote(dc2)
+    assert again.returncode == 78 and "lives on this node" in again.stderr
+    dc1.start(wait=False)  # it has what was pending, and says that its directory is older
+    wait_until(lambda: "it lives on node 'dc2'" in dc1.cli("task", "orion", "x", check=False).stderr, "dc1 knows it", 60)
+    assert not runs(dc1) and "## pending" in (dc1.tree() / "queue.md").read_text()
+
+
+def test_a_remote_that_is_not_there_lacks_the_branch_or_went_another_way_gives_no_agent(make_node, remote, tmp_path):
+    dc1 = make_node("dc1", **remote)
+    wait_runs(dc1)
+    folder = tmp_path / "orion.git"
+    wait_pushed(dc1, folder)
+    without, dc2 = make_node("dc3"), make_node("dc2", **remote)
+    subprocess.run(["git", "-C", folder, "-c", "user.name=x", "-c", "user.email=x@x", "commit-tree", "-m", "mine", "main^{tree}"],
+                   check=True, stdout=(tmp_path / "mine").open("w"))
+    subprocess.run(["git", "-C", folder, "update-ref", "refs/heads/main", (tmp_path / "mine").read_text().strip()], check=True)
+    dc1.cli("task", "orion", "Do it", "--wait", seconds=60)
+    unpushed = lambda: any("another way" in problem for problem in dc1.agent_status()["problems"])
+    wait_until(unpushed, "dc1 finds that the branch went another way", 60)
+    dc1.cli("pause", "orion")
+    wait_until(lambda: where(dc2) == ("dc1", "paused"), "dc1 has told of itself since then", 60)
+    kill_node(dc1)
+    wait_until(lambda: from_remote(dc2).returncode == 65, "dc2 knows it", 60)
+    assert "went another way than the agent, as node 'dc1' told last" in from_remote(dc2).stderr
+    none = from_remote(without)
+    assert none.returncode == 78 and "AGENTOS_GIT_REMOTE is not set" in none.stderr
+    assert not dc2.tree().exists() and not without.tree().exists()

@@ -1,0 +1,20 @@
+/* `agentos move AGENT NODE --from-remote`: an agent whose node is gone comes from the shared git remote to this node (contract
+ * section 12). The remote has its commits, and not what was pending; so that is named first. */
+#ifndef AGENTOS_SUPERVISOR_FROM_REMOTE_H
+#define AGENTOS_SUPERVISOR_FROM_REMOTE_H
+
+#include <stdbool.h>
+
+#include "common/buffer.h"
+#include "common/fault.h"
+
+struct agent;
+struct supervisor;
+
+/* lacks gets what the remote does not have, a line each, as far as this node can tell. begin: and the agent is fetched (move.h);
+ * else nothing is done. EX_OK, or why it is not possible: EX_USAGE on another node than the agent is to come to, EX_CONFIG,
+ * EX_DATAERR where the remote's branch went another way, EX_TEMPFAIL while some node holds the lease or nobody knows. */
+int from_remote_move(struct supervisor *supervisor, const struct agent *agent, const char *node, bool begin,
+                     struct buffer *lacks, struct fault *fault);
+
+#endif
