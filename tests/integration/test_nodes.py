@@ -236,6 +236,21 @@ def test_without_a_bus_nothing_is_moved(system):
         assert refused.returncode == 78 and "AGENTOS_BUS is not set" in refused.stderr
 
 
+def test_a_node_whose_clock_goes_more_than_two_seconds_wrong_is_named_on_the_others_and_names_them(make_node):
+    dc1, dc2 = make_node("dc1"), make_node("dc2", start=False)
+    clock = dc2.movable_clock()
+    dc2.start(wait=False)
+    said = lambda node: "".join(problem for problem in node.status()["supervisor"]["problems"] if "the clock of node" in problem)
+    for node, other in ((dc1, "dc2"), (dc2, "dc1")):
+        wait_until(lambda n=node, o=other: f"did you mean '{o}'?" in n.cli("move", "orion", f"{o}x", check=False).stderr, f"{other} is known", 60, 0.2)
+    assert not said(dc1) and not said(dc2)
+    clock.move(5)
+    wait_until(lambda: re.search(r"the clock of node 'dc2' is [45]\.\d s ahead of this node's", said(dc1)), "dc1 says so", 60, 0.2)
+    wait_until(lambda: re.search(r"the clock of node 'dc1' is [45]\.\d s behind this node's", said(dc2)), "dc2 says so", 60, 0.2)
+    clock.move(-5)
+    wait_until(lambda: not said(dc1) and not said(dc2), "both are content", 60, 0.2)
+
+
 # --- from the git remote ---
 
 
