@@ -1,14 +1,19 @@
 """Three nodes on lines of their own that are cut, made deaf, slow and lossy, with a server that dies, a node that dies and one that
-sleeps past its lease, while thousands of envelopes go between their agents (contract section 12).
+sleeps past its lease, while thousands of envelopes go between their agents, two of which want the same lock and write the same
+segment (contract section 12).
 
 AGENTOS_ISLANDS_SEED chooses who sends to whom, AGENTOS_ISLANDS_BATCH how many envelopes are sent at once.
 """
 
 import collections
+import itertools
+import json
 import os
 import random
+import re
 import shutil
 import signal
+import subprocess
 import sys
 
 import harness
@@ -27,6 +32,7 @@ LOST_PERCENT = 20
 SEED = int(os.environ.get("AGENTOS_ISLANDS_SEED", "17"))
 BATCH = int(os.environ.get("AGENTOS_ISLANDS_BATCH", "100"))
 RUNS = ("idle", "working", "waiting")
+RIVALS = ("orion", "iris")  # about a lock and a segment, each from its node
 
 
 def yaml_of():
@@ -35,7 +41,7 @@ def yaml_of():
         pin = f"    node: {node}\n" if node else ""
         size = "slow" if name == SLOW else "fast"
         text += agents_yaml([name], f"{pin}    throughput_class: {size}\n").removeprefix("agents:\n")
-    return "agents:\n" + text
+    return "agents:\n" + text + "segments:\n  - {name: glossary, writers: [orion, iris], readers: [nova]}\n"
 
 
 class World:
@@ -43,6 +49,8 @@ class World:
         self.net, self.folder, self.server = net, folder, None
         self.chance = random.Random(SEED)
         self.sent = {}  # id -> (sender, receiver, kind)
+        self.fights, self.writes = [], {}  # (rival, task); id -> (rival, base version)
+        self.numbers = collections.defaultdict(int)  # of (node, file): the last that was seen
         self.start_server()
         self.nodes = {name: self.make_node(name, make_system) for name in NODES}
         self.clock = self.nodes[NODES[0]].movable_clock()
@@ -112,6 +120,51 @@ class World:
         for _ in range(count):
             sender, to = self.chance.sample(list(HOMES), 2)
             self.send(sender, to, self.chance.choice(["handoff", "message", "message", "message"]), self.chance.choice([0, 0, 0, 3, 30]))
+
+    # -- what two of them want for themselves --
+
+    def number(self, node, path):
+        """The token or version in a file of shared/, which never falls."""
+        try:
+            text = (node.data / "shared" / path).read_text()
+        except FileNotFoundError:
+            text = ""
+        found = re.search(r"^(?:token|version): (\d+)$", text, re.MULTILINE)
+        number = int(found[1]) if found else 0
+        assert number >= self.numbers[node, path], path
+        self.numbers[node, path] = number
+        return number
+
+    def rivalry(self, rounds=2):
+        for rival, _ in itertools.product(RIVALS, range(rounds)):
+            node, task, write = self.home(rival), f"fight-{len(self.fights)}", f"w{len(self.writes):03}"
+            node.add(task, f"Fight number {len(self.fights)} [[model:delay-30]]", name=rival, lock="db")
+            self.fights.append((rival, task))
+            base = self.number(node, "segments/glossary.md")
+            text = envelope(write, "segment", rival, "segment:glossary", f"Text {write}\n", status="pending", base_version=base)
+            drop(node, rival, "outbox", write, text)
+            self.writes[write] = (rival, base)
+            self.number(node, "locks/db.md")
+
+    def asked(self, name):
+        """What the node's model was asked."""
+        log = f"http://127.0.0.1:{MODEL_PORT}/log"
+        fetch = [sys.executable, "-c", f"import urllib.request as u; print(u.urlopen('{log}').read().decode())"]
+        return json.loads(subprocess.run([*self.net.prefix(name), *fetch], check=True, capture_output=True, text=True).stdout)["requests"]
+
+    def assert_never_two_held_the_lock(self):
+        wait_until(lambda: all((self.home(rival).tree(rival) / f"outputs/{task}.md").exists() for rival, task in self.fights), "the fights are over", 60)
+        asked = [request for name in NODES for request in self.asked(name) if request["task"].startswith("Fight")]
+        spans = sorted((request["at_ns"], request["end_ns"]) for request in asked)
+        assert len(spans) >= len(self.fights) and all(before[1] <= after[0] for before, after in zip(spans, spans[1:]))
+        assert max(self.number(node, "locks/db.md") for node in self.nodes.values()) >= len(self.fights)
+
+    def assert_each_version_was_written_upon_the_one_before(self):
+        ends = {write: self.lies(rival)[write] for write, (rival, _) in self.writes.items()}
+        assert all(end in ({"archive"}, {"dead-letter"}) for end in ends.values()), ends
+        written = sorted(base for write, (_, base) in self.writes.items() if ends[write] == {"archive"})
+        version = max(self.number(node, "segments/glossary.md") for node in self.nodes.values())
+        assert written == list(range(version)) and version > 1
 
     # -- what has become of it --
 
@@ -260,8 +313,12 @@ def test_thousands_of_envelopes_through_partitions_deaths_and_a_nodes_sleep_have
         world.a_node_that_sleeps_past_its_lease,
     ):
         world.batch()
+        world.rivalry()
         happens()
+        world.rivalry(1)
     world.wait_ends()
+    world.assert_never_two_held_the_lock()
+    world.assert_each_version_was_written_upon_the_one_before()
     counts = collections.Counter(status for node in world.nodes.values() for found in ends(node).values() for status, *_ in found)
     print(len(world.sent), counts)
     assert sum(counts.values()) > 2000 and min(counts[end] for end in ("read", "finished", "expired", "refused")) > 20
