@@ -13,7 +13,8 @@
  * at most REQUEST_MS (supervisor/control/control.h), then the connection is ended; so it is behind a request that is too long.
  * Whoever asked for events gets nothing else on that connection.
  *
- *   {"verb":"status","agent":NAME?}            {"exit":0,"status":{…}}   the object of contract section 1
+ *   {"verb":"status","agent":NAME?,"all_nodes"?:true}  {"exit":0,"status":{…}}   the object of contract section 1; with
+ *                                              all_nodes also the "node" of the supervisor, and of each agent
  *   {"verb":"metrics"}                         {"exit":0,"metrics":{…}}  what the HTTP process tells, counted since the
  *                                              supervisor started; histograms are {"counts":[…],"sum"}, a count for each
  *                                              bound and one for what is above them all:
@@ -36,6 +37,10 @@
  *   {"verb":"enqueue","queue","text","priority"?,"ttl_seconds"?}
  *                                              likewise; 66: no such queue
  *   {"verb":"requeue|purge","id":ID}           {"exit":0,"said"} or 66
+ *   {"verb":"nodes","request":{"read":NAME,…}} what the other nodes of the bus read for this request to agentos-reader
+ *                                              (supervisor/reader/reader.h): {"exit":0,"here":this node's name or null
+ *                                              without a bus,"nodes":[{"node","answer"}],"problems":[sentence]}, within
+ *                                              FAR_READS_MS (supervisor/far_reads.h)
  *   {"verb":"events"}                          {"exit":0}, and then one line an event for as long as both live:
  *       {"time":"2026-04-29T10:05:12Z","agent":NAME?,"event":EVENT,…}
  *       state            from, to

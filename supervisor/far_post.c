@@ -8,6 +8,7 @@
 #include "common/names.h"
 #include "common/settings.h"
 #include "supervisor/bus_link.h"
+#include "supervisor/far_reads.h"
 #include "supervisor/node_word.h"
 #include "supervisor/post/post.h"
 #include "supervisor/shared_state.h"
@@ -70,7 +71,8 @@ static bool arrived(void *context, uint64_t token, const char *subject, const ch
     if (strncmp(subject, NODE_SUBJECT, strlen(NODE_SUBJECT)) != 0)
         return false;
     json_auto_t *word = json_loadb(bytes, length, 0, NULL);
-    if (word ? !shared_state_hear(supervisor->shared, node, word)
+    if (word ? !shared_state_hear(supervisor->shared, node, word) &&
+                   !far_reads_hear(supervisor->programs.reads, node, word)
              : !post_node_says(supervisor->post, bytes, length))
         return false;
     bus_link_took(supervisor->programs.bus, token);

@@ -13,7 +13,7 @@
 #include "common/secrets.h"
 #include "common/settings.h"
 #include "supervisor/control/control.h"
-#include "supervisor/file_readers.h"
+#include "supervisor/process/file_readers.h"
 #include "supervisor/supervisor.h"
 
 enum {

@@ -11,6 +11,7 @@
 #include "supervisor/bus_link.h"
 #include "supervisor/mirror_link.h"
 #include "supervisor/post/post.h"
+#include "supervisor/shared/work_queues.h"
 #include "supervisor/supervisor.h"
 
 #define NODE_KEY "node."
@@ -32,6 +33,7 @@ struct other {
 
 struct presence {
     struct supervisor *supervisor;
+    const struct queues *queues;
     struct other *others;
     size_t count;
     int64_t next_at;
@@ -45,10 +47,10 @@ static struct other *find(const struct presence *presence, const char *node)
     return NULL;
 }
 
-struct presence *presence_new(struct supervisor *supervisor)
+struct presence *presence_new(struct supervisor *supervisor, const struct queues *queues)
 {
     struct presence *presence = memory_new(1, sizeof *presence);
-    presence->supervisor = supervisor;
+    *presence = (struct presence){.supervisor = supervisor, .queues = queues};
     return presence;
 }
 
@@ -101,8 +103,24 @@ static json_t *describe(const struct supervisor *supervisor, const struct agent 
     return object;
 }
 
-static char *text_of(const struct supervisor *supervisor)
+static void add_queues(const struct presence *presence, struct buffer *text)
 {
+    const struct roster *roster = presence->supervisor->roster;
+    const char *comma = "";
+    for (size_t i = 0; i < roster->queue_count; i++) {
+        const char *name = roster->queues[i].name;
+        size_t waiting, under_way;
+        queues_count(presence->queues, name, &waiting, &under_way);
+        if (!waiting && !under_way)
+            continue;
+        buffer_print(text, "%s\"%s\":[%zu,%zu]", comma, name, waiting, under_way);
+        comma = ",";
+    }
+}
+
+static char *text_of(const struct presence *presence)
+{
+    const struct supervisor *supervisor = presence->supervisor;
     OWNED_BUFFER struct buffer text = {0};
     const char *comma = "";
     buffer_print(&text, "{\"time\":%lld,\"agents\":{", (long long)clock_now_ms());
@@ -115,6 +133,8 @@ static char *text_of(const struct supervisor *supervisor)
         buffer_print(&text, "%s\"%s\":%s", comma, agent->name, one);
         comma = ",";
     }
+    buffer_text(&text, "},\"queues\":{");
+    add_queues(presence, &text);
     buffer_text(&text, "}}");
     return buffer_take(&text);
 }
@@ -125,7 +145,7 @@ void presence_turn(struct presence *presence, int64_t now)
     struct bus_link *bus = supervisor->programs.bus;
     if (now < presence->next_at || !bus_link_connected(bus))
         return;
-    OWNED char *key = memory_print(NODE_KEY "%s", node_name()), *text = text_of(supervisor);
+    OWNED char *key = memory_print(NODE_KEY "%s", node_name()), *text = text_of(presence);
     (void)bus_link_put(bus, key, text, BUS_ANY_REVISION, bus_link_ticket(bus));
     presence->next_at = now + EVERY_MS * (int64_t)(1 + supervisor->agents.count / EVERY_AGENTS);
 }
@@ -174,6 +194,32 @@ bool presence_is_there(const struct presence *presence, const char *node)
 {
     const struct other *other = find(presence, node);
     return other && other->told && clock_boot_ms() - other->heard_at < AWAY_MS;
+}
+
+/* A number that is none, or too large to be one, counts as none. */
+static size_t count_of(const json_t *counts, size_t i)
+{
+    json_int_t count = json_integer_value(json_array_get(counts, i));
+    return count > 0 && count <= QUEUE_ITEMS_MAX ? (size_t)count : 0;
+}
+
+void presence_count(const struct presence *presence, const char *queue, size_t *waiting, size_t *under_way)
+{
+    for (size_t i = 0; i < presence->count; i++) {
+        const json_t *told = json_object_get(presence->others[i].told, "queues");
+        if (!presence_is_there(presence, presence->others[i].name))
+            continue;
+        *waiting += count_of(json_object_get(told, queue), 0);
+        *under_way += count_of(json_object_get(told, queue), 1);
+    }
+}
+
+void presence_each(const struct presence *presence,
+                   void (*visit)(void *context, const char *node, bool there), void *context)
+{
+    for (size_t i = 0; i < presence->count; i++)
+        if (presence->others[i].told)
+            visit(context, presence->others[i].name, presence_is_there(presence, presence->others[i].name));
 }
 
 static const char *name_at(const void *presence, size_t i)

@@ -1,6 +1,6 @@
 /* What nodes tell each other of themselves: the key node.NODE of the bus's bucket, JSON, a new one every few seconds.
  *
- * {"time": ms since 1970, "agents": {NAME: {…}}}: the agents that live there as `status` has them, without what costs much to
+ * {"time": ms since 1970, "agents": {NAME: {…}}, "queues": {NAME: [items that wait, that consumers have]}}: the agents that live there as `status` has them, without what costs much to
  * find out, and with their windows. Of a fleet whose text would be too long the last agents are left out. */
 #ifndef AGENTOS_SUPERVISOR_NODE_PRESENCE_H
 #define AGENTOS_SUPERVISOR_NODE_PRESENCE_H
@@ -12,10 +12,11 @@
 #include "common/buffer.h"
 
 struct presence;
+struct queues;
 struct supervisor;
 
-struct presence *presence_new(struct supervisor *supervisor);
-void presence_free(struct presence *presence); /* NULL is fine */
+struct presence *presence_new(struct supervisor *supervisor, const struct queues *queues); /* both borrowed */
+void presence_free(struct presence *presence);                                             /* NULL is fine */
 /* Tells of this node when it is time, and the bus is there. now: clock_boot_ms. */
 void presence_turn(struct presence *presence, int64_t now);
 /* A key of the bucket; text NULL: it is gone. False: it is none of these. fresh: it was written just now. */
@@ -25,6 +26,11 @@ const json_t *presence_agent(const struct presence *presence, const char *node, 
 /* Whether the node has told anything in the last half minute; or ever. */
 bool presence_is_there(const struct presence *presence, const char *node);
 bool presence_is_known(const struct presence *presence, const char *node);
+/* Adds how many items of the work queue lie on the other nodes that are there. */
+void presence_count(const struct presence *presence, const char *queue, size_t *waiting, size_t *under_way);
+/* Each other node that has told of itself; a key that somebody deleted is none. there: as above. */
+void presence_each(const struct presence *presence,
+                   void (*visit)(void *context, const char *node, bool there), void *context);
 /* The known node whose name is nearest; NULL: none is near. */
 const char *presence_nearest(const struct presence *presence, const char *node);
 /* Adds nodes whose clocks differ from this one's by more than two seconds, a line each. */

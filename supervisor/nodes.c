@@ -385,14 +385,14 @@ static bool holds(void *context, const char *agent)
     return place && lease_is_held(&place->lease, clock_boot_ms());
 }
 
-struct nodes *nodes_open(struct supervisor *supervisor, nodes_lives *lives)
+struct nodes *nodes_open(struct supervisor *supervisor, nodes_lives *lives, const struct queues *queues)
 {
     struct nodes *nodes = memory_new(1, sizeof *nodes);
     nodes->supervisor = supervisor;
     nodes->lives = lives;
     nodes->wanted = setting_text(SET_AGENTOS_BUS, NULL) != NULL;
     nodes->run = ((uint64_t)arc4random() << 16 | arc4random_uniform(1 << 16)) + 1;
-    nodes->presence = presence_new(supervisor);
+    nodes->presence = presence_new(supervisor, queues);
     nodes->move =
         move_new(supervisor, &(struct move_owner){.claim = claim_again, .holds = holds, .context = nodes});
     nodes->timer = (struct timer){.ring = turn, .context = nodes};
@@ -491,6 +491,17 @@ bool nodes_answers(const struct nodes *nodes, const char *agent)
     return nodes->connected && place && place->lives.said && !place->lives.here && place->lives.there;
 }
 
+void nodes_count(const struct nodes *nodes, const char *queue, size_t *waiting, size_t *under_way)
+{
+    presence_count(nodes->presence, queue, waiting, under_way);
+}
+
+void nodes_each(const struct nodes *nodes, void (*visit)(void *context, const char *node, bool there),
+                void *context)
+{
+    presence_each(nodes->presence, visit, context);
+}
+
 bool nodes_are_there(const struct nodes *nodes, const char *node)
 {
     return nodes->connected && presence_is_there(nodes->presence, node);
@@ -522,7 +533,8 @@ void nodes_problem(const struct nodes *nodes, const char *name, struct buffer *l
 const json_t *nodes_far_agent(struct nodes *nodes, const char *agent)
 {
     const char *node = nodes_of(nodes, agent);
-    return node && *node ? presence_agent(nodes->presence, node, agent) : NULL;
+    return node && *node && nodes_are_there(nodes, node) ? presence_agent(nodes->presence, node, agent)
+                                                         : NULL;
 }
 
 const struct lease *nodes_lease(const struct nodes *nodes, const char *agent)

@@ -17,13 +17,14 @@ struct agent;
 struct lease;
 struct move;
 struct nodes;
+struct queues;
 struct supervisor;
 
 /* Where an agent lives, as far_post_lives has it. */
 typedef void nodes_lives(const struct agent *agent, const char *node, bool there);
 
-/* Never NULL. lives: is told of each change. */
-struct nodes *nodes_open(struct supervisor *supervisor, nodes_lives *lives);
+/* Never NULL. lives: is told of each change. queues: of which the other nodes are told, borrowed. */
+struct nodes *nodes_open(struct supervisor *supervisor, nodes_lives *lives, const struct queues *queues);
 void nodes_close(struct nodes *nodes); /* NULL is fine */
 /* The bus is open: leases are asked for from now on. Before the first nodes_agent, and before the loop runs. */
 void nodes_begin(struct nodes *nodes);
@@ -37,11 +38,16 @@ void nodes_agent_down(struct nodes *nodes, const struct agent *agent);
 const char *nodes_of(struct nodes *nodes, const char *agent);
 /* The agent lives on another node, which answers, so that sending has a purpose. */
 bool nodes_answers(const struct nodes *nodes, const char *agent);
+/* Adds how many items of the work queue lie on other nodes, as these tell. */
+void nodes_count(const struct nodes *nodes, const char *queue, size_t *waiting, size_t *under_way);
+/* Calls visit for each other node; there: as nodes_are_there. */
+void nodes_each(const struct nodes *nodes, void (*visit)(void *context, const char *node, bool there),
+                void *context);
 /* The node has told of itself in the last half minute. */
 bool nodes_are_there(const struct nodes *nodes, const char *node);
 /* False: by the clock of this moment the agent's lease is not here any more. */
 bool nodes_own(void *supervisor, const char *agent);
-/* What that node tells of the agent (node_presence.h), borrowed likewise; NULL: nothing, or it lives here. */
+/* What that node tells of the agent (node_presence.h), borrowed likewise; NULL: nothing, the node is away, or it lives here. */
 const json_t *nodes_far_agent(struct nodes *nodes, const char *agent);
 /* The agent's lease as this node knows it, borrowed likewise; NULL: without a bus. */
 const struct lease *nodes_lease(const struct nodes *nodes, const char *agent);

@@ -80,6 +80,7 @@ void peer_surroundings(void *asker, struct buffer *peers, struct buffer *segment
         queues[i].name = roster->queues[i].name;
         queues_count(shared_state_queues(supervisor->shared), queues[i].name, &queues[i].waiting,
                      &queues[i].under_way);
+        nodes_count(supervisor->programs.nodes, queues[i].name, &queues[i].waiting, &queues[i].under_way);
     }
     peers_print(list, count, more, queues, roster->queue_count, peers);
     peers_print_segments(shared_state_segments(supervisor->shared), agent->name, segments);

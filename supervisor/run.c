@@ -36,6 +36,7 @@
 #include "supervisor/bus_link.h"
 #include "supervisor/control/control.h"
 #include "supervisor/far_post.h"
+#include "supervisor/far_reads.h"
 #include "supervisor/from_remote.h"
 #include "supervisor/http_listener.h"
 #include "supervisor/mirror_link.h"
@@ -154,6 +155,7 @@ static void reap(struct supervisor *supervisor)
         if (agent)
             agent_exited(agent, status);
         else if (!child_reap(pid, status) && !http_listener_reap(supervisor->http, pid, status) &&
+                 !far_reads_reap(supervisor->programs.reads, pid, status) &&
                  !move_reap(nodes_moves(supervisor->programs.nodes), pid, status) &&
                  !audits_reap(supervisor->audits, pid, status))
             log_debug("agentos", NULL, "Reaped process %d, which nobody looked after", (int)pid);
@@ -359,11 +361,12 @@ static void retry_now(void *context, struct agent *agent)
 static json_t *far_agent(void *context, const char *agent)
 {
     const struct supervisor *supervisor = context;
-    const json_t *told = nodes_far_agent(supervisor->programs.nodes, agent);
-    json_t *copy = told ? json_copy((json_t *)told) : NULL;
-    if (copy)
-        json_object_set_new(copy, "node", json_string(nodes_of(supervisor->programs.nodes, agent)));
-    return copy;
+    const char *node = nodes_of(supervisor->programs.nodes, agent);
+    json_t *far = node && *node ? json_pack("{s:s}", "node", node) : NULL;
+    json_t *told = (json_t *)nodes_far_agent(supervisor->programs.nodes, agent);
+    if (far && told)
+        json_object_update_missing(far, told);
+    return far;
 }
 
 static int move_agent(void *context, struct agent *agent, const char *node, const char **stage,
@@ -382,6 +385,12 @@ static int take_from_remote(void *context, struct agent *agent, const char *node
     return from_remote_move(context, agent, node, begin, lacks, fault);
 }
 
+static json_t *ask_nodes(void *context, const json_t *request, uint64_t ticket)
+{
+    const struct supervisor *supervisor = context;
+    return far_reads_ask(supervisor->programs.reads, request, ticket);
+}
+
 static struct control *open_control(struct supervisor *supervisor, struct fault *fault)
 {
     return control_open(&(struct control_owner){.loop = supervisor->loop,
@@ -398,6 +407,7 @@ static struct control *open_control(struct supervisor *supervisor, struct fault 
                                                 .alerts_pending = alerts_waiting,
                                                 .reload = reload_for_client,
                                                 .far_agent = far_agent,
+                                                .ask_nodes = ask_nodes,
                                                 .move = move_agent,
                                                 .from_remote = take_from_remote,
                                                 .retry = retry_now,
@@ -425,8 +435,10 @@ static bool start_parts(struct supervisor *supervisor, struct fault *fault)
     watch_roster(supervisor->agents.watch, supervisor->data);
     supervisor->post = postmaster_open(supervisor);
     supervisor->shared = shared_state_open(supervisor);
-    supervisor->programs.nodes = nodes_open(supervisor, far_post_lives);
+    supervisor->programs.nodes =
+        nodes_open(supervisor, far_post_lives, shared_state_queues(supervisor->shared));
     supervisor->timers.wallclock = wallclock_open(supervisor->loop, clock_was_set, supervisor);
+    supervisor->programs.reads = far_reads_new(supervisor);
     supervisor->control = open_control(supervisor, fault);
     if (supervisor->control)
         supervisor->http = http_listener_open(supervisor);
@@ -485,6 +497,8 @@ static void end_parts(struct supervisor *supervisor)
     supervisor->programs.bus = NULL;
     control_close(supervisor->control);
     supervisor->control = NULL;
+    far_reads_free(supervisor->programs.reads);
+    supervisor->programs.reads = NULL;
     shared_state_close(supervisor->shared);
     post_close(supervisor->post);
     disk_limit_close(supervisor->agents.disk);

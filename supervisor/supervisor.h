@@ -23,6 +23,7 @@
 struct alerts;
 struct bus_link;
 struct envelope;
+struct far_reads;
 struct outages;
 struct shared_state;
 struct control;
@@ -68,8 +69,10 @@ struct supervisor {
     struct {
         struct nodes *nodes;        /* which of the agents run here; never NULL */
         struct mirror_link *mirror; /* agentos-mirror's; NULL: nothing is pushed anywhere */
-        struct bus_link *bus;       /* agentos-bus's; NULL: there are no other nodes */
-        char *audit;                /* its path */
+        struct far_reads
+            *reads;           /* what nodes read for each other; never NULL while there is a control server */
+        struct bus_link *bus; /* agentos-bus's; NULL: there are no other nodes */
+        char *audit;          /* its path */
         char **zygote_environment;
         int zygote_logs[2]; /* socket pair: workers' standard errors come here, from the zygote there */
     } programs;

@@ -136,9 +136,10 @@ static void show_status(const json_t *status, size_t most)
     char text[32];
     const json_t *supervisor = json_object_get(status, "supervisor");
     OWNED char *sandbox = output_clean(text_of(supervisor, "sandbox"), 0);
-    printf("agentos %s, pid %lld, up %s, sandbox: %s\n", text_of(supervisor, "version"),
+    bool nodes = json_object_get(supervisor, "node") != NULL;
+    printf("agentos %s, pid %lld, up %s, sandbox: %s%s%s\n", text_of(supervisor, "version"),
            number_of(supervisor, "pid"), output_duration(number_of(supervisor, "uptime_seconds"), text),
-           sandbox);
+           sandbox, nodes ? ", node " : "", nodes ? text_of(supervisor, "node") : "");
     show_problems(supervisor, "");
     putchar('\n');
     show_table(json_object_get(status, "agents"), most);

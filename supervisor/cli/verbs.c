@@ -92,10 +92,10 @@ static const char ENQUEUE_DETAILS[] =
     "(backpressure).\n";
 static const char LETTERS_DETAILS[] =
     "One line for each, from the copy that knows most: its receiver's, else its sender's. With AGENT: those "
-    "from\nit or to it.\n";
+    "from\nit or to it. With AGENTOS_BUS handoffs asks the other nodes too, and says the node of each.\n";
 static const char SHOW_DETAILS[] =
     "Every hand that it went through, with times and commits; where its copies lie; what answers it, and "
-    "what\nelse came of the same trace; its text.\n";
+    "what\nelse came of the same trace; its text. With AGENTOS_BUS over all nodes.\n";
 
 static const char EXPORT_DETAILS[] =
     "FILE is a git bundle (`git clone FILE` takes the history out of it) with the agent's definition and its "
@@ -203,8 +203,8 @@ const struct verb VERBS[] = {
      ALWAYS | PAGED | WITH(JSON) | WITH(NEWEST), 0, 1, verb_listing, NULL},
     {"requeue", "ID", "give a dead letter a fresh life", ALWAYS, 1, 1, verb_dead_letter, NULL},
     {"purge", "ID", "remove a dead letter", ALWAYS, 1, 1, verb_dead_letter, NULL},
-    {"queues", "", "what the work queues hold, and who has it", ALWAYS | PAGED | WITH(JSON), 0, 0,
-     verb_listing, NULL},
+    {"queues", "", "what the work queues hold, on which node, and who has it", ALWAYS | PAGED | WITH(JSON), 0,
+     0, verb_listing, NULL},
     {"locks", "", "every lock: who holds it, until when, who waits", ALWAYS | PAGED | WITH(JSON), 0, 0,
      verb_listing, NULL},
     {"segments", "", "the texts that agents share, with their versions", ALWAYS | PAGED | WITH(JSON), 0, 0,

@@ -44,8 +44,10 @@ struct control_owner {
                          struct buffer *lines);         /* of no one agent: a line each, added to lines */
     size_t (*alerts_pending)(void *context);            /* messages of `notify` not delivered yet */
     bool (*reload)(void *context, struct buffer *said); /* agents.yaml is read again; false: refused */
-    /* The agent lives on another node: its object there, a new reference; NULL: here, or nothing is known. */
+    /* The agent lives on another node: {"node"}, and what that node tells of it, a new reference; NULL: here, or nobody knows. */
     json_t *(*far_agent)(void *context, const char *agent);
+    /* The other nodes are asked what they have of this; the answer, a new reference, or NULL: control_told brings it. */
+    json_t *(*ask_nodes)(void *context, const json_t *request, uint64_t ticket);
     /* The agent is to be moved to the node, or node NULL: has been. EX_OK and how far that is, or why it is not done. */
     /* The same from the git remote to this node; lacks gets what that doesn't have. begin: and it is. */
     int (*from_remote)(void *context, struct agent *agent, const char *node, bool begin, struct buffer *lacks,
@@ -78,6 +80,9 @@ void control_task_deferred(struct control *control, struct agent *agent, const c
  * text says why. agent: whose worker says so; NULL: the supervisor does. */
 void control_answered(struct control *control, const struct agent *agent, uint64_t serial, int exit,
                       const char *key, const char *text);
+
+/* The same with all that the answer tells; its reference is taken. */
+void control_told(struct control *control, uint64_t ticket, json_t *answer);
 
 /* Something has happened: everybody who follows gets a line (common/control.h). control and agent may be NULL. Costs
  * next to nothing while nobody follows. */

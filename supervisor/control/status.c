@@ -148,16 +148,16 @@ json_t *status_agent(const struct control_owner *owner, const struct agent *agen
 /* What another node doesn't tell of its agents is as this one knows it. */
 json_t *status_anywhere(const struct control_owner *owner, const struct agent *agent)
 {
-    json_t *object = status_agent(owner, agent), *far = owner->far_agent(owner->context, agent->name);
-    if (far) {
+    json_t *object = status_agent(owner, agent);
+    json_auto_t *far = owner->far_agent(owner->context, agent->name);
+    if (json_object_size(far) > 1) {
         json_object_del(object, "detail");
         json_object_set_new(object, "problems", json_array());
         json_object_update_existing(object, far);
-        json_object_set(object, "node", json_object_get(far, "node"));
-    } else {
-        json_object_set_new(object, "node", agent->order.elsewhere ? json_null() : json_string(node_name()));
     }
-    json_decref(far);
+    json_object_set_new(object, "node", agent->order.elsewhere ? json_null() : json_string(node_name()));
+    if (far)
+        json_object_set(object, "node", json_object_get(far, "node"));
     return object;
 }
 

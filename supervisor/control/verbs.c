@@ -7,6 +7,7 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/names.h"
+#include "common/settings.h"
 #include "common/tree.h"
 #include "supervisor/control/part.h"
 #include "supervisor/store/task_block.h"
@@ -14,8 +15,10 @@
 static void do_status(struct request *request)
 {
     json_t *head = status_head(request->control);
-    listing_describe *describe =
-        json_is_true(json_object_get(request->json, "all_nodes")) ? status_anywhere : status_agent;
+    bool all_nodes = json_is_true(json_object_get(request->json, "all_nodes"));
+    listing_describe *describe = all_nodes ? status_anywhere : status_agent;
+    if (all_nodes)
+        json_object_set_new(json_object_get(head, "supervisor"), "node", json_string(node_name()));
     if (request->agent)
         listing_of_one(request->client, "status", head, describe, request->agent);
     else
@@ -229,6 +232,20 @@ static void do_move(struct request *request)
         client_complain(request->client, exit, "%s", fault.text);
 }
 
+static void do_nodes(struct request *request)
+{
+    const struct control_owner *owner = &request->control->owner;
+    uint64_t ticket = ++request->control->serial;
+    const json_t *asked = json_object_get(request->json, "request");
+    json_t *told = asked ? owner->ask_nodes(owner->context, asked, ticket) : NULL;
+    if (!asked)
+        client_complain(request->client, EX_USAGE, "nodes says what the other nodes are asked");
+    else if (told)
+        client_say(request->client, EX_OK, told);
+    else
+        *client_waiter(request->client) = (struct waiter){.what = WAIT_POSTED, .serial = ticket};
+}
+
 static void do_events(struct request *request)
 {
     if (client_follow(request->client))
@@ -281,6 +298,7 @@ static const struct {
     {"enqueue", answer_enqueue, false, 0},
     {"retry", do_retry, false, 0},
     {"move", do_move, true, 0},
+    {"nodes", do_nodes, false, 0},
 };
 
 void verbs_answer(struct control *control, struct client *client, const json_t *json)

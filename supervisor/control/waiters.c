@@ -247,12 +247,29 @@ void control_task_deferred(struct control *control, struct agent *agent, const c
 }
 
 /* Serials are one sequence over all that is asked, so one names its client; a worker answers for its own agent alone. */
-void control_answered(struct control *control, const struct agent *agent, uint64_t serial, int exit,
-                      const char *key, const char *text)
+static struct client *of_serial(const struct control *control, const struct agent *agent, uint64_t serial)
 {
     struct client *client = control && serial ? control->clients : NULL;
     while (client && (client->waiter.serial != serial || (agent && client->waiter.agent != agent)))
         client = client->next;
+    return client;
+}
+
+void control_told(struct control *control, uint64_t ticket, json_t *answer)
+{
+    struct client *client = of_serial(control, NULL, ticket);
+    if (!client) {
+        json_decref(answer);
+        return;
+    }
+    client_say(client, EX_OK, answer);
+    client_stop_waiting(client);
+}
+
+void control_answered(struct control *control, const struct agent *agent, uint64_t serial, int exit,
+                      const char *key, const char *text)
+{
+    struct client *client = of_serial(control, agent, serial);
     if (!client)
         return;
     OWNED char *clean = utf8_clean(text, strlen(text));

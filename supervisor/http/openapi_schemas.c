@@ -63,7 +63,7 @@ static const struct {
     {"Envelope", ENVELOPE "owner:string place:string"},
     {"Envelopes", "items:[Envelope] " PAGE},
     {"Step", "time:string agent:string what:string commit:string? subject:string?"},
-    {"Copy", "path:string status:string"},
+    {"Copy", "path:string status:string pruned:boolean"},
     {"Letter", ENVELOPE},
     {"Hand", "agent:string id:string state:string answers:integer " SPENT},
     {"Cost", "trace:string complete:boolean hands:[Hand] " SPENT},

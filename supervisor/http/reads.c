@@ -2,10 +2,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "supervisor/listings/nodes_merge.h"
 
 void reads_begin(struct reads *reads, struct calls *calls, void (*settled)(void *context), void *context)
 {
@@ -19,6 +21,7 @@ static void free_read(struct read *read)
     read->reads->count--;
     json_decref(read->request);
     json_decref(read->answer);
+    json_decref(read->far.told);
     ready_document_free(&read->ready);
     free(read->key);
     free(read);
@@ -29,14 +32,75 @@ static bool is_fresh(const struct read *read, int64_t now)
     return !read->outdated && (read->state != READ_SETTLED || now - read->settled_at < READ_FRESH_MS);
 }
 
-static void settle(struct read *read, const json_t *answer)
+static void settle(struct read *read)
 {
     read->state = READ_SETTLED;
-    read->answer = json_incref((json_t *)answer);
     read->settled_at = clock_monotonic_ms();
 }
 
+/* --- what other nodes have of it --- */
+
+static const char *text_of(const json_t *request, const char *key)
+{
+    const char *text = json_string_value(json_object_get(request, key));
+    return text ? text : "";
+}
+
+/* A place is this node's: its dead letters are requeued and purged here. */
+static bool is_across(const json_t *request)
+{
+    static const char *const names[] = {"envelope", "envelopes", "queues"};
+    bool across = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        across = across || strcmp(text_of(request, "read"), names[i]) == 0;
+    return across && !json_object_get(request, "place");
+}
+
+static void merge_envelope(struct read *read)
+{
+    json_t *view = json_object_get(read->answer, "answer");
+    json_t *whole = nodes_merge_envelope(json_incref(view), read->far.told);
+    if (!whole)
+        return;
+    json_decref(read->answer);
+    read->answer = json_pack("{s:i, s:o}", "exit", EX_OK, "answer", whole);
+}
+
+static void merge(struct read *read)
+{
+    json_int_t limit = json_integer_value(json_object_get(read->request, "limit"));
+    json_t *page = json_object_get(read->answer, "answer");
+    const struct nodes_page how = {.once = strcmp(text_of(read->request, "read"), "envelopes") == 0,
+                                   .paged = true,
+                                   .most = limit > 0 && limit < PAGE_ITEMS_MAX ? (size_t)limit
+                                           : limit > 0                         ? PAGE_ITEMS_MAX
+                                                                               : PAGE_ITEMS};
+    if (strcmp(text_of(read->request, "read"), "envelope") == 0)
+        merge_envelope(read);
+    else if (page)
+        nodes_merge_page(page, read->far.told, &how);
+}
+
 static void go_on(struct reads *reads);
+
+static void is_whole(struct read *read)
+{
+    struct reads *reads = read->reads;
+    if (read->call || read->far.call)
+        return;
+    if (read->answer && is_across(read->request))
+        merge(read);
+    settle(read);
+    reads->settled(reads->context);
+}
+
+static void far_is_told(void *context, const json_t *answer)
+{
+    struct read *read = context;
+    read->far.call = NULL;
+    read->far.told = json_incref((json_t *)answer);
+    is_whole(read);
+}
 
 /* Also when nobody wants the answer any more: the next who asks within its time gets it. */
 static void is_told(void *context, const json_t *answer)
@@ -44,25 +108,33 @@ static void is_told(void *context, const json_t *answer)
     struct read *read = context;
     struct reads *reads = read->reads;
     read->call = NULL;
+    read->answer = json_incref((json_t *)answer);
     reads->under_way--;
-    settle(read, answer);
     go_on(reads);
-    reads->settled(reads->context);
+    is_whole(read);
 }
 
 static void start(struct read *read)
 {
     struct reads *reads = read->reads;
     json_t *request = read->request;
-    read->request = NULL;
+    int64_t until = clock_monotonic_ms() + READ_WAIT_MS;
     read->state = READ_UNDER_WAY;
-    log_debug("http", NULL, "A reader is asked for %s", json_string_value(json_object_get(request, "read")));
-    read->call =
-        call_begin(reads->calls, CALL_READER, request, clock_monotonic_ms() + READ_WAIT_MS, is_told, read);
-    if (read->call)
+    log_debug("http", NULL, "A reader is asked for %s", text_of(request, "read"));
+    if (is_across(request)) {
+        json_object_set_new(request, "for_nodes", json_true());
+        read->far.call = call_begin(reads->calls, CALL_CONTROL,
+                                    json_pack("{s:s, s:O}", "verb", "nodes", "request", request), until,
+                                    far_is_told, read);
+    }
+    read->call = call_begin(reads->calls, CALL_READER, json_incref(request), until, is_told, read);
+    if (read->call) {
         reads->under_way++;
-    else
-        settle(read, NULL);
+        return;
+    }
+    call_drop(read->far.call);
+    read->far.call = NULL;
+    settle(read);
 }
 
 static void go_on(struct reads *reads)

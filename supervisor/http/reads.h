@@ -1,5 +1,6 @@
 /* Reads: what clients ask of files and repositories, each answered by an agentos-reader of its own (common/control.h). Few
- * are under way at once, and the others wait for them. A read that several clients ask for is made once, and its answer
+ * are under way at once, and the others wait for them. Of envelopes and queues the other nodes are asked too, by way of the
+ * supervisor. A read that several clients ask for is made once, and its answer
  * serves for READ_FRESH_MS. */
 #ifndef AGENTOS_HTTP_READS_H
 #define AGENTOS_HTTP_READS_H
@@ -16,7 +17,8 @@ enum {
     READS_MAX = 32, /* that wait, are under way, or are still fresh */
     READS_AT_ONCE = 2,
     READ_FRESH_MS = 1000,
-    READ_WAIT_MS = 35 * 1000, /* for one that is under way; its reader has less (supervisor/file_readers.h) */
+    READ_WAIT_MS =
+        35 * 1000, /* for one that is under way; its reader has less (supervisor/process/file_readers.h) */
 };
 
 enum read_state { READ_QUEUED, READ_UNDER_WAY, READ_SETTLED };
@@ -27,6 +29,10 @@ struct read {
     json_t *request;
     enum read_state state;
     struct call *call;
+    struct {
+        struct call *call;
+        json_t *told;            /* NULL: none came, or nobody was asked */
+    } far;                       /* of what may lie on other nodes too */
     json_t *answer;              /* NULL: none came; or the document is made */
     struct ready_document ready; /* made of the answer by the first who tells it */
     size_t users;

@@ -276,8 +276,7 @@ bool copy_is_senders(const struct copy *copy)
            strcmp(envelope->status, "finished") != 0 && strcmp(envelope->status, "read") != 0;
 }
 
-/* How little a copy knows of its envelope's end. */
-static int ignorance(const struct copy *copy)
+int copy_ignorance(const struct copy *copy)
 {
     static const int OF_PLACE[PLACE_COUNT] = {
         [PLACE_ARCHIVE] = 0, [PLACE_DEAD_LETTERS] = 1, [PLACE_INBOX] = 2,    [PLACE_HANDOFFS] = 2,
@@ -308,7 +307,7 @@ static int compare_copies(const void *left, const void *right)
         return order != 0 ? order : strcmp(a->path, b->path);
     }
     int order = compare_identity(a, b);
-    order = order != 0 ? order : ignorance(a) - ignorance(b);
+    order = order != 0 ? order : copy_ignorance(a) - copy_ignorance(b);
     return order != 0 ? order : strcmp(a->path, b->path);
 }
 

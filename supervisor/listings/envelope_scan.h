@@ -77,6 +77,9 @@ bool copy_is_live(const struct copy *copy); /* with its receiver, and unfinished
 /* In the archive of whoever sent it, which says only what became of it, as far as that was known then. */
 bool copy_is_senders(const struct copy *copy);
 
+/* How little a copy knows of its envelope's end; 0: nothing is missing. */
+int copy_ignorance(const struct copy *copy);
+
 /* The front matter's keys, body and path. New reference. */
 json_t *copy_json(const struct copy *copy);
 

@@ -8,10 +8,17 @@
 #include "common/listing.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "supervisor/listings/nodes_merge.h"
 #include "supervisor/reader/envelope_choice.h"
 #include "supervisor/reader/envelope_view.h"
 
 #define QUEUES "shared/queues"
+
+enum {
+    HEAD_BYTES = 800,    /* of an item besides its body, about */
+    LONG_TEXT = 4,       /* a body that takes more than this part of an answer is left out */
+    RELATIVES_MAX = 100, /* that are told to other nodes */
+};
 
 static const char *const places[PLACE_COUNT] = {
     [PLACE_OPERATOR] = "operator",
@@ -31,14 +38,28 @@ static json_t *item_of(const struct copy *copy)
     return item;
 }
 
-static json_t *page_of(const struct envelope_choice *choice)
+/* Those for other nodes go over the bus, in one message. */
+static size_t bytes_wanted(const struct reading *reading)
+{
+    return reading_count(reading, "bytes", PAGE_BYTES_MAX, PAGE_BYTES_MAX);
+}
+
+static json_t *page_of(const struct reading *reading, const struct envelope_choice *choice)
 {
     json_t *items = json_array();
-    size_t bytes = 0, taken = 0;
-    while (taken < choice->count && taken < choice->most && bytes < PAGE_BYTES_MAX) {
-        const char *body = choice->list[taken]->envelope.body;
-        bytes += body ? strlen(body) : 0;
-        json_array_append_new(items, item_of(choice->list[taken++]));
+    size_t bytes = 0, taken = 0, most = bytes_wanted(reading);
+    while (taken < choice->count && taken < choice->most && bytes < most) {
+        const struct copy *copy = choice->list[taken++];
+        json_t *item = item_of(copy);
+        size_t length = json_string_length(json_object_get(item, "body"));
+        if (length > most / LONG_TEXT)
+            json_object_set_new(item, "body", json_null());
+        else
+            bytes += length;
+        bytes += HEAD_BYTES;
+        if (reading_for_nodes(reading))
+            json_object_set_new(item, NODES_IGNORANCE, json_integer(copy_ignorance(copy)));
+        json_array_append_new(items, item);
     }
     OWNED char *next = NULL;
     if (taken < choice->count && taken > 0) {
@@ -94,7 +115,7 @@ static int list(const struct reading *reading, struct envelope_choice *choice, j
     choice->after = cursor ? &mark : NULL;
     envelope_choose(choice);
     envelope_choose_pruned(choice);
-    *answer = page_of(choice);
+    *answer = page_of(reading, choice);
     envelope_choice_free(choice);
     return EX_OK;
 }
@@ -151,15 +172,17 @@ int envelope_page_queues(const struct reading *reading, json_t **answer, struct 
 
 /* --- one envelope --- */
 
-/* Of very much that belongs to an envelope the texts are left out. */
-static void bound(json_t *view, const char *list)
+/* Of very much that belongs to an envelope the texts are left out; and of what goes to other nodes, the newest. */
+static void bound(const struct reading *reading, json_t *view, const char *list)
 {
-    size_t index, bytes = 0;
-    json_t *item;
-    json_array_foreach(json_object_get(view, list), index, item)
+    size_t index, bytes = 0, most = bytes_wanted(reading) / (reading_for_nodes(reading) ? LONG_TEXT : 1);
+    json_t *item, *items = json_object_get(view, list);
+    while (reading_for_nodes(reading) && json_array_size(items) > RELATIVES_MAX)
+        json_array_remove(items, json_array_size(items) - 1);
+    json_array_foreach(items, index, item)
     {
         bytes += json_string_length(json_object_get(item, "body"));
-        if (bytes > PAGE_BYTES_MAX)
+        if (bytes > most)
             json_object_set_new(item, "body", json_null());
     }
 }
@@ -171,9 +194,9 @@ int envelope_page_one(const struct reading *reading, json_t **answer, struct fau
     envelope_view_scan(&view, id ? id : "");
     bool found = id && envelope_view_read(&view, id);
     if (found) {
-        *answer = envelope_view_json(&view);
-        bound(*answer, "answers");
-        bound(*answer, "of_trace");
+        *answer = envelope_view_json(&view, reading_for_nodes(reading));
+        bound(reading, *answer, "answers");
+        bound(reading, *answer, "of_trace");
     } else {
         fault_set(fault, "there is no envelope of this id");
     }

@@ -11,6 +11,7 @@
 #include "common/repository/library.h"
 #include "common/tree.h"
 #include "common/utf8.h"
+#include "supervisor/listings/nodes_merge.h"
 #include "supervisor/reader/pruned_file.h"
 
 const struct copy *envelope_view_best(const struct envelope_view *view)
@@ -152,8 +153,16 @@ static int by_age(const void *left, const void *right)
                                     : strcmp(a->id, b->id);
 }
 
+static json_t *item_json(const struct copy *copy, bool for_nodes)
+{
+    json_t *item = copy_json(copy);
+    if (for_nodes)
+        json_object_set_new(item, NODES_IGNORANCE, json_integer(copy_ignorance(copy)));
+    return item;
+}
+
 /* The others that belong, oldest first. */
-static json_t *relatives_json(const struct envelope_view *view,
+static json_t *relatives_json(const struct envelope_view *view, bool for_nodes,
                               bool (*belongs)(const struct envelope_view *, const struct copy *))
 {
     OWNED const struct copy **found = memory_new(view->scan.count + 1, sizeof(const struct copy *));
@@ -166,38 +175,40 @@ static json_t *relatives_json(const struct envelope_view *view,
     }
     qsort(found, count, sizeof(const struct copy *), by_age);
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, copy_json(found[i]));
+        json_array_append_new(list, item_json(found[i], for_nodes));
     return list;
 }
 
-static json_t *route_json(const struct envelope_view *view)
+static json_t *route_json(const struct envelope_view *view, bool for_nodes)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < view->route.count; i++) {
         const struct step *step = &view->route.steps[i];
         char text[CLOCK_TEXT];
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:o, s:s?, s:o}", "time", clock_format(step->time, text),
-                                        "agent", step->agent, "what", utf8_json(step->what), "commit",
-                                        step->commit[0] != '\0' ? step->commit : NULL, "subject",
-                                        utf8_json(step->subject)));
+        json_t *object =
+            json_pack("{s:s, s:s, s:o, s:s?, s:o}", "time", clock_format(step->time, text), "agent",
+                      step->agent, "what", utf8_json(step->what), "commit",
+                      step->commit[0] != '\0' ? step->commit : NULL, "subject", utf8_json(step->subject));
+        if (for_nodes)
+            json_object_set_new(object, NODES_RANK, json_integer(step->rank));
+        json_array_append_new(list, object);
     }
     return list;
 }
 
-json_t *envelope_view_json(const struct envelope_view *view)
+json_t *envelope_view_json(const struct envelope_view *view, bool for_nodes)
 {
-    json_t *item = copy_json(envelope_view_best(view));
+    json_t *item = item_json(envelope_view_best(view), for_nodes);
     json_t *copies = json_array();
     for (size_t i = 0; i < view->count; i++) {
         const struct copy *copy = &view->scan.copies[view->first + i];
-        json_array_append_new(
-            copies, json_pack("{s:o, s:s}", "path", utf8_json(copy->path), "status", copy->envelope.status));
+        json_array_append_new(copies, json_pack("{s:o, s:s, s:b}", "path", utf8_json(copy->path), "status",
+                                                copy->envelope.status, "pruned", (int)copy->pruned));
     }
     json_object_set_new(item, "copies", copies);
-    json_object_set_new(item, "route", route_json(view));
-    json_object_set_new(item, "answers", relatives_json(view, is_answer));
-    json_object_set_new(item, "of_trace", relatives_json(view, is_of_trace));
+    json_object_set_new(item, "route", route_json(view, for_nodes));
+    json_object_set_new(item, "answers", relatives_json(view, for_nodes, is_answer));
+    json_object_set_new(item, "of_trace", relatives_json(view, for_nodes, is_of_trace));
     json_object_set_new(item, "cost", view->cost.trace != NULL ? cost_json(&view->cost) : json_null());
     return item;
 }

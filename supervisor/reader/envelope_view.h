@@ -27,6 +27,7 @@ bool envelope_view_read(struct envelope_view *view, const char *id);
 void envelope_view_free(struct envelope_view *view);
 
 const struct copy *envelope_view_best(const struct envelope_view *view); /* the copy that knows most */
-json_t *envelope_view_json(const struct envelope_view *view); /* `agentos show --json`; a new reference */
+/* `agentos show --json`; a new reference. for_nodes: with what nodes_merge_envelope needs, and takes out again. */
+json_t *envelope_view_json(const struct envelope_view *view, bool for_nodes);
 
 #endif

@@ -2,7 +2,7 @@
  *
  * Reads for the HTTP process what takes long or lies in repositories, which may have been made to harm: one request, a
  * JSON object on one line, comes over the connection, one line goes back, and the process ends. Started by the supervisor
- * only (supervisor/file_readers.h), which kills it when it takes too long. It can read the data directory, write to its
+ * only (supervisor/process/file_readers.h), which kills it when it takes too long. It can read the data directory, write to its
  * connection and nothing else, and has no key. */
 #include <errno.h>
 #include <jansson.h>

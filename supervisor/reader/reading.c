@@ -4,6 +4,11 @@
 #include "common/memory.h"
 #include "common/names.h"
 
+bool reading_for_nodes(const struct reading *reading)
+{
+    return json_is_true(json_object_get(reading->request, "for_nodes"));
+}
+
 const char *reading_text(const struct reading *reading, const char *name)
 {
     return json_string_value(json_object_get(reading->request, name));

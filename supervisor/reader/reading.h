@@ -3,13 +3,13 @@
 #define AGENTOS_SUPERVISOR_READER_READING_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/fault.h"
+#include "supervisor/listings/nodes_merge.h"
 
 enum {
-    PAGE_ITEMS = 50, /* of a page, where the request names no other limit */
-    PAGE_ITEMS_MAX = 500,
     PAGE_BYTES_MAX = 4 * 1024 * 1024, /* of a page's items, about; one item comes whatever its size */
 };
 
@@ -20,6 +20,8 @@ struct reading {
     void (*complain)(const char *sentence); /* of a file that can't be read */
 };
 
+/* The answer is put together with those of other nodes (supervisor/listings/nodes_merge.h). */
+bool reading_for_nodes(const struct reading *reading);
 const char *reading_text(const struct reading *reading, const char *name); /* NULL: not given */
 size_t reading_count(const struct reading *reading, const char *name, size_t otherwise, size_t most);
 /* The absolute path of the folder of the agent that is asked for; the caller frees it. NULL and fault: there is none. */

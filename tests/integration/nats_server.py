@@ -2,7 +2,9 @@
 it. A test module takes the fixture by its import."""
 
 import shutil
+import socket
 import subprocess
+import uuid
 
 import pytest
 from harness import agents_yaml, free_port
@@ -29,6 +31,19 @@ class Nats:
             command += ["-c", "nats.conf"]
         with open(self.folder / "nats.log", "ab") as log:
             self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
+
+    def say(self, subject, node, *texts):
+        """As a node of this name would, with messages that are what they are."""
+        with socket.create_connection(("127.0.0.1", self.port), 30) as line:
+            line.sendall(b'CONNECT {"verbose":false,"headers":true}\r\n')
+            for text in texts:
+                head = f"NATS/1.0\r\nNats-Msg-Id: {uuid.uuid4()}\r\nAgentos-Node: {node}\r\n\r\n".encode()
+                body = text.encode()
+                line.sendall(f"HPUB {subject} {len(head)} {len(head) + len(body)}\r\n".encode() + head + body + b"\r\n")
+            line.sendall(b"PING\r\n")
+            with line.makefile("rb") as lines:
+                while lines.readline() != b"PONG\r\n":
+                    pass
 
     def kill(self):
         self.process.kill()

@@ -2,8 +2,8 @@
 #ifndef AGENTOS_SUPERVISOR_CLI_INSPECT_COST_TABLE_H
 #define AGENTOS_SUPERVISOR_CLI_INSPECT_COST_TABLE_H
 
-#include "supervisor/reader/cost.h"
+#include <jansson.h>
 
-void cost_show(const struct cost *cost); /* a table; nothing when there are no hands */
+void cost_show(const json_t *cost); /* as cost_json has it: a table; nothing when there are no hands */
 
 #endif

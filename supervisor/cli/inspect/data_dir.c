@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -11,11 +13,23 @@
 #include "common/listing.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
 
 static const char *name_at(const void *names, size_t i)
 {
     return ((char *const *)names)[i];
+}
+
+char *data_dir_node(const struct invocation *invocation, const char *agent)
+{
+    json_auto_t *answer = client_consult(
+        invocation, json_pack("{s:s, s:s, s:b}", "verb", "status", "agent", agent, "all_nodes", 1));
+    const json_t *status = json_object_get(answer, "status");
+    const json_t *told = json_array_get(json_object_get(status, "agents"), 0);
+    const char *node = json_string_value(json_object_get(told, "node"));
+    const char *here = json_string_value(json_object_get(json_object_get(status, "supervisor"), "node"));
+    return node != NULL && here != NULL && strcmp(node, here) != 0 ? memory_text(node) : NULL;
 }
 
 /* Says that the agent is not there, and which one of those that are was meant. */
@@ -29,11 +43,15 @@ static void say_unknown(const struct invocation *invocation, int folder, const c
             *MEMORY_ADD(names, count) = memory_text(name);
     }
     const char *near = did_you_mean(agent, name_at, names, count);
-    output_complain("there is no agent '%s' in %s/agents%s%s%s", agent, invocation->data_dir,
-                    near != NULL ? "; did you mean '"
-                    : count == 0 ? "; the first `agentos run` makes the agents of agents.yaml"
-                                 : "",
-                    near != NULL ? near : "", near != NULL ? "'?" : "");
+    OWNED char *node = data_dir_node(invocation, agent);
+    if (node != NULL)
+        output_complain("agent '%s' lives on node '%s', and its files are there", agent, node);
+    else
+        output_complain("there is no agent '%s' in %s/agents%s%s%s", agent, invocation->data_dir,
+                        near != NULL ? "; did you mean '"
+                        : count == 0 ? "; the first `agentos run` makes the agents of agents.yaml"
+                                     : "",
+                        near != NULL ? near : "", near != NULL ? "'?" : "");
     while (count > 0)
         free(names[--count]);
     free(names);

@@ -14,4 +14,8 @@ bool data_dir_has(const struct invocation *invocation, const char *agent, int *s
 /* The agent's folder: its descriptor, and its absolute path in *path (owned by the caller). -1: as above. */
 int data_dir_agent(const struct invocation *invocation, const char *agent, char **path, int *status);
 
+/* The node of the bus on which the agent lives, as a supervisor of this data directory knows it; caller frees. NULL: it lives here,
+ * or nobody knows. */
+char *data_dir_node(const struct invocation *invocation, const char *agent);
+
 #endif

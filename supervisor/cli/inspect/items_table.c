@@ -1,5 +1,6 @@
 #include "supervisor/cli/inspect/items_table.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "common/buffer.h"
@@ -41,21 +42,34 @@ static void print_value(const json_t *value, char form, struct buffer *out)
     }
 }
 
+static bool is_needless(const json_t *items, const char *key)
+{
+    size_t index = 0;
+    const json_t *item = NULL;
+    bool needless = *key == '?';
+    json_array_foreach(items, index, item) needless = needless && json_object_get(item, key + 1) == NULL;
+    return needless;
+}
+
 void items_table_show(const json_t *items, const struct item_column columns[ITEM_COLUMNS_MAX])
 {
     size_t index = 0, count = 0;
     const json_t *item = NULL;
-    const char *heads[ITEM_COLUMNS_MAX];
+    const char *heads[ITEM_COLUMNS_MAX], *keys[ITEM_COLUMNS_MAX];
     struct table table;
-    for (; count < ITEM_COLUMNS_MAX && columns[count].head != NULL; count++)
-        heads[count] = columns[count].head;
+    for (size_t i = 0; i < ITEM_COLUMNS_MAX && columns[i].head != NULL; i++) {
+        if (is_needless(items, columns[i].key))
+            continue;
+        keys[count] = columns[i].key;
+        heads[count++] = columns[i].head;
+    }
     table_begin(&table, heads, count);
     json_array_foreach(items, index, item)
     {
         for (size_t i = 0; i < count; i++) {
             struct buffer text OWNED_BUFFER = {0};
-            const char *key = columns[i].key;
-            char form = strchr("+~", *key) != NULL ? *key : '\0';
+            const char *key = keys[i];
+            char form = strchr("+~?", *key) != NULL ? *key : '\0';
             print_value(json_object_get(item, key + (form != '\0')), form, &text);
             table_cell(&table, text.length > 0 ? text.data : NULL);
         }

@@ -7,7 +7,7 @@
 enum { ITEM_COLUMNS_MAX = 8 };
 
 /* The item's key, shown in a column with this head (terminal/output.h). A key behind '+' is a number that shows its sign, one
- * behind '~' a text of which the first line with words is shown, cut. */
+ * behind '~' a text of which the first line with words is shown, cut, and one behind '?' is no column where no item has it. */
 struct item_column {
     const char *head, *key;
 };

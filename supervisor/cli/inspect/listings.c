@@ -3,17 +3,21 @@
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "common/files.h"
 #include "common/memory.h"
 #include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/inspect/items_table.h"
+#include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/listings/learned.h"
+#include "supervisor/listings/nodes_merge.h"
 #include "supervisor/listings/notices.h"
 #include "supervisor/reader/envelope_choice.h"
+#include "supervisor/reader/reading.h"
 #include "supervisor/reader/skill_decay.h"
 
 struct request;
@@ -27,6 +31,7 @@ struct verb_listing {
         struct {
             unsigned kinds; /* as of struct envelope_choice */
             int place;
+            const char *read, *kind; /* as agentos-reader of other nodes is asked; NULL: they are not, any */
         } envelopes;
     } of;
     const char *nothing; /* with the agent's name, where it has a %s */
@@ -41,6 +46,7 @@ struct request {
     bool json;
     size_t most;
     struct envelope_choice choice;
+    json_t *told; /* by other nodes; NULL: nothing */
 };
 
 static void complain(const char *sentence)
@@ -125,17 +131,39 @@ static void looked(size_t files)
     output_working("envelopes read", files);
 }
 
+static void say_problems(const json_t *page)
+{
+    size_t index = 0;
+    const json_t *problem = NULL;
+    json_array_foreach(json_object_get(page, "problems"), index, problem)
+    {
+        OWNED char *clean = output_clean(json_string_value(problem), 0);
+        complain(clean);
+    }
+}
+
 /* The newest stand at the end. People see who has the copy, too. */
 static int show_envelopes(void *context)
 {
     const struct request *request = context;
     const struct envelope_choice *choice = &request->choice;
-    json_t *items = json_array();
-    for (size_t i = choice->count < request->most ? choice->count : request->most; i-- > 0;) {
+    const struct nodes_page how = {.once = choice->place == PLACE_COUNT, .most = request->most};
+    json_t *found = json_array(), *items = json_array();
+    for (size_t i = 0; i < choice->count && i < request->most; i++) {
         json_t *item = copy_json(choice->list[i]);
-        if (!request->json)
-            json_object_set_new(item, "owner", json_string(choice->list[i]->owner));
-        json_array_append_new(items, item);
+        json_object_set_new(item, "owner", json_string(choice->list[i]->owner));
+        json_object_set_new(item, NODES_IGNORANCE, json_integer(copy_ignorance(choice->list[i])));
+        json_array_append_new(found, item);
+    }
+    json_auto_t *page = json_pack("{s:o}", "items", found);
+    nodes_merge_page(page, request->told, &how);
+    say_problems(page);
+    found = json_object_get(page, "items");
+    for (size_t i = json_array_size(found); i-- > 0;) {
+        json_t *item = json_array_get(found, i);
+        if (request->json)
+            json_object_del(item, "owner");
+        json_array_append(items, item);
     }
     show(request, items);
     return EX_OK;
@@ -149,14 +177,30 @@ static int show_with_git(void *context)
     return show_envelopes(request);
 }
 
+static json_t *ask_nodes(const struct request *request)
+{
+    size_t limit = request->most < PAGE_ITEMS_MAX ? request->most : PAGE_ITEMS_MAX;
+    return client_nodes(request->invocation,
+                        json_pack("{s:s, s:s*, s:s*, s:I}", "read", request->listing->of.envelopes.read,
+                                  "kind", request->listing->of.envelopes.kind, "agent", request->agent,
+                                  "limit", (json_int_t)limit));
+}
+
 static int read_envelopes(struct request *request)
 {
     int status = 0;
     const char *data_dir = request->invocation->data_dir;
     struct envelope_choice *choice = &request->choice;
     int place = request->listing->of.envelopes.place;
-    if (!data_dir_has(request->invocation, request->agent, &status))
+    const char *read = request->listing->of.envelopes.read;
+    OWNED char *tree = memory_print("%s/agents/%s", data_dir, request->agent != NULL ? request->agent : "");
+    bool missing = request->agent != NULL && access(tree, F_OK) != 0;
+    OWNED char *elsewhere =
+        read != NULL && missing ? data_dir_node(request->invocation, request->agent) : NULL;
+    if (!data_dir_has(request->invocation, elsewhere != NULL ? NULL : request->agent, &status))
         return status;
+    if (read != NULL)
+        request->told = ask_nodes(request);
     *choice = (struct envelope_choice){.data_dir = data_dir,
                                        .agent = place == PLACE_COUNT ? request->agent : NULL,
                                        .owner = place == PLACE_COUNT ? NULL : request->agent,
@@ -171,6 +215,7 @@ static int read_envelopes(struct request *request)
         confine_guard(data_dir, choice->owners[i]);
     status = choice->owner_count > 0 ? confine(data_dir, show_with_git, request) : show_envelopes(request);
     envelope_choice_free(choice);
+    json_decref(request->told);
     return status;
 }
 
@@ -194,7 +239,7 @@ static int read_notices(struct request *request)
     {                                                                                                        \
         .verb = verb_name, .read = read_##what, .of = {source}, .nothing = none, __VA_ARGS__                 \
     }
-#define LETTERS(kind_set, lie_in) .envelopes = {kind_set, lie_in}
+#define LETTERS(kind_set, lie_in, far_read, far_kind) .envelopes = {kind_set, lie_in, far_read, far_kind}
 
 static const struct verb_listing LISTINGS[] = {
     LISTING("skills", learned, .learned = LEARNED_SKILLS, "%s has earned no skill yet.",
@@ -212,15 +257,17 @@ static const struct verb_listing LISTINGS[] = {
     LISTING("goals", learned, .learned = LEARNED_GOALS, "%s has no goal.", .show = show_goals),
     LISTING("reflections", learned, .learned = LEARNED_REFLECTIONS, "%s has noted nothing yet.",
             .show = show_reflections),
-    LISTING("handoffs", envelopes, LETTERS(1u << KIND_HANDOFF, PLACE_COUNT), "Nothing has been handed over.",
+    LISTING("handoffs", envelopes, LETTERS(1u << KIND_HANDOFF, PLACE_COUNT, "envelopes", "handoff"),
+            "Nothing has been handed over.",
             .columns = {{"CREATED", "created"},
                         {"ID", "id"},
                         {"FROM", "from"},
                         {"TO", "to"},
                         {"STATUS", "status"},
                         {"PRIORITY", "priority"},
+                        {"NODE", "?node"},
                         {"TASK", "~body"}}),
-    LISTING("messages", envelopes, LETTERS(MAIL, PLACE_COUNT), "There are no messages.",
+    LISTING("messages", envelopes, LETTERS(MAIL, PLACE_COUNT, NULL, NULL), "There are no messages.",
             .columns = {{"CREATED", "created"},
                         {"ID", "id"},
                         {"KIND", "kind"},
@@ -228,7 +275,8 @@ static const struct verb_listing LISTINGS[] = {
                         {"TO", "to"},
                         {"STATUS", "status"},
                         {"TEXT", "~body"}}),
-    LISTING("dead-letters", envelopes, LETTERS(0, PLACE_DEAD_LETTERS), "There are no dead letters.",
+    LISTING("dead-letters", envelopes, LETTERS(0, PLACE_DEAD_LETTERS, NULL, NULL),
+            "There are no dead letters.",
             .columns = {{"CREATED", "created"},
                         {"AGENT", "owner"},
                         {"ID", "id"},
@@ -236,13 +284,14 @@ static const struct verb_listing LISTINGS[] = {
                         {"FROM", "from"},
                         {"STATUS", "status"},
                         {"REASON", "reason"}}),
-    LISTING("queues", envelopes, LETTERS(0, PLACE_QUEUE), "No work queue holds anything.",
+    LISTING("queues", envelopes, LETTERS(0, PLACE_QUEUE, "queues", NULL), "No work queue holds anything.",
             .columns = {{"QUEUE", "owner"},
                         {"CREATED", "created"},
                         {"ID", "id"},
                         {"STATUS", "status"},
                         {"CONSUMER", "consumer"},
                         {">ATTEMPTS", "attempts"},
+                        {"NODE", "?node"},
                         {"TASK", "~body"}}),
     LISTING("locks", notices, .notices = NOTICES_LOCKS, "No lock was ever taken.",
             .columns = {{"LOCK", "name"},

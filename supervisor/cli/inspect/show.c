@@ -16,91 +16,111 @@
 #include "supervisor/cli/inspect/data_dir.h"
 #include "supervisor/cli/inspect/inspect.h"
 #include "supervisor/cli/inspect/items_table.h"
+#include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/confine.h"
 #include "supervisor/cli/terminal/output.h"
+#include "supervisor/listings/nodes_merge.h"
 #include "supervisor/reader/envelope_view.h"
 
 /* --- for people --- */
 
-static void show_head(const struct envelope_view *view)
+/* Cleaned; "": it has no such text. Caller frees. */
+static char *text_of(const json_t *object, const char *key)
 {
-    const struct copy *copy = envelope_view_best(view);
-    const struct envelope *envelope = &copy->envelope;
-    char expires[CLOCK_TEXT];
-    OWNED char *status = output_clean(envelope->status, 0);
-    OWNED char *trace = output_clean(envelope->trace, 0);
-    OWNED char *id = output_clean(envelope->id, 0);
-    printf("%s %s\n", envelope_kind_name(envelope->kind), id);
-    printf("  from %s to %s%s%s: %s\n", envelope->from, envelope->to,
-           envelope->consumer != NULL ? ", given to " : "",
-           envelope->consumer != NULL ? envelope->consumer : "", status);
-    printf("  priority %s, attempts %lld, hops %lld, trace %s, ", priority_name(envelope->priority),
-           (long long)envelope->attempts, (long long)envelope->hops, trace);
-    if (envelope->ttl_seconds > 0)
-        printf("expires %s\n", clock_format(envelope->created + envelope->ttl_seconds, expires));
-    else
-        puts("never expires");
-    if (envelope->in_reply_to != NULL) {
-        OWNED char *original = output_clean(envelope->in_reply_to, 0);
-        printf("  in reply to %s\n", original);
-    }
-    if (envelope->reason != NULL) {
-        OWNED char *reason = output_clean(envelope->reason, 0);
-        printf("  reason: %s\n", reason);
-    }
+    const char *text = json_string_value(json_object_get(object, key));
+    return output_clean(text != NULL ? text : "", 0);
 }
 
-static void show_route(const struct envelope_view *view)
+static void show_text(const json_t *whole, const char *key, const char *what)
+{
+    OWNED char *text = text_of(whole, key);
+    if (text[0] != '\0')
+        printf("  %s %s\n", what, text);
+}
+
+static void show_head(const json_t *whole)
+{
+    char expires[CLOCK_TEXT];
+    int64_t created = 0;
+    long long ttl = (long long)json_integer_value(json_object_get(whole, "ttl_seconds"));
+    OWNED char *id = text_of(whole, "id"), *kind = text_of(whole, "kind"), *from = text_of(whole, "from");
+    OWNED char *to = text_of(whole, "to"), *consumer = text_of(whole, "consumer"),
+               *node = text_of(whole, "node");
+    OWNED char *status = text_of(whole, "status"), *priority = text_of(whole, "priority");
+    OWNED char *trace = text_of(whole, "trace"), *moment = text_of(whole, "created");
+    printf("%s %s\n  from %s to %s%s%s%s%s: %s\n", kind, id, from, to,
+           consumer[0] != '\0' ? ", given to " : "", consumer, node[0] != '\0' ? ", on node " : "", node,
+           status);
+    printf("  priority %s, attempts %lld, hops %lld, trace %s, ", priority,
+           (long long)json_integer_value(json_object_get(whole, "attempts")),
+           (long long)json_integer_value(json_object_get(whole, "hops")), trace);
+    if (ttl > 0 && clock_parse(moment, &created) && ttl < INT64_MAX - created)
+        printf("expires %s\n", clock_format(created + ttl, expires));
+    else
+        puts("never expires");
+    show_text(whole, "in_reply_to", "in reply to");
+    show_text(whole, "reason", "reason:");
+}
+
+static void show_route(const json_t *route)
 {
     static const char *const HEADS[] = {"WHEN", "WHERE", "COMMIT", "WHAT"};
     struct table table;
+    size_t index = 0;
+    const json_t *step = NULL;
     puts("\nroute");
     table_begin(&table, HEADS, 4);
-    for (size_t i = 0; i < view->route.count; i++) {
-        const struct step *step = &view->route.steps[i];
-        char text[CLOCK_TEXT];
-        table_cell(&table, clock_format(step->time, text));
-        table_cell(&table, step->agent);
-        table_cellf(&table, "%.7s", step->commit[0] != '\0' ? step->commit : "-");
-        table_cellf(&table, "%s%s%s", step->subject != NULL ? step->subject : "",
-                    step->subject != NULL && step->what[0] != '\0' ? ": " : "", step->what);
+    json_array_foreach(route, index, step)
+    {
+        OWNED char *time = text_of(step, "time"), *agent = text_of(step, "agent"),
+                   *node = text_of(step, "node");
+        OWNED char *commit = text_of(step, "commit"), *subject = text_of(step, "subject"),
+                   *what = text_of(step, "what");
+        table_cell(&table, time);
+        table_cellf(&table, "%s%s%s", agent, node[0] != '\0' ? " on " : "", node);
+        table_cellf(&table, "%.7s", commit[0] != '\0' ? commit : "-");
+        table_cellf(&table, "%s%s%s", subject, subject[0] != '\0' && what[0] != '\0' ? ": " : "", what);
     }
     table_show(&table);
 }
 
-static void show_copies(const struct envelope_view *view)
+static void show_copies(const json_t *copies)
 {
+    size_t index = 0;
+    const json_t *copy = NULL;
     puts("\nlies in");
-    for (size_t i = 0; i < view->count; i++) {
-        const struct copy *copy = &view->scan.copies[view->first + i];
-        OWNED char *path = output_clean(copy->path, 0);
-        OWNED char *status = output_clean(copy->envelope.status, 0);
-        printf("  %s (%s%s)\n", path, status, copy->pruned ? "; in git alone" : "");
+    json_array_foreach(copies, index, copy)
+    {
+        OWNED char *path = text_of(copy, "path"), *status = text_of(copy, "status"),
+                   *node = text_of(copy, "node");
+        bool pruned = json_is_true(json_object_get(copy, "pruned"));
+        printf("  %s (%s%s%s%s)\n", path, status, pruned ? "; in git alone" : "",
+               node[0] != '\0' ? "; on node " : "", node);
     }
 }
 
 static void show_relatives(const json_t *items, const char *title)
 {
     static const struct item_column COLUMNS[ITEM_COLUMNS_MAX] = {
-        {"CREATED", "created"}, {"ID", "id"}, {"KIND", "kind"},
-        {"FROM", "from"},       {"TO", "to"}, {"STATUS", "status"}};
+        {"CREATED", "created"}, {"ID", "id"},      {"KIND", "kind"},    {"FROM", "from"},
+        {"TO", "to"},           {"NODE", "?node"}, {"STATUS", "status"}};
     if (json_array_size(items) > 0) {
         printf("\n%s\n", title);
         items_table_show(items, COLUMNS);
     }
 }
 
-static void show_people(const struct envelope_view *view, const json_t *whole)
+static void show_people(const json_t *whole)
 {
-    const char *body = envelope_view_best(view)->envelope.body;
+    const char *body = json_string_value(json_object_get(whole, "body"));
     OWNED char *text = output_clean(body != NULL ? body : "", 1);
     size_t length = strlen(text);
-    show_head(view);
-    show_route(view);
-    show_copies(view);
+    show_head(whole);
+    show_route(json_object_get(whole, "route"));
+    show_copies(json_object_get(whole, "copies"));
     show_relatives(json_object_get(whole, "answers"), "answers");
     show_relatives(json_object_get(whole, "of_trace"), "of the same trace");
-    cost_show(&view->cost);
+    cost_show(json_object_get(whole, "cost"));
     printf("\ntext\n%s%s", text, length > 0 && text[length - 1] == '\n' ? "" : "\n");
 }
 
@@ -149,29 +169,37 @@ static void guard_owners(const struct envelope_view *view)
 struct request {
     const struct invocation *invocation;
     struct envelope_view view;
+    json_t *told; /* by other nodes; NULL: nothing */
 };
+
+static void complain(const char *sentence)
+{
+    OWNED char *clean = output_clean(sentence, 0);
+    output_complain("%s", clean);
+}
 
 static int show(void *context)
 {
     struct request *request = context;
     const char *id = request->invocation->words[0];
-    if (!envelope_view_read(&request->view, id)) {
+    size_t index = 0;
+    const json_t *problem = NULL;
+    bool here = envelope_view_read(&request->view, id);
+    json_auto_t *whole =
+        nodes_merge_envelope(here ? envelope_view_json(&request->view, true) : NULL, request->told);
+    const json_t *problems = json_object_get(whole != NULL ? whole : request->told, "problems");
+    json_array_foreach(problems, index, problem) if (json_is_string(problem))
+        complain(json_string_value(problem));
+    json_object_del(whole, "problems");
+    if (whole == NULL) {
         complain_unknown(request->invocation, id);
         return EX_NOINPUT;
     }
-    json_t *whole = envelope_view_json(&request->view);
-    if (invocation_has(request->invocation, OPTION_JSON)) {
-        output_json(whole);
-    } else {
-        show_people(&request->view, whole);
-        json_decref(whole);
-    }
+    if (invocation_has(request->invocation, OPTION_JSON))
+        output_json(json_incref(whole));
+    else
+        show_people(whole);
     return EX_OK;
-}
-
-static void complain(const char *sentence)
-{
-    output_complain("%s", sentence);
 }
 
 int verb_show(struct invocation *invocation)
@@ -183,7 +211,10 @@ int verb_show(struct invocation *invocation)
         return status;
     envelope_view_scan(&request.view, invocation->words[0]);
     guard_owners(&request.view);
+    request.told =
+        client_nodes(invocation, json_pack("{s:s, s:s}", "read", "envelope", "id", invocation->words[0]));
     status = confine(invocation->data_dir, show, &request);
+    json_decref(request.told);
     envelope_view_free(&request.view);
     return output_end(status);
 }

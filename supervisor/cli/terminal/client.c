@@ -24,7 +24,7 @@ struct client {
 };
 
 /* A status of thousands of agents is longer than a request may be. */
-enum { ANSWER_LIMIT = 256 * 1024 * 1024, CONNECT_PATIENCE_S = 10 };
+enum { ANSWER_LIMIT = 256 * 1024 * 1024, CONNECT_PATIENCE_S = 10, CONSULT_PATIENCE_S = 15 };
 
 /* By way of the folder's descriptor, because a socket's address holds 107 bytes and paths may be longer. */
 static int connect_control(const char *run_dir)
@@ -219,6 +219,33 @@ json_t *client_call(const struct invocation *invocation, json_t *request, int pa
     json_t *answer = client != NULL ? client_answer(client, patience, status) : NULL;
     client_close(client);
     return answer;
+}
+
+json_t *client_consult(const struct invocation *invocation, json_t *request)
+{
+    OWNED char *text = json_dumps(request, JSON_COMPACT), *line = NULL;
+    OWNED char *whole = memory_print("%s\n", text != NULL ? text : "{}");
+    struct client client = {.fd = connect_control(invocation->run_dir)};
+    int64_t until = clock_monotonic_ms() + CONSULT_PATIENCE_S * 1000;
+    json_decref(request);
+    if (client.fd < 0)
+        return NULL;
+    int status = send_all(client.fd, whole, strlen(whole)) ? 0 : EX_UNAVAILABLE;
+    while (status == 0 && (line = take_line(&client)) == NULL)
+        status = read_more(&client, until);
+    close(client.fd);
+    buffer_free(&client.in);
+    json_t *answer = line != NULL ? json_loads(line, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    const json_t *code = json_object_get(answer, "exit");
+    if (json_is_integer(code) && json_integer_value(code) == EX_OK)
+        return answer;
+    json_decref(answer);
+    return NULL;
+}
+
+json_t *client_nodes(const struct invocation *invocation, json_t *read)
+{
+    return client_consult(invocation, json_pack("{s:s, s:o}", "verb", "nodes", "request", read));
 }
 
 void client_show_said(const json_t *answer)

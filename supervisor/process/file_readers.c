@@ -1,4 +1,4 @@
-#include "supervisor/file_readers.h"
+#include "supervisor/process/file_readers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,10 +34,10 @@ static void is_late(void *context)
 {
     struct reader *reader = context;
     reader->late = true;
-    log_warn(
-        "agentos", NULL,
-        "The files that the HTTP interface was asked about can't be read within %d s; the read is given up",
-        FILE_READER_MS / 1000);
+    log_warn("agentos", NULL,
+             "The files that the HTTP interface, or another node, asked about can't be read within %d s; the "
+             "read is given up",
+             FILE_READER_MS / 1000);
     kill(reader->pid, SIGKILL);
 }
 
@@ -96,7 +96,9 @@ static bool start(struct file_readers *readers, struct reader *reader, int conne
         return true;
     }
     reader->pid = 0;
-    log_warn("agentos", NULL, "Cannot start %s: %s. The HTTP interface answers 503 to requests that need it",
+    log_warn("agentos", NULL,
+             "Cannot start %s: %s. The HTTP interface answers 503 to requests that need it, and other nodes "
+             "are told so",
              readers->program, strerror(error));
     return false;
 }
@@ -126,7 +128,9 @@ static void say_end(const struct reader *reader, int status)
     bool expected = WIFEXITED(status) && (WEXITSTATUS(status) == EX_OK || WEXITSTATUS(status) == EX_DATAERR);
     if (!expected && !reader->late)
         log_warn("agentos", NULL,
-                 "agentos-reader ended with %s and gave no answer; its HTTP request gets 503", how);
+                 "agentos-reader ended with %s and gave no answer; its HTTP request gets 503, or another "
+                 "node is told so",
+                 how);
 }
 
 bool file_readers_reap(struct file_readers *readers, pid_t pid, int status)

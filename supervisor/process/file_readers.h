@@ -1,8 +1,8 @@
-/* agentos-reader processes: each answers one request of the HTTP process about what lies in the data directory's files and
+/* agentos-reader processes: each answers one request, of the HTTP process or of another node, about what lies in the data directory's files and
  * repositories, over a connection of its own, and ends. Few run at once, and each is killed when its time is over, so a
  * repository that was made to harm costs one answer. */
-#ifndef AGENTOS_SUPERVISOR_FILE_READERS_H
-#define AGENTOS_SUPERVISOR_FILE_READERS_H
+#ifndef AGENTOS_SUPERVISOR_PROCESS_FILE_READERS_H
+#define AGENTOS_SUPERVISOR_PROCESS_FILE_READERS_H
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -1,0 +1,38 @@
+/* What nodes read for each other (contract section 12): a person who asks here for the items of work queues, for handoffs, or for
+ * one envelope sees those of the other nodes too.
+ *
+ *   A → B  read_question   a request to agentos-reader: its name and what is asked for (supervisor/reader/reader.h)
+ *   B → A  read_answer     what B's agentos-reader said, or why it said nothing
+ *
+ * B's supervisor opens no file for it: a reader of its own does, few of which run at once, each under a deadline. Any word may be
+ * lost, come twice, or late; A waits FAR_READS_MS, and what did not come is told in a sentence. Bounds: FAR_READS_NODES nodes are
+ * asked, FAR_READS_AT_ONCE questions are out, an answer has FAR_READS_BYTES. */
+#ifndef AGENTOS_SUPERVISOR_FAR_READS_H
+#define AGENTOS_SUPERVISOR_FAR_READS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct far_reads;
+struct supervisor;
+
+enum {
+    FAR_READS_MS = 10 * 1000,
+    FAR_READS_NODES = 32,
+    FAR_READS_AT_ONCE = 4,
+    FAR_READS_BYTES = 768 * 1024,
+};
+
+struct far_reads *far_reads_new(struct supervisor *supervisor);
+void far_reads_free(struct far_reads *reads); /* NULL is fine */
+/* Asks the nodes that are there. The answer, a new reference, where nobody needs to be asked; NULL: control_told brings it under
+ * the ticket. {"here": this node, or null without a bus, "nodes": [{"node", "answer"}], "problems": [sentence]} */
+json_t *far_reads_ask(struct far_reads *reads, const json_t *request, uint64_t ticket);
+/* What another node says. False: it is neither a question nor an answer. */
+bool far_reads_hear(struct far_reads *reads, const char *node, const json_t *word);
+/* True: it was one of the readers, and has ended with this wait status. NULL is fine. */
+bool far_reads_reap(struct far_reads *reads, pid_t pid, int status);
+
+#endif

@@ -1,0 +1,35 @@
+/* Puts what other nodes have beside what this one has (contract section 12): pages of envelopes, and one envelope's way.
+ *
+ * told is the answer of the verb `nodes` (common/control.h), NULL where none came. What other nodes tell is of the shape that
+ * agentos-reader gives, or it is passed over; its texts are as strange as those of any envelope. With a bus each item says on
+ * which "node" it lies. */
+#ifndef AGENTOS_SUPERVISOR_LISTINGS_NODES_MERGE_H
+#define AGENTOS_SUPERVISOR_LISTINGS_NODES_MERGE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* By these, which are taken out here, items say which of two copies knows more (copy_ignorance), and steps of one second their
+ * order (enum step_rank). */
+#define NODES_IGNORANCE "ignorance"
+#define NODES_RANK      "rank"
+
+enum {
+    PAGE_ITEMS = 50, /* of a page, where the request names no other limit */
+    PAGE_ITEMS_MAX = 500,
+};
+
+struct nodes_page {
+    bool once;   /* of an envelope the copy that knows most; else every copy is an item of its own */
+    bool paged;  /* it ends where any node's page does, with the cursor `next`; else that is a problem */
+    size_t most; /* items */
+};
+
+/* page: {"items": […], "next", "queues"?, "problems"?} of this node, changed in place; newest first. */
+void nodes_merge_page(json_t *page, const json_t *told, const struct nodes_page *how);
+/* view: as envelope_view_json has it for nodes, taken; NULL: this node has no such envelope. Problems are added as "problems".
+ * NULL: no node has it. */
+json_t *nodes_merge_envelope(json_t *view, const json_t *told);
+
+#endif
