@@ -41,7 +41,7 @@ struct peer peer_view(const struct agent *agent)
     int64_t since;
     const char *absence = agent_absence(agent, &since);
     struct post_pressure pressure = {0};
-    bool known = post_pressure(supervisor_of(agent)->post, agent->name, &pressure);
+    bool known = post_pressure_lately(supervisor_of(agent)->post, agent->name, &pressure);
     return (struct peer){.name = agent->name,
                          .domain = agent->definition->domain,
                          .class_name = class_name(pressure.throughput_class),

@@ -321,14 +321,15 @@ bool post_depths(struct post *post, const char *name, struct post_depths *depths
     return true;
 }
 
-bool post_pressure(struct post *post, const char *name, struct post_pressure *pressure)
+static bool tell_pressure(struct post *post, const char *name,
+                          enum throughput_class (*class_of)(struct box *box), struct post_pressure *pressure)
 {
     struct box *box = post_box(post, name);
     *pressure = (struct post_pressure){.throughput_class = CLASS_MEDIUM};
     if (!box || !box->definition)
         return false;
     post_take_up(box);
-    pressure->throughput_class = post_class(box);
+    pressure->throughput_class = class_of(box);
     const struct class_limits *limits = &post->roster->classes[pressure->throughput_class];
     pressure->window = limits->window;
     pressure->backlog = limits->backlog;
@@ -337,4 +338,14 @@ bool post_pressure(struct post *post, const char *name, struct post_pressure *pr
         pressure->unfinished = pressure->window - box->far.room;
     pressure->deferred = (int64_t)box->waits.count;
     return true;
+}
+
+bool post_pressure(struct post *post, const char *name, struct post_pressure *pressure)
+{
+    return tell_pressure(post, name, post_class, pressure);
+}
+
+bool post_pressure_lately(struct post *post, const char *name, struct post_pressure *pressure)
+{
+    return tell_pressure(post, name, post_class_lately, pressure);
 }

@@ -146,7 +146,8 @@ struct box {
     struct {
         enum throughput_class throughput_class;
         struct file_stamp stamp;
-    } persona; /* what persona.md says */
+        int64_t looked_ms; /* monotonic: at the stamp */
+    } persona;             /* what persona.md says */
     struct refusals refusals;
     struct origins origins;
     bool complained; /* that it can't be delivered to */
@@ -357,7 +358,8 @@ bool post_journal_settle(struct post *post, struct fault *fault);
 
 /* windows.c */
 enum throughput_class post_class(struct box *box);
-int64_t post_window(struct box *box, int64_t *backlog); /* backlog may be NULL */
+enum throughput_class post_class_lately(struct box *box); /* as it was known a second ago */
+int64_t post_window(struct box *box, int64_t *backlog);   /* backlog may be NULL */
 int64_t post_unfinished(const struct box *box);
 
 /* operator_sends.c: what the operator sends */

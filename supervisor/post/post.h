@@ -132,6 +132,8 @@ struct post_pressure {
 };
 bool post_depths(struct post *post, const char *name, struct post_depths *depths); /* false: no such agent */
 bool post_pressure(struct post *post, const char *name, struct post_pressure *pressure);
+/* The same, its class as persona.md said a second ago at most: each question of an agent tells of a hundred others. */
+bool post_pressure_lately(struct post *post, const char *name, struct post_pressure *pressure);
 /* "none", "low" (the window is in use), "high" (it is full, others wait), "full" (the next one would be refused). */
 const char *post_pressure_word(const struct post_pressure *pressure);
 /* How many envelopes of this kind came to this event since the start; event as told, without "envelope_". */

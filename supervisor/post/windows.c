@@ -1,10 +1,13 @@
 /* How much may lie unfinished with an agent, and how much does: by its throughput class (contract section 9). */
 #include <errno.h>
 
+#include "common/clock.h"
 #include "common/format/frontmatter.h"
 #include "common/memory.h"
 #include "common/tree.h"
 #include "supervisor/post/part.h"
+
+enum { LATELY_MS = 1000 };
 
 /* agents.yaml's class, else what persona.md says, else medium. */
 enum throughput_class post_class(struct box *box)
@@ -13,6 +16,7 @@ enum throughput_class post_class(struct box *box)
         return box->definition->throughput_class;
     if (is_far(box))
         return CLASS_MEDIUM;
+    box->persona.looked_ms = clock_monotonic_ms();
     OWNED char *path = memory_print("agents/%s/%s", box->name, TREE_PERSONA), *text = NULL;
     struct file_stamp stamp = files_stamp_at(box->post->data, path);
     OWNED_FRONTMATTER struct frontmatter matter = {0};
@@ -30,6 +34,14 @@ enum throughput_class post_class(struct box *box)
     if (said)
         class_parse(said, &box->persona.throughput_class);
     return box->persona.throughput_class;
+}
+
+enum throughput_class post_class_lately(struct box *box)
+{
+    bool told = box->definition && box->definition->throughput_class != CLASS_UNSET;
+    if (!told && box->persona.stamp.inode && clock_monotonic_ms() - box->persona.looked_ms < LATELY_MS)
+        return box->persona.throughput_class;
+    return post_class(box);
 }
 
 int64_t post_window(struct box *box, int64_t *backlog)

@@ -1,6 +1,7 @@
 /* The post office when its storage fails to read: what lies in an outbox is sent, and in its order; what expires does. */
 #include "tests/unit/failing.h"
 
+#include "common/test_clock.h"
 #include "post_office.h"
 
 enum { NAMES = 2 + 2 + 1 /* the dots, two letters, the end */ };
@@ -109,6 +110,28 @@ static void test_a_class_that_can_not_be_read_stays_what_it_was(void **state)
     assert_int_equal(window_of(office, "orion"), 1);
 }
 
+static int64_t window_lately(const struct office *office)
+{
+    struct post_pressure pressure;
+    assert_true(post_pressure_lately(office->post, "orion", &pressure));
+    return pressure.window;
+}
+
+static void test_a_class_is_told_to_others_as_it_was_a_second_ago_at_most(void **state)
+{
+    struct office *office = *state;
+    office_command("printf -- '---\\nthroughput_class: fast\\n---\\n' > %s/agents/orion/persona.md",
+                   office->folder);
+    assert_int_equal(window_lately(office), 16);
+    office_command("printf -- '---\\nthroughput_class: slow\\n---\\n' > %s/agents/orion/persona.md",
+                   office->folder);
+    test_clock_move(1000, 1000);
+    assert_int_equal(window_lately(office), 1);
+    office_command("rm %s/agents/orion/persona.md", office->folder);
+    assert_int_equal(window_lately(office), 1); /* nobody asks the disk for it again so soon */
+    assert_int_equal(window_of(office, "orion"), 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest promises[] = {
@@ -120,6 +143,8 @@ int main(void)
                                         office_setup, office_teardown),
         cmocka_unit_test_setup_teardown(test_a_class_that_can_not_be_read_stays_what_it_was, office_setup,
                                         office_teardown),
+        cmocka_unit_test_setup_teardown(test_a_class_is_told_to_others_as_it_was_a_second_ago_at_most,
+                                        office_setup, office_teardown),
     };
     return cmocka_run_group_tests(promises, NULL, NULL);
 }
