@@ -69,6 +69,23 @@ def test_conflict_marks_in_a_state_file_are_told_with_their_line_and_never_sent(
     assert not any("<<<<<<<" in request["prompt"] for request in model.requests(prompts=True))
 
 
+def test_marks_that_come_while_a_task_is_with_the_model_hold_up_the_next_one(make_system, model):
+    system = make_system(model=model, scenario="hold").start()
+    system.add("first", "First")
+    model.wait_open()
+    path = system.tree() / "constraints.md"
+    whole = path.read_text()
+    path.write_text(f"{whole}\n{MARKS}")
+    system.add("second", "Second")
+    model.release()
+    problems(system, "constraints.md:", "conflict marks")
+    system.wait_done("first")
+    assert "second" not in system.done()
+    path.write_text(whole)
+    system.wait_done("second")
+    assert not any("<<<<<<<" in request["prompt"] for request in model.requests(prompts=True))
+
+
 def test_a_skills_text_with_conflict_marks_is_told_and_never_sent_and_one_that_shows_them_in_code_is(system, model):
     for skill, marks in (("merged", MARKS), ("merging", f"```\n{MARKS}```\n")):
         (system.tree() / "skills" / skill).mkdir(parents=True)

@@ -20,10 +20,11 @@ static const char *const state_files[TREE_STATE_FILES] = {
     TREE_SKILLS, TREE_GOALS,   TREE_REWARDS,     TREE_REFLECTIONS,
 };
 
-/* False: all are as they were. */
+/* False: marks stand where they stood, as they do after each commit of the worker's own, behind which nothing of people's
+ * is looked for: the supervisor tells of what they change in the tree. */
 static bool look_for_marks(struct worker *worker)
 {
-    bool changed = false;
+    bool moved = false;
     for (size_t i = 0; i < TREE_STATE_FILES; i++) {
         struct merged_file *file = &worker->looks.merged[i];
         struct file_stamp now = files_stamp_at(worker->tree, state_files[i]);
@@ -33,10 +34,11 @@ static bool look_for_marks(struct worker *worker)
             continue;
         bool read =
             files_read(worker->tree, state_files[i], TREE_FILE_MAX, &text, &length, &file->stamp, NULL) == 1;
-        file->line = read ? markdown_conflict(text, length, true) : 0;
-        changed = true;
+        unsigned line = read ? markdown_conflict(text, length, true) : 0;
+        moved = moved || line != file->line;
+        file->line = line;
     }
-    return changed;
+    return moved;
 }
 
 /* "queue.md~" and "queue (conflicted copy).md" are copies of queue.md. */

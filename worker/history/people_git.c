@@ -69,7 +69,9 @@ void head_keep(struct history *history, const git_oid *parent, const git_oid *co
 
 static void print_kept(struct history *history, bool detached, struct buffer *lines)
 {
-    struct listing *names = listing_open(history->folders.git, KEPT_FOLDER, NULL);
+    /* Mostly there is none, which one look tells, where the walk to it takes five. */
+    bool some = faccessat(history->folders.git, KEPT_FOLDER, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    struct listing *names = some ? listing_open(history->folders.git, KEPT_FOLDER, NULL) : NULL;
     for (const char *name; names && (name = listing_next(names));)
         if (!detached)
             buffer_print(
