@@ -172,12 +172,19 @@ int envelope_page_queues(const struct reading *reading, json_t **answer, struct 
 
 /* --- one envelope --- */
 
-/* Of very much that belongs to an envelope the texts are left out; and of what goes to other nodes, the newest. */
+/* Of very much that belongs to an envelope the texts are left out; of what goes over the bus, all but the oldest. */
 static void bound(const struct reading *reading, json_t *view, const char *list)
 {
-    size_t index, bytes = 0, most = bytes_wanted(reading) / (reading_for_nodes(reading) ? LONG_TEXT : 1);
+    bool goes_far = json_object_get(reading->request, "bytes") != NULL;
+    size_t index, bytes = 0, most = bytes_wanted(reading) / (goes_far ? LONG_TEXT : 1);
     json_t *item, *items = json_object_get(view, list);
-    while (reading_for_nodes(reading) && json_array_size(items) > RELATIVES_MAX)
+    size_t count = json_array_size(items), kept = goes_far && count > RELATIVES_MAX ? RELATIVES_MAX : count;
+    if (kept < count) {
+        OWNED char *sentence =
+            memory_print("%zu more envelopes of the same trace are not told", count - kept);
+        reading->complain(sentence);
+    }
+    while (json_array_size(items) > kept)
         json_array_remove(items, json_array_size(items) - 1);
     json_array_foreach(items, index, item)
     {
