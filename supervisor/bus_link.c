@@ -48,8 +48,7 @@ static void set_state(struct bus_link *link, bool connected, const char *why)
     else
         log_info("bus", NULL, was ? "The bus is well again" : "Connected to AGENTOS_BUS");
     link->connected = connected;
-    free(link->why);
-    link->why = memory_text(why);
+    memory_set(&link->why, why);
     if (connected && was)
         return;
     EACH_OWNER(link, owner)

@@ -16,6 +16,7 @@ struct text_list {
     size_t count;
 };
 bool text_list_has(const struct text_list *list, const char *text);
+void text_list_free(struct text_list *list); /* it is empty then */
 
 struct schedule_entry {
     char *cron, *task;

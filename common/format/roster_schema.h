@@ -53,7 +53,6 @@ size_t field_word_get(const struct field *field, const void *record);
 /* False: the text is none of the words. */
 bool field_word_set(const struct field *field, void *record, const char *text);
 
-void text_list_free(struct text_list *list);
 /* What the record owns, not the record itself. */
 void schema_clear(const struct schema *schema, void *record);
 void field_list_clear(const struct field *field,

@@ -73,8 +73,7 @@ static void add_folder(struct checker_access *access, const char *agents)
         return;
     }
     allow(access, folder);
-    free(access->folder);
-    access->folder = memory_text(folder);
+    memory_set(&access->folder, folder);
 }
 
 bool checker_access_find(struct checker_access *access, const char *data_dir, char *const *command,

@@ -41,8 +41,7 @@ void counters_began(struct counters *counters, const char *task, int64_t now)
 {
     if (counters->begun && strcmp(counters->begun, task) == 0)
         return;
-    free(counters->begun);
-    counters->begun = memory_text(task);
+    memory_set(&counters->begun, task);
     counters->begun_at = now;
 }
 

@@ -128,8 +128,7 @@ static natsStatus listen_to_inbox(struct connection *connection, natsConnection 
     if (status != NATS_OK)
         return status;
     OWNED char *below = memory_print("%s.>", inbox);
-    free(connection->living_inbox);
-    connection->living_inbox = memory_text(inbox);
+    memory_set(&connection->living_inbox, inbox);
     natsInbox_Destroy(inbox);
     status = natsConnection_Subscribe(&connection->subscription, nc, below, on_message, connection);
     return status == NATS_OK ? natsSubscription_SetPendingLimits(connection->subscription, -1, WAITING_BYTES)
@@ -250,8 +249,7 @@ static void is_up(struct connection *connection, const struct event *event)
     timer_clear(connection->owner.loop, &connection->stuck);
     connection->serial = event->serial;
     connection->up = connection->living; /* neither changes before seen_down */
-    free(connection->inbox);
-    connection->inbox = memory_text(connection->living_inbox);
+    memory_set(&connection->inbox, connection->living_inbox);
     connection->owner.up(connection->owner.context);
 }
 

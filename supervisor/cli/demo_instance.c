@@ -78,8 +78,7 @@ bool demo_instance_start(struct demo_instance *instance, const char *agents_yaml
         memory_print("%s/agentos-demo-XXXXXX", above != NULL && above[0] == '/' ? above : "/tmp");
     if (mkdtemp(instance->path) == NULL) {
         fault_errno(fault, "no scratch directory can be made at %s", instance->path);
-        free(instance->path);
-        instance->path = NULL;
+        memory_set(&instance->path, NULL);
         return false;
     }
     OWNED_FD int folder = files_open_path(instance->path, fault);
@@ -128,6 +127,5 @@ void demo_instance_remove(struct demo_instance *instance)
 {
     if (instance->path != NULL)
         (void)nftw(instance->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    free(instance->path);
-    instance->path = NULL;
+    memory_set(&instance->path, NULL);
 }

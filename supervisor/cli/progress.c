@@ -62,8 +62,7 @@ void progress_say(struct progress *progress, int folder)
                      progress->agent, doing);
     if (progress->said != NULL && strcmp(progress->said, line) == 0)
         return;
-    free(progress->said);
-    progress->said = memory_text(line);
+    memory_set(&progress->said, line);
     OWNED char *clean = output_clean(line, 0);
     fprintf(stderr, isatty(STDERR_FILENO) ? "\r\033[K%s" : "%s\n", clean);
     (void)fflush(stderr);
@@ -73,8 +72,7 @@ void progress_end(struct progress *progress)
 {
     if (progress->said != NULL && isatty(STDERR_FILENO))
         fputs("\r\033[K", stderr);
-    free(progress->said);
-    progress->said = NULL;
+    memory_set(&progress->said, NULL);
 }
 
 int progress_say_over(const struct progress *progress)

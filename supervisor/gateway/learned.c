@@ -95,8 +95,7 @@ char *learned_news(struct service *service)
     context_print(&service->context, &text);
     if (service->told && strcmp(service->told, text.data) == 0)
         return NULL;
-    free(service->told);
-    service->told = memory_text(text.data);
+    memory_set(&service->told, text.data);
     return buffer_take(&text);
 }
 
@@ -110,6 +109,5 @@ void learned_recall(struct service *service, const char *text)
         return;
     service->form = form;
     service->answered_ms = answered_ms;
-    free(service->told);
-    service->told = memory_text(text);
+    memory_set(&service->told, text);
 }

@@ -314,14 +314,12 @@ static void finish(struct response *response, struct draft *draft)
     drop_thought(text);
     if (text->length == 0 && draft->refusal.length) {
         text = &draft->refusal;
-        free(draft->finish_reason);
-        draft->finish_reason = memory_text("refusal");
+        memory_set(&draft->finish_reason, "refusal");
     }
     if (text->length > RESPONSE_TEXT_MAX) {
         text->length = utf8_cut(text->data, text->length, RESPONSE_TEXT_MAX);
         buffer_add(text, "", 0);
-        free(draft->finish_reason);
-        draft->finish_reason = memory_text("length");
+        memory_set(&draft->finish_reason, "length");
     }
     conclude(response, ANSWER_OK, false, buffer_take(text));
     response->finish_reason = draft->finish_reason;

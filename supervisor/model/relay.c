@@ -93,8 +93,7 @@ static void keep(const struct relay *relay, struct question *question)
 
 static void free_texts(struct question *question)
 {
-    free(question->name);
-    question->name = NULL;
+    memory_set(&question->name, NULL);
     shared_bytes_drop(question->kept);
     question->kept = NULL;
 }

@@ -217,8 +217,7 @@ static void decide_on(struct box *sender, const char *id)
         break;
     }
     sender->complained = false;
-    free(envelope.from);
-    envelope.from = memory_text(sender->name); /* never what it says itself */
+    memory_set(&envelope.from, sender->name); /* never what it says itself */
     post_origin_set(sender, &envelope, &stamp);
     if (is_too_large(&envelope, stamp.size))
         refuse_large(sender, &envelope, stamp.size);
@@ -281,8 +280,7 @@ static void add_delivery(struct post *post, struct index_entry *entry, struct en
     envelope->status = memory_text(far ? "pending" : "delivered");
     envelope->delivered = far ? 0 : clock_now();
     envelope->read = envelope->finished = envelope->attempts = 0;
-    free(envelope->reason);
-    envelope->reason = NULL;
+    memory_set(&envelope->reason, NULL);
     entry->way = WAY_LEAVES;
     post->deliveries.bytes += strlen(envelope->body);
     *MEMORY_ADD(post->deliveries.items, post->deliveries.count) = (struct delivery){
@@ -329,8 +327,7 @@ static bool read_again(struct index_entry *entry, struct envelope *envelope)
         !is_too_large(envelope, stamp.size) &&
         (envelope->kind != KIND_RESULT || is_far(entry->to) ||
          post_result(sender, envelope, &fault) == RESULT_TAKEN)) {
-        free(envelope->trace); /* as they were known when it came */
-        envelope->trace = memory_text(entry->trace);
+        memory_set(&envelope->trace, entry->trace); /* as they were known when it came */
         envelope->hops = entry->hops;
         envelope->created = entry->created;
         return true;

@@ -52,8 +52,7 @@ static void renew(struct envelope *envelope, const char *status)
     int64_t now = clock_now();
     free(envelope->status);
     envelope->status = copy;
-    free(envelope->reason);
-    envelope->reason = NULL;
+    memory_set(&envelope->reason, NULL);
     envelope->created = now + (envelope->finished == now);
     envelope->read = envelope->finished = envelope->attempts = 0;
     envelope->delivered = strcmp(status, "delivered") == 0 ? now : 0;

@@ -91,8 +91,7 @@ void post_origin_set(struct box *sender, struct envelope *envelope, const struct
         if ((known = strcmp(origins->all[i].trace, envelope->trace) == 0))
             origin = &origins->all[i];
     if (!known) {
-        free(envelope->trace);
-        envelope->trace = memory_text(origin ? origin->trace : envelope->id);
+        memory_set(&envelope->trace, origin ? origin->trace : envelope->id);
     }
     int64_t least = origin ? origin->hops + 1 : 1;
     if (envelope->hops < least)

@@ -79,8 +79,7 @@ static enum mailbox_found read_request(const struct post *post, const struct box
 /* A result stays on the trace of what it answers, one hop further. */
 static void take_route(struct envelope *result, const struct envelope *request)
 {
-    free(result->trace);
-    result->trace = memory_text(request->trace);
+    memory_set(&result->trace, request->trace);
     result->hops = request->hops + 1;
 }
 

@@ -85,8 +85,7 @@ void log_fold_add(struct log_fold *fold, enum log_level level, const char *compo
         struct log_fold_kind *kind = find(fold, hash);
         if (kind && ++kind->told > LOG_FOLD_TOLD) {
             kind->more++;
-            free(kind->last);
-            kind->last = memory_text(message);
+            memory_set(&kind->last, message);
             return;
         }
         if (!kind && fold->count < LOG_FOLD_KINDS)

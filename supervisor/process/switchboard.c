@@ -586,8 +586,7 @@ void line_close(struct line *line)
     pthread_mutex_lock(&line->lock);
     line->connection.expected = 0;
     pthread_mutex_unlock(&line->lock);
-    free(line->file);
-    line->file = NULL;
+    memory_set(&line->file, NULL);
     drop_waiting(line);
     drop_held(line);
     line->owner = NULL;

@@ -44,8 +44,7 @@ static void read_trailer(struct logged_commit *entry, const char *key, const cha
         free(entry->task);
         entry->task = decode(value);
     } else if (strcmp(key, "Agentos-End") == 0) {
-        free(entry->end);
-        entry->end = memory_text(value);
+        memory_set(&entry->end, value);
     } else if (strcmp(key, "Agentos-Reward") == 0) {
         entry->reward = (int)strtol(value, NULL, 10);
     } else if (strcmp(key, "Agentos-Tokens") == 0) {

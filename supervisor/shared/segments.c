@@ -50,31 +50,25 @@ struct segments *segments_open(int data, void (*written)(void *context, const ch
     return segments;
 }
 
-static void list_free(struct text_list *list)
-{
-    for (size_t i = 0; i < list->count; i++)
-        free(list->items[i]);
-    free(list->items);
-    *list = (struct text_list){0};
-}
-
 static void list_copy(struct text_list *to, const struct text_list *from)
 {
-    list_free(to);
+    text_list_free(to);
     to->items = memory_new(from->count, sizeof *to->items);
     for (to->count = 0; to->count < from->count; to->count++)
         to->items[to->count] = memory_text(from->items[to->count]);
 }
 
+static void forget_writes(struct segment *segment)
+{
+    for (size_t i = 0; i < SEGMENT_WRITES_KEPT; i++)
+        memory_set(&segment->writes[i], NULL);
+}
+
 static void forget_state(struct segment *segment)
 {
-    free(segment->by);
-    free(segment->text);
-    segment->by = segment->text = NULL;
-    for (size_t i = 0; i < SEGMENT_WRITES_KEPT; i++) {
-        free(segment->writes[i]);
-        segment->writes[i] = NULL;
-    }
+    memory_set(&segment->by, NULL);
+    memory_set(&segment->text, NULL);
+    forget_writes(segment);
 }
 
 void segments_close(struct segments *segments)
@@ -84,8 +78,8 @@ void segments_close(struct segments *segments)
     for (size_t i = 0; i < segments->count; i++) {
         struct segment *segment = segments->all[i];
         forget_state(segment);
-        list_free(&segment->writers);
-        list_free(&segment->readers);
+        text_list_free(&segment->writers);
+        text_list_free(&segment->readers);
         free(segment->trouble);
         free(segment->home);
         free(segment->name);
@@ -166,8 +160,7 @@ static void say(struct segment *segment, const char *sentence)
         return;
     if (sentence)
         log_warn("agentos", NULL, "Segment %s: %s", segment->name, sentence);
-    free(segment->trouble);
-    segment->trouble = memory_text(sentence);
+    memory_set(&segment->trouble, sentence);
 }
 
 /* The stamp isn't taken from what was written: somebody may have saved over it in the same moment. The next look reads
@@ -206,10 +199,7 @@ static void read_writes(struct segment *segment, const struct yaml_node *list)
 {
     size_t count = 0;
     const struct yaml_node *item = list && list->kind == YAML_SEQUENCE ? list->child : NULL;
-    for (size_t i = 0; i < SEGMENT_WRITES_KEPT; i++) {
-        free(segment->writes[i]);
-        segment->writes[i] = NULL;
-    }
+    forget_writes(segment);
     for (; item && count < SEGMENT_WRITES_KEPT; item = item->next)
         if (item->kind == YAML_SCALAR && names_id(item->text))
             segment->writes[count++] = memory_text(item->text);

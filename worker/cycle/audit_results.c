@@ -48,8 +48,7 @@ static void look_back(struct worker *worker, struct result *result)
         return;
     if (result->has_past)
         displaced_free(&result->past);
-    free(result->displaced);
-    result->displaced = memory_text(displaced);
+    memory_set(&result->displaced, displaced);
     result->has_past = displaced_read(worker->history, displaced, &result->past, &fault);
     if (!result->has_past)
         log_warn("agent", worker->name, "The skill %s can't come back: %s", displaced, fault.text);

@@ -171,8 +171,7 @@ static void begin(struct auditing *auditing, const char *task)
 {
     if (auditing->task && strcmp(auditing->task, task) == 0)
         return;
-    free(auditing->task);
-    auditing->task = memory_text(task);
+    memory_set(&auditing->task, task);
     auditing->usage = (struct question_usage){.cost = USAGE_NO_COST};
 }
 

@@ -153,8 +153,7 @@ static void announce(struct worker *worker, const struct reply *reply, int64_t n
              reply->answer[shown] ? "\n… (the whole answer is in outputs/)" : "");
     report_count_tokens(worker, worker->task.usage.tokens_in + worker->task.usage.tokens_out, now);
     worker->figures.negative_streak = report_negative_streak(worker, 1);
-    free(worker->figures.last_task);
-    worker->figures.last_task = memory_text(worker->task.id);
+    memory_set(&worker->figures.last_task, worker->task.id);
     worker_say(worker, MESSAGE_FINISHED, worker->task.id, (uint64_t)(reply->reward + 1), id,
                worker->task.usage.tokens_in, worker->task.usage.tokens_out, "done", "");
     int64_t soon = clock_monotonic_ms();

@@ -115,8 +115,7 @@ static bool decode(struct reader *reader, struct deferred_task *task)
     if (message_get_text(reader, &task->why, FILE_LIMIT)) {
         if (numbers[12])
             return true;
-        free(task->why);
-        task->why = NULL;
+        memory_set(&task->why, NULL);
         return true;
     }
     free(task->id);
@@ -201,8 +200,7 @@ int64_t deferred_add(struct deferred *deferred, const struct deferred_try *faile
     task->pause_ms = task->pause_ms > most ? most : task->pause_ms;
     task->until_ms = task->spent ? 0 : now + task->pause_ms;
     task->until = (clock_now_ms() + task->pause_ms + 999) / 1000;
-    free(task->why);
-    task->why = memory_text(failed->why);
+    memory_set(&task->why, failed->why);
     deferred->changed = true;
     return task->spent ? 0 : task->pause_ms;
 }

@@ -36,8 +36,7 @@ void report_activity(struct worker *worker, enum agent_activity activity, const 
     worker->activity.now = activity;
     worker->activity.said = true;
     worker->activity.until = until;
-    free(worker->activity.detail);
-    worker->activity.detail = memory_text(detail);
+    memory_set(&worker->activity.detail, detail);
     worker_say(worker, MESSAGE_ACTIVITY, (uint64_t)activity, detail, (uint64_t)until);
 }
 
@@ -127,8 +126,7 @@ void report_problems(struct worker *worker)
     for (size_t i = 1; i < sizeof parts / sizeof parts[0];
          i++) /* the first were logged where they were found */
         log_new_problems(worker, parts[i]);
-    free(worker->problems.said);
-    worker->problems.said = memory_text(all.data);
+    memory_set(&worker->problems.said, all.data);
     worker_say(worker, MESSAGE_PROBLEMS, all.data);
 }
 
@@ -164,8 +162,7 @@ void worker_wait_for(struct worker *worker, const char *what, const char *troubl
             : at_least_ms > 60000                  ? 60000
                                                    : at_least_ms;
     timers_arm(&worker->timers, TIMER_BACKOFF, clock_monotonic_ms() + delay);
-    free(worker->trouble.sentence);
-    worker->trouble.sentence = memory_text(trouble);
+    memory_set(&worker->trouble.sentence, trouble);
     log_warn("agent", worker->name, "Waiting for the %s, next try in %.1f s: %s", what, (double)delay / 1000,
              trouble);
     report_problems(worker);
@@ -176,8 +173,7 @@ void worker_wait_for_budget(struct worker *worker, const char *why, int64_t in_m
 {
     if (!worker->trouble.sentence || strcmp(worker->trouble.sentence, why) != 0)
         log_warn("agent", worker->name, "Waiting for the budget: %s", why);
-    free(worker->trouble.sentence);
-    worker->trouble.sentence = memory_text(why);
+    memory_set(&worker->trouble.sentence, why);
     worker->trouble.budget = true;
     timers_arm(&worker->timers, TIMER_BACKOFF, clock_monotonic_ms() + in_ms);
     report_problems(worker);

@@ -171,8 +171,7 @@ static void on_waiting(struct worker *worker, struct reader *reader)
         return;
     if (worker->phase != PHASE_ASKED || serial != worker->line.serial)
         return;
-    free(worker->trouble.sentence);
-    worker->trouble.sentence = memory_text(sentence);
+    memory_set(&worker->trouble.sentence, sentence);
     report_problems(worker);
     report_activity(worker, ACTIVITY_WAITING, why, (int64_t)until);
 }

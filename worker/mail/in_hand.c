@@ -126,8 +126,7 @@ int mail_begin(struct mail *mail, const struct letter *letter, int64_t now, bool
             found = 0;
         if (found == 1) {
             struct envelope *envelope = &opened->envelope;
-            free(envelope->status);
-            envelope->status = memory_text("reading");
+            memory_set(&envelope->status, "reading");
             envelope->read = now;
             envelope->attempts += attempt;
             found = exchange(mail, opened, &seen, fault);
@@ -151,8 +150,7 @@ void mail_put_back(struct mail *mail, struct opened_envelope *opened)
     if (!opened->marked || load(mail, opened->place, opened->envelope.id, &there, &seen, &fault) != 1)
         return;
     if (strcmp(there.envelope.status, "reading") == 0) {
-        free(there.envelope.status);
-        there.envelope.status = memory_text("delivered");
+        memory_set(&there.envelope.status, "delivered");
         there.envelope.read = 0;
         there.envelope.attempts -= opened->counted && there.envelope.attempts > 0;
         if (exchange(mail, &there, &seen, &fault) < 0)

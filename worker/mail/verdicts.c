@@ -143,11 +143,9 @@ static void write_to(const char *folder, const struct envelope *envelope, struct
 
 static void apply(struct envelope *envelope, const struct verdict *verdict, int64_t now)
 {
-    free(envelope->status);
-    envelope->status = memory_text(verdict->status);
+    memory_set(&envelope->status, verdict->status);
     if (*verdict->reason) {
-        free(envelope->reason);
-        envelope->reason = memory_text(verdict->reason);
+        memory_set(&envelope->reason, verdict->reason);
     }
     int64_t at = verdict->at > 0 ? verdict->at : now;
     if (strcmp(verdict->status, "delivered") == 0)
@@ -275,8 +273,7 @@ static bool carry_out(struct mail *mail, const struct verdict *verdict, int64_t 
     }
     int story = to == TO_ARCHIVE ? has_story(mail, &envelope) : 0;
     if (story >= 0) {
-        free(envelope.from);
-        envelope.from = memory_text(mail->agent); /* whatever somebody wrote there: it was sent from here */
+        memory_set(&envelope.from, mail->agent); /* whatever somebody wrote there: it was sent from here */
         tell(mail, verdict, &envelope, refused);
         settle(verdict, &envelope, story == 1, now, changes);
         if (whole.length)

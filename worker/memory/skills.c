@@ -372,8 +372,7 @@ static char *prune(struct skills *skills, int tree, size_t limit, int64_t now, d
                      skills->entries.items[index].heading, standing.score, standing.evidence, standing.days,
                      halflife_days);
         remove_text(skills, index, tree, changes);
-        free(gone);
-        gone = memory_text(skills->entries.items[index].heading);
+        memory_set(&gone, skills->entries.items[index].heading);
         drop(skills, index);
     }
     return gone;
@@ -495,8 +494,7 @@ bool skills_bring_back(struct skills *skills, int tree, const struct entry *past
         return false;
     struct entry *entry = append(skills, past->heading);
     size_t last = skills->entries.count - 1;
-    free(entry->lines);
-    entry->lines = memory_text(past->lines);
+    memory_set(&entry->lines, past->lines);
     describe(&skills->beside[last], entry);
     skills->beside[last].coming = true;
     if (skills->entries.count > SKILLS_MAX && lowest(skills, now, halflife_days) == last) {

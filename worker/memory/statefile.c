@@ -200,8 +200,7 @@ void statefile_kept(struct statefile *file, int tree)
 
 void statefile_forget(struct statefile *file)
 {
-    free(file->pending);
-    file->pending = NULL;
+    memory_set(&file->pending, NULL);
     file->seen = false;
 }
 

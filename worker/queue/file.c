@@ -16,8 +16,7 @@ enum { TORN = -1 /* a time of change that no file has */ };
 void queue_forget(struct queue *queue)
 {
     block_list_free(&queue->blocks);
-    free(queue->text);
-    queue->text = NULL;
+    memory_set(&queue->text, NULL);
     queue->length = 0;
     queue->stamp = (struct file_stamp){0};
     queue->known = queue->whole = false;

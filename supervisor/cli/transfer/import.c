@@ -126,8 +126,7 @@ static int make_scratch(struct import *import)
     if (mkdtemp(import->scratch))
         return chmod(import->scratch, 0755) == 0 ? EX_OK : EX_CANTCREAT;
     fault_errno(&import->fault, "%s/agents cannot be written to", import->data_dir);
-    free(import->scratch);
-    import->scratch = NULL;
+    memory_set(&import->scratch, NULL);
     return EX_CANTCREAT;
 }
 
@@ -187,8 +186,7 @@ static int put_in_place(struct import *import)
             fault_errno(&import->fault, "it cannot be put to %s/agents/%s", import->data_dir, name);
         return EX_CANTCREAT;
     }
-    free(import->scratch);
-    import->scratch = NULL;
+    memory_set(&import->scratch, NULL);
     if (fsync(import->agents) == 0)
         return EX_OK;
     fault_errno(&import->fault, "%s/agents cannot be flushed", import->data_dir);
