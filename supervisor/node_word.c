@@ -1,6 +1,5 @@
 #include "supervisor/node_word.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/memory.h"

@@ -1,7 +1,6 @@
 #include "supervisor/peer_view.h"
 
 #include <jansson.h>
-#include <string.h>
 
 #include "common/memory.h"
 #include "supervisor/model/relay.h"

@@ -1,18 +1,13 @@
 #include "supervisor/shared_state.h"
 
-#include <errno.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/journal.h"
-#include "common/log.h"
 #include "common/memory.h"
-#include "common/names.h"
 #include "common/settings.h"
-#include "common/tree.h"
 #include "supervisor/control/control.h"
 #include "supervisor/far_items.h"
 #include "supervisor/far_segments.h"

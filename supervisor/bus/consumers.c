@@ -1,7 +1,6 @@
 #include "supervisor/bus/consumers.h"
 
 #include <search.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>

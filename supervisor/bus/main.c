@@ -10,7 +10,6 @@
 
 #include "common/format/bus_address.h"
 #include "common/log.h"
-#include "common/memory.h"
 #include "common/sandbox/sandbox.h"
 #include "common/settings.h"
 #include "common/started.h"

@@ -1,6 +1,5 @@
 #include "supervisor/bus/objects.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/memory.h"

@@ -1,5 +1,4 @@
 /* `agentos demo`: the whole cycle, before your eyes, without a network. */
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +7,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/buffer.h"
 #include "common/clock.h"
 #include "common/files.h"
 #include "common/memory.h"
@@ -16,7 +14,6 @@
 #include "supervisor/cli/demo_instance.h"
 #include "supervisor/cli/first_agents.h"
 #include "supervisor/cli/inspect/inspect.h"
-#include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 #include "supervisor/reader/commit_log.h"

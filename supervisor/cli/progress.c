@@ -1,7 +1,6 @@
 #include "supervisor/cli/progress.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>

@@ -1,4 +1,3 @@
-#include <string.h>
 
 #include "common/clock.h"
 #include "common/memory.h"

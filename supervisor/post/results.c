@@ -7,7 +7,6 @@
  * loss of power, or where people remove the file, a second answer may be taken for a request, as many as there are requests. */
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -25,7 +25,6 @@
  *
  * A task that was told of a lease and whose node sleeps past it goes on with a token that is not the highest any more: that is
  * what tokens are for. Each word tells the highest token that is known, so they grow over homes that move, too. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/memory.h"

@@ -29,14 +29,11 @@
  * successor, if it has not ended. Without such a record the folders are the truth, and since the call comes before the
  * successor is asked for, nobody can take the copy up while it is taken back. The same holds at start, where a worker of
  * the supervisor before may be a moment from its end: then nothing is taken from an agent that is going to run. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/memory.h"
 #include "supervisor/shared/work_queue_part.h"
 #include "supervisor/store/mailbox.h"

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "common/files.h"
 #include "common/format/frontmatter.h"
 #include "common/listing.h"
@@ -17,7 +16,6 @@
 #include "common/tree.h"
 #include "worker/cycle/bootstrap_texts.h"
 #include "worker/cycle/prompt.h"
-#include "worker/memory/learning.h"
 #include "worker/memory/reflections.h"
 #include "worker/memory/rewards.h"
 #include "worker/memory/skills.h"
