@@ -1,7 +1,6 @@
 /* Where the HTTP interface listens, as AGENTOS_LISTEN has it: ADDRESS:PORT. The address is a number, as 127.0.0.1, 0.0.0.0
  * or [::1], or "localhost", which is 127.0.0.1: a name would have to be asked for, and asking may take minutes. */
-#ifndef AGENTOS_COMMON_ADDRESS_H
-#define AGENTOS_COMMON_ADDRESS_H
+#pragma once
 
 #include <stdbool.h>
 #include <sys/socket.h>
@@ -19,5 +18,3 @@ bool address_parse(const char *text, struct address *address, struct fault *faul
 bool address_is_loopback(const struct address *address); /* nobody from beyond this machine reaches it */
 /* "127.0.0.1:8080", "[::1]:8080". Returns text. */
 const char *address_text(const struct address *address, char text[ADDRESS_TEXT]);
-
-#endif

@@ -1,7 +1,6 @@
 /* A provider's base URL, as LLM_BASE_URL has it: what POST requests go to with /chat/completions put behind its path. A
  * query ("?api-version=…", Azure) stays behind that. */
-#ifndef AGENTOS_COMMON_BASE_URL_H
-#define AGENTOS_COMMON_BASE_URL_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -19,5 +18,3 @@ char *base_url_host(const char *url);                    /* "host", "host:8080",
 bool base_url_is_loopback(const char *url); /* localhost, 127.0.0.0/8, ::1: nothing leaves this machine */
 /* Neither a version in its path nor a query (Azure's): a 404 there is mostly a forgotten /v1. */
 bool base_url_lacks_version(const char *url);
-
-#endif

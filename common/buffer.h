@@ -1,6 +1,5 @@
 /* A growing run of bytes. data is NUL-terminated behind length as soon as anything was added. */
-#ifndef AGENTOS_COMMON_BUFFER_H
-#define AGENTOS_COMMON_BUFFER_H
+#pragma once
 
 #include <stddef.h>
 
@@ -19,5 +18,3 @@ char *buffer_take(struct buffer *buffer); /* the text, now the caller's; never N
 void buffer_free(struct buffer *buffer);
 
 #define OWNED_BUFFER __attribute__((cleanup(buffer_free)))
-
-#endif

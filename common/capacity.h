@@ -4,8 +4,7 @@
  * The figures are measured on running systems: an agent whose worker is connected takes 5 descriptors of the supervisor,
  * with one that stays open for a while of the worker before it, 11 threads (nng's ten and the worker's own) and a watch
  * for each of three folders; a hibernating one takes one watch. */
-#ifndef AGENTOS_COMMON_CAPACITY_H
-#define AGENTOS_COMMON_CAPACITY_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,5 +44,3 @@ bool capacity_for_worker(size_t agents, size_t connecting, struct fault *fault);
 void capacity_raise_descriptors(void);
 /* Whether a client that was just accepted as this descriptor may stay. */
 bool capacity_for_client(int descriptor);
-
-#endif

@@ -1,7 +1,6 @@
 /* Framed messages over a stream socket that never blocks: 4 bytes of length (little-endian), then the message.
  * Used on socket pairs between the supervisor and the gateway or the zygote. */
-#ifndef AGENTOS_COMMON_CHANNEL_H
-#define AGENTOS_COMMON_CHANNEL_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,5 +42,3 @@ bool channel_pending(const struct channel *channel);
 bool channel_fill(struct channel *channel);
 /* The next whole message, borrowed until the next channel call; false: none complete yet. */
 bool channel_next(struct channel *channel, const void **bytes, size_t *length);
-
-#endif

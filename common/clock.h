@@ -1,6 +1,5 @@
 /* Two clocks: the wall clock for what people read and for TTLs, the monotonic one for waiting. */
-#ifndef AGENTOS_COMMON_CLOCK_H
-#define AGENTOS_COMMON_CLOCK_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,5 +32,3 @@ const char *clock_format(int64_t seconds, char text[CLOCK_TEXT]);
 /* ISO 8601 as people write it: date, 'T' or blank, time with optional seconds and fraction, 'Z', an offset
  * or nothing (then UTC); or the date alone. Blanks and quotes around it are fine. False: it is no such time. */
 bool clock_parse(const char *text, int64_t *seconds);
-
-#endif

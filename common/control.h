@@ -72,8 +72,7 @@
  *                                              all: everybody is ordered this, and who lives on another node is
  *                                              left alone: {"exit":0,"said"}
  */
-#ifndef AGENTOS_COMMON_CONTROL_H
-#define AGENTOS_COMMON_CONTROL_H
+#pragma once
 
 #define CONTROL_SOCKET "control"
 enum { CONTROL_MAX = 1024 * 1024 };
@@ -82,5 +81,3 @@ enum { CONTROL_MAX = 1024 * 1024 };
  * takes one request {"read": NAME, ...} and answers it in the same way (supervisor/reader/reader.h). */
 #define HTTP_ASKS_CONTROL 'c'
 #define HTTP_ASKS_READER  'r'
-
-#endif

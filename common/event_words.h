@@ -1,7 +1,6 @@
 /* What happens to an envelope, in words, for the log and for `agentos events`.
  * X(event, level, words behind "handoff ID from A to B") */
-#ifndef AGENTOS_COMMON_EVENT_WORDS_H
-#define AGENTOS_COMMON_EVENT_WORDS_H
+#pragma once
 
 #define ENVELOPE_EVENTS(X)                                                                                   \
     X("envelope_accepted", DEBUG, "is accepted")                                                             \
@@ -18,5 +17,3 @@
     X("envelope_removed", WARN, "was removed by hand")                                                       \
     X("envelope_requeued", INFO, "lives again")                                                              \
     X("envelope_purged", INFO, "is purged")
-
-#endif

@@ -2,8 +2,7 @@
  *
  * Library functions return false and fill the fault that the caller handed in; only main() and the
  * child side of a fork end the process. A NULL fault is allowed everywhere: the caller does not care why. */
-#ifndef AGENTOS_COMMON_FAULT_H
-#define AGENTOS_COMMON_FAULT_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -18,5 +17,3 @@ bool fault_set(struct fault *fault, const char *format, ...) __attribute__((form
 
 /* The same, with ": " and errno's text behind the sentence. errno is kept. */
 bool fault_errno(struct fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-#endif

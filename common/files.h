@@ -4,8 +4,7 @@
  * (openat2, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS; step by step where a sandbox refuses it), and
  * only regular files are read:
  * a link, FIFO or device that somebody planted is a fault, never a hang. */
-#ifndef AGENTOS_COMMON_FILES_H
-#define AGENTOS_COMMON_FILES_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -66,5 +65,3 @@ bool files_lasting(int error);
 
 /* All of bytes, over short writes and EINTR. False and errno. */
 bool files_write_all(int fd, const void *bytes, size_t length);
-
-#endif

@@ -1,6 +1,5 @@
 /* A repository's configuration, which its agent can write: only keys that can't run, include or lead anywhere stay. */
-#ifndef AGENTOS_COMMON_GIT_CONFIG_H
-#define AGENTOS_COMMON_GIT_CONFIG_H
+#pragma once
 
 #include "common/buffer.h"
 
@@ -10,5 +9,3 @@
  * may lead into. Returns the number of refused lines; 0: the text may stay as it is. */
 size_t git_config_filter(const char *text, size_t length, const char *agents, struct buffer *kept,
                          struct buffer *refused);
-
-#endif

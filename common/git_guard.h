@@ -4,8 +4,7 @@
  * The worker is the one who may have written it, so the supervisor and the verbs look, not the worker. No link is
  * followed, no file but a regular one is opened, and what is taken out is moved by its name, whatever it is by then. A
  * worker that was taken over can write again at once; then the next look finds it. */
-#ifndef AGENTOS_COMMON_GIT_GUARD_H
-#define AGENTOS_COMMON_GIT_GUARD_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,5 +30,3 @@ size_t guard_tree(int tree, const struct guard_look *look, struct buffer *said);
 
 /* Does anything lie aside? */
 bool guard_has_aside(int tree);
-
-#endif

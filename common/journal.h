@@ -12,8 +12,7 @@
  *
  * The region is overwritten, not truncated, after a checkpoint: flushing an overwrite takes half of the time that
  * flushing an append takes, because the file system has nothing to note down. */
-#ifndef AGENTOS_COMMON_JOURNAL_H
-#define AGENTOS_COMMON_JOURNAL_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -61,5 +60,3 @@ size_t journal_size(const struct journal *journal); /* bytes since the last chec
 /* Without opening it, and without changing anything: how many records the next start will redo; 0 also when there is
  * no journal. -1 and fault: it is damaged or can't be read. */
 int journal_unfinished(int tree, struct fault *fault);
-
-#endif

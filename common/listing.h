@@ -1,7 +1,6 @@
 /* The names in a folder, one after the other. A folder that can't be read to its end is a fault and not a shorter
  * folder: who asks learns of it when they close the listing, and concludes nothing from a name that was not met. */
-#ifndef AGENTOS_COMMON_LISTING_H
-#define AGENTOS_COMMON_LISTING_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,5 +31,3 @@ bool listing_close(struct listing *listing, struct fault *fault);
 /* Closed at the end of its scope, for who concludes nothing from a name that was not met. */
 #define OWNED_LISTING __attribute__((cleanup(listing_close_at)))
 void listing_close_at(struct listing **listing);
-
-#endif

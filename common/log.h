@@ -5,8 +5,7 @@
  *
  * Each event is one write(2). In the text format, further lines of a message are indented by two blanks, so
  * that no text from a model can look like an event; unsafe characters are shown as '?' (printable.h). */
-#ifndef AGENTOS_COMMON_LOG_H
-#define AGENTOS_COMMON_LOG_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -36,5 +35,3 @@ void log_event(enum log_level level, const char *component, const char *agent, c
 #define log_info(component, agent, ...)  log_event(LOG_LEVEL_INFO, component, agent, __VA_ARGS__)
 #define log_warn(component, agent, ...)  log_event(LOG_LEVEL_WARN, component, agent, __VA_ARGS__)
 #define log_error(component, agent, ...) log_event(LOG_LEVEL_ERROR, component, agent, __VA_ARGS__)
-
-#endif

@@ -1,8 +1,7 @@
 /* An event on its way from a process of ours to the supervisor, as a line of its standard error: level, component, agent
  * and message, with 0x1f between them and 0x1e for each line end of the message. The supervisor adds the time, cleans the
  * text, and believes neither the component nor the agent (supervisor/process/log_pipe.h). */
-#ifndef AGENTOS_COMMON_LOG_RECORD_H
-#define AGENTOS_COMMON_LOG_RECORD_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -19,5 +18,3 @@ void log_record_write(struct buffer *line, enum log_level level, const char *com
                       const char *message);
 /* line is changed. False: it is no record, and is as it was. */
 bool log_record_read(char *line, struct log_record *record);
-
-#endif

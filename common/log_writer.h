@@ -5,8 +5,7 @@
  *
  * At most LOG_WRITER_BYTES wait beside those that are being written; past that, lines are dropped and counted, and the
  * count is told as a line in their place as soon as there is room. */
-#ifndef AGENTOS_COMMON_LOG_WRITER_H
-#define AGENTOS_COMMON_LOG_WRITER_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,5 +23,3 @@ bool log_writer_start(int fd, log_writer_tell *tell);
 bool log_writer_add(const struct buffer *line);
 /* Before the process ends: waits until everything is written, at most so long. */
 void log_writer_end(int within_ms);
-
-#endif

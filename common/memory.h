@@ -3,8 +3,7 @@
  * Running out of memory is the one fault that no caller could handle better than a restart does: every
  * state that matters lies in files, and a worker is restarted by its supervisor, a supervisor by its
  * container. What comes from outside is capped in size before it is allocated. */
-#ifndef AGENTOS_COMMON_MEMORY_H
-#define AGENTOS_COMMON_MEMORY_H
+#pragma once
 
 #include <stddef.h>
 
@@ -39,6 +38,4 @@ void memory_close_at(int *fd);
 #endif
 #ifndef SHADOWED
 #define SHADOWED false
-#endif
-
 #endif

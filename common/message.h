@@ -13,8 +13,7 @@
  *
  * Messages say only "look" or carry a question to the model; files are the truth. A lost message costs time
  * until the next scan, never data. */
-#ifndef AGENTOS_COMMON_MESSAGE_H
-#define AGENTOS_COMMON_MESSAGE_H
+#pragma once
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -261,5 +260,3 @@ bool message_end(const struct reader *reader); /* everything was read, nothing f
 /* All fields at once, after the table: uint64_t * for n, char ** for t (all freed and NULL when it fails), const void **
  * (borrowed) and size_t * for b. Also checks message_end. */
 bool message_read(struct reader *reader, enum message_type type, ...);
-
-#endif

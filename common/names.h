@@ -1,6 +1,5 @@
 /* Names and ids: what may become a file's name. */
-#ifndef AGENTOS_COMMON_NAMES_H
-#define AGENTOS_COMMON_NAMES_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -48,5 +47,3 @@ unsigned long long names_hash(const void *bytes, size_t length);
 int names_order(const void *a, const void *b);
 /* The record of such a tree (tsearch) with this text; NULL: there is none. */
 void *names_find(void *const *tree, const char *text);
-
-#endif

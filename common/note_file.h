@@ -1,6 +1,5 @@
 /* A file of the worker's own notes (.agentos), open for writing as long as it has its name. */
-#ifndef AGENTOS_COMMON_NOTE_FILE_H
-#define AGENTOS_COMMON_NOTE_FILE_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -8,5 +7,3 @@
  * close; where somebody has removed the file, or its folder, it is made anew. False and errno: it can't be opened, *fd
  * is -1. */
 bool notefile_open(int tree, const char *path, int *fd);
-
-#endif

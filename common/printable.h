@@ -2,8 +2,7 @@
  * steered by one. Unsafe are the control characters (C0, DEL, C1: some terminals obey U+009B like ESC [), what turns the
  * direction of writing (U+061C, U+200E/F, U+202A-202E, U+2066-2069), the line separators that are no line end for
  * anybody here (U+2028/9), and what is not UTF-8. */
-#ifndef AGENTOS_COMMON_PRINTABLE_H
-#define AGENTOS_COMMON_PRINTABLE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,5 +14,3 @@ char *printable_text(const char *text, size_t length, bool lines);
 /* JSON text that says the same and has none of the unsafe characters: they are escaped. Line ends stay: in JSON text they
  * stand between values only. Caller frees. */
 char *printable_json(const char *json);
-
-#endif

@@ -2,8 +2,7 @@
  * scheme, else all_proxy, each also in capitals; no_proxy names hosts that are asked directly, and loopback always is.
  *
  * A proxy's address may hold a password, so secrets_collect takes these variables as it takes the keys. */
-#ifndef AGENTOS_COMMON_PROXY_H
-#define AGENTOS_COMMON_PROXY_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -20,5 +19,3 @@ void proxy_free(struct proxy *proxy); /* overwritten first; one of zeros is fine
 
 /* Whether entry ("NAME=VALUE" of secrets_each) is a proxy's; *proxy is filled then. */
 bool proxy_read(const char *entry, struct proxy *proxy);
-
-#endif

@@ -5,8 +5,7 @@
  * Its worker alone writes it, before the files go, so a file that is gone is in it; made anew from git's commits where it
  * is missing (worker/cycle/prune.c). The supervisor reads it too, and believes it as little as any file of a worker's:
  * at most PRUNED_BYTES_MAX of its end. */
-#ifndef AGENTOS_COMMON_PRUNED_H
-#define AGENTOS_COMMON_PRUNED_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,5 +33,3 @@ void pruned_each(int tree, void (*visit)(void *context, const struct pruned *rec
 /* Durable when this is true. A record that a crash cut short is overwritten. count 0: makes the file. */
 bool pruned_add(int tree, struct pruned *records, size_t count, struct fault *fault);
 bool pruned_exists(int tree);
-
-#endif

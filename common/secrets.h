@@ -4,8 +4,7 @@
  * The supervisor moves every secret variable into an anonymous memory file and overwrites its value in the
  * process's initial environment, so that /proc/PID/environ doesn't show it. It keeps only the descriptor, to
  * hand it to each gateway that it starts. */
-#ifndef AGENTOS_COMMON_SECRETS_H
-#define AGENTOS_COMMON_SECRETS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,5 +38,3 @@ bool secrets_trim(char *secret);
 /* Each "NAME=VALUE" in turn; *at starts at 0; NULL: no more. Borrowed. */
 const char *secrets_each(const struct secrets *secrets, size_t *at);
 void secrets_free(struct secrets *secrets); /* overwritten first */
-
-#endif

@@ -2,8 +2,7 @@
  *
  * A setting for one agent is the variable, two underscores, and the agent's name in capitals with '-' as '_';
  * for a fallback provider likewise with its name. Values are read from the environment when asked for. */
-#ifndef AGENTOS_COMMON_SETTINGS_H
-#define AGENTOS_COMMON_SETTINGS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -102,5 +101,3 @@ void settings_help(struct buffer *out); /* the table for --help */
 /* This supervisor's name among the others on the bus (contract section 12): AGENTOS_NODE, else the host's name up to its first
  * dot, with '-' for every character that no node's name has (names_node). The same pointer for as long as the process lives. */
 const char *node_name(void);
-
-#endif

@@ -1,6 +1,5 @@
 /* Bytes that several keep and nobody copies: the last one of them frees them (channel.c). For one thread. */
-#ifndef AGENTOS_COMMON_SHARED_BYTES_H
-#define AGENTOS_COMMON_SHARED_BYTES_H
+#pragma once
 
 #include <stddef.h>
 
@@ -13,5 +12,3 @@ struct shared_bytes *shared_bytes_keep(struct shared_bytes *bytes); /* one more;
 void shared_bytes_drop(struct shared_bytes *bytes);                 /* NULL is fine */
 void *shared_bytes_owner(struct shared_bytes *bytes);
 size_t shared_bytes_length(const struct shared_bytes *bytes);
-
-#endif

@@ -1,6 +1,5 @@
 /* What a program of ours does first of all. */
-#ifndef AGENTOS_COMMON_STARTED_H
-#define AGENTOS_COMMON_STARTED_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -15,5 +14,3 @@ void started_harden(void);
 bool started_by_supervisor(int count, char **arguments, int descriptors[], int wanted);
 /* A descriptor that an argument names; -1: it is none. */
 int started_descriptor(const char *text);
-
-#endif

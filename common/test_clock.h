@@ -8,8 +8,7 @@
  * heartbeats, start deadlines and task_seconds wait by the monotonic clock. A move of the monotonic clock, however far,
  * is one heartbeat at most, and a worker is hung after three without an answer; so a test that moves it waits for an
  * effect between two moves, and moves it while no worker starts or has a request under way. */
-#ifndef AGENTOS_COMMON_TEST_CLOCK_H
-#define AGENTOS_COMMON_TEST_CLOCK_H
+#pragma once
 
 #ifdef AGENTOS_TEST_CLOCK
 
@@ -38,5 +37,4 @@ void test_clock_skip_waits(bool on);
 #define TEST_CLOCK_WAIT(wait_ms) (wait_ms)
 #define TEST_CLOCK_SET_OPEN()    (-1)
 
-#endif
 #endif

@@ -4,8 +4,7 @@
  * stack, which counts against the memory limit (common/sandbox/sandbox.h). Between threads_begin_few and threads_end_few the
  * process is bound to one CPU and new threads get small stacks; nng then makes ten, if it can't look the number up in
  * /sys or /proc (in a sandbox it can't). */
-#ifndef AGENTOS_COMMON_THREADS_H
-#define AGENTOS_COMMON_THREADS_H
+#pragma once
 
 #include <sched.h>
 #include <stdbool.h>
@@ -28,5 +27,3 @@ void threads_end_few(struct threads_before *before); /* all threads may run wher
  * makes here are made before it is used for the first time, and ended. False and fault: this process can't have them,
  * and must not use nng. */
 bool threads_for_nng(struct fault *fault);
-
-#endif

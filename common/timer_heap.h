@@ -1,6 +1,5 @@
 /* Timers, or whatever else is due at a time, the earliest first: a min-heap of entries that live in their owners. */
-#ifndef AGENTOS_COMMON_TIMER_HEAP_H
-#define AGENTOS_COMMON_TIMER_HEAP_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -21,5 +20,3 @@ void timer_heap_set(struct timer_heap *heap, struct timer *timer, int64_t at); /
 void timer_heap_clear(struct timer_heap *heap, struct timer *timer); /* one that isn't set: nothing */
 struct timer *timer_heap_first(const struct timer_heap *heap);       /* NULL: none is set */
 void timer_heap_free(struct timer_heap *heap); /* timers that are still set are simply forgotten */
-
-#endif

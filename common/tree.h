@@ -1,6 +1,5 @@
 /* The names in an agent's directory (contract section 4), spelled once. */
-#ifndef AGENTOS_COMMON_TREE_H
-#define AGENTOS_COMMON_TREE_H
+#pragma once
 
 #define TREE_PERSONA       "persona.md"
 #define TREE_CONSTRAINTS   "constraints.md"
@@ -35,5 +34,3 @@ enum {
     ID_MAX = 128,         /* bytes of a task's or an envelope's id */
     NAME_LENGTH_MAX = 64,
 };
-
-#endif

@@ -1,6 +1,5 @@
 /* What questions to a model took. Costs are counted in a thousand millionth of the operator's currency. */
-#ifndef AGENTOS_COMMON_USAGE_H
-#define AGENTOS_COMMON_USAGE_H
+#pragma once
 
 #include <stdint.h>
 
@@ -20,5 +19,3 @@ uint64_t usage_cost(double amount);                       /* of the currency, 0 
 void usage_print_cost(struct buffer *out, uint64_t cost); /* "0.000250000" */
 /* "0.000250000", "12", digits past the ninth without effect; end: behind it. The largest cost where it is no less. */
 uint64_t usage_read_cost(const char *text, char **end);
-
-#endif

@@ -1,6 +1,5 @@
 /* UTF-8 (RFC 3629): everything that is stored or shown is valid UTF-8; what comes in may not be. */
-#ifndef AGENTOS_COMMON_UTF8_H
-#define AGENTOS_COMMON_UTF8_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -18,5 +17,3 @@ json_t *utf8_json(const char *text);
 
 /* The largest prefix length <= limit that ends between two characters of valid UTF-8 text. */
 size_t utf8_cut(const char *text, size_t length, size_t limit);
-
-#endif

@@ -6,8 +6,7 @@
  *
  * The ledger is kept in shared/budget.md. While a limit is set, a reservation is on disk before its request goes out. While
  * none was ever set the file is shared/usage.md, and nobody waits for a disk: a kill may cost its last second. */
-#ifndef AGENTOS_SUPERVISOR_BUDGET_GATE_H
-#define AGENTOS_SUPERVISOR_BUDGET_GATE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,5 +42,3 @@ void budget_gate_print(const struct agent *agent, struct buffer *out);
 
 /* Limits, the clock or the file may be otherwise: who waits and may go on is woken. */
 void budget_gate_look(struct budget_gate *gate);
-
-#endif

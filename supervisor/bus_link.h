@@ -7,8 +7,7 @@
  * A ticket is answered once, or dies: with the bus's process or its connection, which is state(false). Then all tickets and
  * tokens are void, and what mattered is asked again after state(true). What was asked may have been done all the same, and an
  * answer to a ticket of before may still come: so tickets are never used twice (bus_link_ticket). */
-#ifndef AGENTOS_SUPERVISOR_BUS_LINK_H
-#define AGENTOS_SUPERVISOR_BUS_LINK_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -75,5 +74,3 @@ bool bus_link_delete(struct bus_link *link, const char *key, uint64_t revision, 
 
 /* Adds what is wrong with the bus, a line; nothing: nothing is. */
 void bus_link_problem(const struct bus_link *link, struct buffer *lines);
-
-#endif

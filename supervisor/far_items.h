@@ -1,7 +1,6 @@
 /* Items of work queues whose consumer lives on another node: the words of both nodes (supervisor/shared/work_queue_far.c) as
  * messages of the bus, JSON to agentos.node.NODE. Each may be lost, which both sides know. */
-#ifndef AGENTOS_SUPERVISOR_FAR_ITEMS_H
-#define AGENTOS_SUPERVISOR_FAR_ITEMS_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -14,5 +13,3 @@ struct supervisor;
 bool far_items_say(struct supervisor *supervisor, const char *node, const struct queue_word *word);
 /* False: the object is no such word. */
 bool far_items_hear(struct queues *queues, const char *node, const json_t *object);
-
-#endif

@@ -1,7 +1,6 @@
 /* Locks over nodes: the words of both sides (supervisor/shared/lock_far.c) as messages of the bus, JSON to agentos.node.NODE.
  * Each may be lost, which both sides know. */
-#ifndef AGENTOS_SUPERVISOR_FAR_LOCKS_H
-#define AGENTOS_SUPERVISOR_FAR_LOCKS_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -14,5 +13,3 @@ bool far_locks_say(struct supervisor *supervisor, const char *node, const struct
 /* False: the object is no such word. A malformed one is passed over. */
 bool far_locks_hear(const json_t *object, void (*hear)(void *context, const struct lock_word *word),
                     void *context);
-
-#endif

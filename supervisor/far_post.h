@@ -1,7 +1,6 @@
 /* The post office and the bus: envelopes for agents of other nodes go out by it, and come in (contract section 12). Without
  * AGENTOS_BUS the post office has no bus, and what is for an agent that lives elsewhere waits. */
-#ifndef AGENTOS_SUPERVISOR_FAR_POST_H
-#define AGENTOS_SUPERVISOR_FAR_POST_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -12,5 +11,3 @@ struct supervisor;
 void far_post_open(struct supervisor *supervisor, bool (*owns)(void *supervisor, const char *agent));
 /* As post_lives, and what comes for an agent that lives here is asked for. */
 void far_post_lives(const struct agent *agent, const char *node, bool there);
-
-#endif

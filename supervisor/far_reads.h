@@ -7,8 +7,7 @@
  * B's supervisor opens no file for it: a reader of its own does, few of which run at once, each under a deadline. Any word may be
  * lost, come twice, or late; A waits FAR_READS_MS, and what did not come is told in a sentence. Bounds: FAR_READS_NODES nodes are
  * asked, FAR_READS_AT_ONCE questions are out, an answer has FAR_READS_BYTES. */
-#ifndef AGENTOS_SUPERVISOR_FAR_READS_H
-#define AGENTOS_SUPERVISOR_FAR_READS_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -34,5 +33,3 @@ json_t *far_reads_ask(struct far_reads *reads, const json_t *request, uint64_t t
 bool far_reads_hear(struct far_reads *reads, const char *node, const json_t *word);
 /* True: it was one of the readers, and has ended with this wait status. NULL is fine. */
 bool far_reads_reap(struct far_reads *reads, pid_t pid, int status);
-
-#endif

@@ -13,8 +13,7 @@
  *   the bus, or A, away                said once; the write waits under its ttl, as it does while the bus's server takes no
  *                                      message of that length
  * The copies (homes.h) follow whenever they can: a writer that saw an old one is told the version that there is. */
-#ifndef AGENTOS_SUPERVISOR_FAR_SEGMENTS_H
-#define AGENTOS_SUPERVISOR_FAR_SEGMENTS_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -40,5 +39,3 @@ bool far_segments_hear(struct far_segments *far, const char *node, const json_t 
                        enum post_verdict (*decide)(void *context, const struct envelope *envelope,
                                                    struct fault *why),
                        void *context);
-
-#endif

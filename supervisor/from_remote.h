@@ -1,7 +1,6 @@
 /* `agentos move AGENT NODE --from-remote`: an agent whose node is gone comes from the shared git remote to this node (contract
  * section 12). The remote has its commits, and not what was pending; so that is named first. */
-#ifndef AGENTOS_SUPERVISOR_FROM_REMOTE_H
-#define AGENTOS_SUPERVISOR_FROM_REMOTE_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -16,5 +15,3 @@ struct supervisor;
  * EX_DATAERR where the remote's branch went another way, EX_TEMPFAIL while some node holds the lease or nobody knows. */
 int from_remote_move(struct supervisor *supervisor, const struct agent *agent, const char *node, bool begin,
                      struct buffer *lacks, struct fault *fault);
-
-#endif

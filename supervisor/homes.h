@@ -6,8 +6,7 @@
  * key again after the bucket was lost. A person who deletes the key gives the name to its next user.
  *
  * Without a bus everything has its home here. */
-#ifndef AGENTOS_SUPERVISOR_HOMES_H
-#define AGENTOS_SUPERVISOR_HOMES_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,5 +34,3 @@ const char *homes_of(struct homes *homes, enum home_kind kind, const char *file,
 /* Its file, which has its home here, is another; or the lock is forgotten, and its next user's. */
 void homes_changed(struct homes *homes, enum home_kind kind, const char *file);
 void homes_forget(struct homes *homes, enum home_kind kind, const char *file);
-
-#endif

@@ -7,8 +7,7 @@
  * The process speaks by its channel: each byte that it sends asks for one connection, to the control server or to a reader
  * of files (common/control.h), and the same byte comes back with a descriptor (SCM_RIGHTS), or alone when there can be none
  * now. */
-#ifndef AGENTOS_SUPERVISOR_HTTP_LISTENER_H
-#define AGENTOS_SUPERVISOR_HTTP_LISTENER_H
+#pragma once
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -22,5 +21,3 @@ struct http_listener *http_listener_open(struct supervisor *supervisor);
 void http_listener_close(struct http_listener *http);
 /* True: it was the pid of one of the process's readers; it has ended with this wait status. NULL is fine. */
 bool http_listener_reap(struct http_listener *http, pid_t pid, int status);
-
-#endif

@@ -5,8 +5,7 @@
  * be played in one test. A holder counts from when it sent the renewal that was confirmed last, the others from when they saw
  * the key change last, which is later; so a holder that ends its worker after LEASE_GUARD_MS has no worker when another
  * takes the lease after LEASE_MS, whatever the nodes' clocks show. Both count by a clock that goes on while the node sleeps. */
-#ifndef AGENTOS_SUPERVISOR_LEASE_H
-#define AGENTOS_SUPERVISOR_LEASE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -93,5 +92,3 @@ bool lease_is_held(const struct lease *lease, int64_t now);
 bool lease_lasts(const struct lease *lease, int64_t now);
 /* Whether the directory here is older than the agent: it has lived elsewhere since. */
 bool lease_is_stale(const struct lease *lease);
-
-#endif

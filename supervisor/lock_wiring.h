@@ -1,6 +1,5 @@
 /* Locks put to work: their files and counter, the workers, and the other nodes. */
-#ifndef AGENTOS_SUPERVISOR_LOCK_WIRING_H
-#define AGENTOS_SUPERVISOR_LOCK_WIRING_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -28,5 +27,3 @@ void shared_locks_asks(struct shared_locks *shared);     /* the bus is another: 
 /* As homes_owner's. */
 void shared_locks_moved(struct shared_locks *shared, const char *file, const char *node);
 void shared_locks_copy(struct shared_locks *shared, const char *file, const char *text, size_t length);
-
-#endif

@@ -1,7 +1,6 @@
 /* The supervisor's side of agentos-mirror (contract section 12): tells it whose branch may have new commits, and what became
  * of the pushes stands in the log and among the agents' problems; asks it for the branch of an agent that is fetched. */
-#ifndef AGENTOS_SUPERVISOR_MIRROR_LINK_H
-#define AGENTOS_SUPERVISOR_MIRROR_LINK_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -23,5 +22,3 @@ bool mirror_link_diverged(struct mirror_link *link, const char *agent);
 typedef void mirror_fetched(void *context, const char *why, const char *commit);
 void mirror_link_fetch(struct mirror_link *link, const char *agent, const char *bundle, mirror_fetched *done,
                        void *context);
-
-#endif

@@ -12,8 +12,7 @@
  *
  * From the git remote: agentos-mirror fetches the branch, 3 unpacks it, and the lease, which nobody holds, is taken as ever.
  * Ended before the epoch is noted: the directory is older than the agent, so no node takes it up, and the next time replaces it. */
-#ifndef AGENTOS_SUPERVISOR_MOVE_H
-#define AGENTOS_SUPERVISOR_MOVE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,5 +50,3 @@ void move_bus_state(struct move *move, bool connected);
 void move_published(struct move *move, uint64_t ticket, const char *why);
 bool move_arrived(struct move *move, uint64_t token, const char *subject, const char *node, const void *bytes,
                   size_t length);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * {"time": ms since 1970, "agents": {NAME: {…}}, "queues": {NAME: [items that wait, that consumers have]}}: the agents that live there as `status` has them, without what costs much to
  * find out, and with their windows. Of a fleet whose text would be too long the last agents are left out. */
-#ifndef AGENTOS_SUPERVISOR_NODE_PRESENCE_H
-#define AGENTOS_SUPERVISOR_NODE_PRESENCE_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -35,5 +34,3 @@ void presence_each(const struct presence *presence,
 const char *presence_nearest(const struct presence *presence, const char *node);
 /* Adds nodes whose clocks differ from this one's by more than two seconds, a line each. */
 void presence_problems(const struct presence *presence, struct buffer *lines);
-
-#endif

@@ -1,7 +1,6 @@
 /* A word from one node's supervisor to another's over the bus: a JSON object, under the subject of the node that hears it. A
  * word may be lost, come twice, or late. */
-#ifndef AGENTOS_SUPERVISOR_NODE_WORD_H
-#define AGENTOS_SUPERVISOR_NODE_WORD_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -18,5 +17,3 @@ uint64_t node_word_say(struct supervisor *supervisor, const char *node, json_t *
 const char *node_word_text(const json_t *object, const char *key);
 /* 0: the key is missing, or no whole number. */
 int64_t node_word_number(const json_t *object, const char *key);
-
-#endif

@@ -3,8 +3,7 @@
  * lease.NAME says which node has the agent, as JSON (lease.h says how it is decided). The epoch of the last lease that this
  * node had stands in the agent's own notes, so that a bucket that was lost, or a directory that is older than the agent, is
  * known. Agents are started and stopped as by orders, but what people ordered for them stays. */
-#ifndef AGENTOS_SUPERVISOR_NODES_H
-#define AGENTOS_SUPERVISOR_NODES_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -60,5 +59,3 @@ struct move *nodes_moves(struct nodes *nodes);
 void nodes_own_problems(const struct nodes *nodes, struct buffer *lines);
 /* Adds why an agent of agents.yaml runs on no node as far as this one can tell, a line; nothing: it does. */
 void nodes_problem(const struct nodes *nodes, const char *agent, struct buffer *lines);
-
-#endif

@@ -1,6 +1,5 @@
 /* What the other agents are told of one, wherever it lives: as this node knows it, or as its own node tells. */
-#ifndef AGENTOS_SUPERVISOR_PEER_VIEW_H
-#define AGENTOS_SUPERVISOR_PEER_VIEW_H
+#pragma once
 
 #include "common/buffer.h"
 #include "supervisor/shared/peers.h"
@@ -12,5 +11,3 @@ struct peer peer_view(const struct agent *agent);
 
 /* The relay's owner: the texts for {{peers}} and {{segments}} of an agent's prompt. */
 void peer_surroundings(void *agent, struct buffer *peers, struct buffer *segments);
-
-#endif

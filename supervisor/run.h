@@ -1,6 +1,5 @@
 /* The supervisor as a whole: what `agentos run` calls. */
-#ifndef AGENTOS_SUPERVISOR_RUN_H
-#define AGENTOS_SUPERVISOR_RUN_H
+#pragma once
 
 struct run_options {
     const char *data_dir; /* absolute */
@@ -13,5 +12,3 @@ struct run_options {
 /* Runs in the foreground until SIGTERM or SIGINT; returns the exit status (sysexits.h). What is wrong is said in the
  * log. agents.yaml is loaded here: a fault of it ends with 78 before anything is started. */
 int supervisor_run(const struct run_options *options);
-
-#endif

@@ -7,8 +7,7 @@
  * The block's id is made of the time and the entry's number ("schedule-20260429T0700-1"), its text of the entry and the
  * time, so the same time gives the same block. What was given last stands in shared/schedule.md, by a key of the entry's
  * cron line and task, so that entries may be moved about in agents.yaml. */
-#ifndef AGENTOS_SUPERVISOR_SCHEDULE_H
-#define AGENTOS_SUPERVISOR_SCHEDULE_H
+#pragma once
 
 struct schedule;
 struct supervisor;
@@ -20,5 +19,3 @@ void schedule_close(struct schedule *schedule); /* NULL is fine */
 void schedule_apply(struct schedule *schedule);
 /* Gives what is due; called by its own timer, and when the clock was set or time was lost otherwise. */
 void schedule_look(struct schedule *schedule);
-
-#endif

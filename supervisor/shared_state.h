@@ -1,6 +1,5 @@
 /* What all agents share, put to work: locks, segments and queues, between the post office, the workers and people. */
-#ifndef AGENTOS_SUPERVISOR_SHARED_STATE_H
-#define AGENTOS_SUPERVISOR_SHARED_STATE_H
+#pragma once
 
 #include <jansson.h>
 
@@ -41,5 +40,3 @@ void shared_state_problems(struct shared_state *shared, const char *agent, struc
 
 struct queues *shared_state_queues(struct shared_state *shared);
 struct segments *shared_state_segments(struct shared_state *shared);
-
-#endif

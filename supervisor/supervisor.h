@@ -1,6 +1,5 @@
 /* The supervisor from within: its parts. */
-#ifndef AGENTOS_SUPERVISOR_SUPERVISOR_H
-#define AGENTOS_SUPERVISOR_SUPERVISOR_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -138,5 +137,3 @@ void roster_file_changed(struct supervisor *supervisor); /* a notice tells of a 
 /* Whatever changes the file without a notice is found here: links, mounts of one file, file systems without inotify. */
 void roster_file_scan(struct supervisor *supervisor);
 void roster_file_end(struct supervisor *supervisor);
-
-#endif

@@ -1,6 +1,5 @@
 /* outputs/TASK.md: the answer to a task, with where it came from in its front matter. */
-#ifndef AGENTOS_COMMON_FORMAT_ANSWER_FILE_H
-#define AGENTOS_COMMON_FORMAT_ANSWER_FILE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,5 +29,3 @@ uint64_t answer_hash(const char *text);
 uint64_t answer_hash_asked(const char *body);
 /* What is in an answer's file; text is taken over. False: it is none, and text is freed. */
 bool answer_parse(struct answer_file *answer, char *text, size_t length, const char *path);
-
-#endif

@@ -8,8 +8,7 @@
  *
  * A stray is what looks like the start of a block and is none: `### b` or `##b` with a field below, `## b` with `Task: x`
  * or `- task: x`. It is an item of the list too: it ends the block before it, has a problem, and is nobody's text. */
-#ifndef AGENTOS_COMMON_FORMAT_BLOCK_H
-#define AGENTOS_COMMON_FORMAT_BLOCK_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -54,5 +53,3 @@ void block_clear(struct block *block); /* frees what it owns, not the block itse
  * others. list is what block_parse made of text. */
 enum { BLOCK_HINTS_MAX = 20 };
 void block_hints(const struct block_list *list, const char *text, const char *name, struct buffer *out);
-
-#endif

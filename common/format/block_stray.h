@@ -1,7 +1,6 @@
 /* Lines of queue.md that somebody meant as the start of a block and that are none (contract section 5). Only block.c
  * includes this. */
-#ifndef AGENTOS_COMMON_FORMAT_BLOCK_STRAY_H
-#define AGENTOS_COMMON_FORMAT_BLOCK_STRAY_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,5 +20,3 @@ bool stray_starts(const char *at, const char *end, enum stray_place place, bool 
 bool stray_is_task(const char *at, const char *end, const char **value);
 /* Where the line's text ends, and in *next where the next line starts. A CR alone ends a line too. */
 const char *stray_line_end(const char *at, const char *end, const char **next);
-
-#endif

@@ -1,6 +1,5 @@
 /* AGENTOS_BUS (contract section 12): the NATS servers that agents in other supervisors are reached by. */
-#ifndef AGENTOS_COMMON_FORMAT_BUS_ADDRESS_H
-#define AGENTOS_COMMON_FORMAT_BUS_ADDRESS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,5 +27,3 @@ struct bus_servers {
 bool bus_servers_parse(const char *text, struct bus_servers *servers, struct fault *fault);
 /* The settings of the bus, if AGENTOS_BUS is set; sentences are added to faults. */
 bool bus_settings_check(struct buffer *faults);
-
-#endif

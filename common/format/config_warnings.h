@@ -1,7 +1,6 @@
 /* What is right in the environment and in agents.yaml and yet probably not meant: settings for nobody, settings that
  * this version has no use for, limits that allow nothing, checkers that are not there. Said by `agentos check`, and at the start. */
-#ifndef AGENTOS_COMMON_FORMAT_CONFIG_WARNINGS_H
-#define AGENTOS_COMMON_FORMAT_CONFIG_WARNINGS_H
+#pragma once
 
 #include "common/buffer.h"
 #include "common/format/roster.h"
@@ -11,5 +10,3 @@
 void config_warnings_file(const struct roster *roster, const char *data_dir, struct buffer *out);
 /* All warnings, the file's among them; likewise. After secrets_collect or secrets_wipe: of keys only the names are looked at. */
 void config_warnings_list(const struct roster *roster, const char *data_dir, struct buffer *out);
-
-#endif

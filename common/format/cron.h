@@ -1,7 +1,6 @@
 /* A cron line: five fields (minute, hour, day of month, month, day of week) of numbers, names, ranges, lists and
  * steps, or @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually. Times are UTC. */
-#ifndef AGENTOS_COMMON_FORMAT_CRON_H
-#define AGENTOS_COMMON_FORMAT_CRON_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,5 +19,3 @@ bool cron_parse(struct cron *cron, const char *line, struct fault *fault);
 int64_t cron_next(const struct cron *cron, int64_t after);
 /* The last time that is meant after `after` and not after `until`. False: there is none. */
 bool cron_latest(const struct cron *cron, int64_t after, int64_t until, int64_t *time);
-
-#endif

@@ -1,7 +1,6 @@
 /* The format of a data directory, which DATA_DIR/.agentos-format says in a line (contract section 14): an older one is taken
  * up as it is, a newer one is left alone, since this version can't know what its files mean. */
-#ifndef AGENTOS_COMMON_FORMAT_DATA_FORMAT_H
-#define AGENTOS_COMMON_FORMAT_DATA_FORMAT_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -18,5 +17,3 @@ bool data_format_is_known(int data, struct fault *fault);
  * thing that is different from its former format, nothing for a new directory. 0 and fault: it is known, but can't be
  * noted now, so the next start tells the changes again, as it does after a crash. -1 and fault: it is not known. */
 int data_format_bring_forward(int data, struct buffer *changes, struct fault *fault);
-
-#endif

@@ -1,11 +1,8 @@
 /* "Did you mean …?": the known word nearest to one that was mistyped. */
-#ifndef AGENTOS_COMMON_FORMAT_DID_YOU_MEAN_H
-#define AGENTOS_COMMON_FORMAT_DID_YOU_MEAN_H
+#pragma once
 
 #include <stddef.h>
 
 /* The nearest of count words (word i is words(context, i)), or NULL when none is near enough to be meant. */
 const char *did_you_mean(const char *word, const char *(*words)(const void *context, size_t i),
                          const void *context, size_t count);
-
-#endif

@@ -1,7 +1,6 @@
 /* A Markdown file of entries under headings, as a person may edit it: skills.md (###), rewards.md (##),
  * reflections.md (##). What stands before the first heading and lines that nobody knows are kept as they are. */
-#ifndef AGENTOS_COMMON_FORMAT_ENTRIES_H
-#define AGENTOS_COMMON_FORMAT_ENTRIES_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -44,5 +43,3 @@ bool entry_time(const struct entry *entry, const char *key, int64_t *seconds);
 /* Replace or add the line; line breaks in value become blanks. */
 void entry_set(struct entry *entry, const char *key, const char *value);
 void entry_drop(struct entry *entry, const char *key); /* the line, if there is one */
-
-#endif

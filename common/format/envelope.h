@@ -1,6 +1,5 @@
 /* An envelope (contract section 9): Markdown with YAML front matter, one piece of IAC. */
-#ifndef AGENTOS_COMMON_FORMAT_ENVELOPE_H
-#define AGENTOS_COMMON_FORMAT_ENVELOPE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -70,5 +69,3 @@ void envelope_print(const struct envelope *envelope, struct buffer *out); /* app
 void envelope_free(struct envelope *envelope);
 
 #define OWNED_ENVELOPE __attribute__((cleanup(envelope_free)))
-
-#endif

@@ -1,7 +1,6 @@
 /* Markdown with YAML front matter: "---\n", YAML, "---\n", body. CRLF, a byte-order mark and a missing last
  * newline are fine. */
-#ifndef AGENTOS_COMMON_FORMAT_FRONTMATTER_H
-#define AGENTOS_COMMON_FORMAT_FRONTMATTER_H
+#pragma once
 
 #include "common/format/yamldoc.h"
 
@@ -19,5 +18,3 @@ void frontmatter_free(struct frontmatter *matter);
 #define OWNED_FRONTMATTER __attribute__((cleanup(frontmatter_free)))
 const char *frontmatter_text(const struct frontmatter *matter,
                              const char *key); /* NULL: not there or no scalar */
-
-#endif

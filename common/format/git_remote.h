@@ -1,7 +1,6 @@
 /* AGENTOS_GIT_REMOTE (contract section 12): where agents' repositories are pushed to, one for each, a URL that has {agent}
  * in it. */
-#ifndef AGENTOS_COMMON_FORMAT_GIT_REMOTE_H
-#define AGENTOS_COMMON_FORMAT_GIT_REMOTE_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -20,5 +19,3 @@ const char *git_remote_folder(const char *url); /* the path of a file: URL, with
 bool git_remote_is_open(
     const char *url);                 /* nothing on the way is encrypted: http: or git: beyond this machine */
 int git_remote_port(const char *url); /* 0: a file: URL */
-
-#endif

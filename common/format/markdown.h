@@ -1,7 +1,6 @@
 /* What state files, replies and prompts need of Markdown: lines, code fences, front matter. Pure; no files.
  * Every text has a NUL behind its length. */
-#ifndef AGENTOS_COMMON_FORMAT_MARKDOWN_H
-#define AGENTOS_COMMON_FORMAT_MARKDOWN_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -41,5 +40,3 @@ unsigned markdown_conflict(const char *text, size_t length, bool code);
 /* The text behind YAML front matter, without blank lines before it; all of it when there is none. A byte-order
  * mark is skipped. */
 const char *markdown_body(const char *text, size_t *length);
-
-#endif

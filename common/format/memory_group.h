@@ -5,8 +5,7 @@
  *
  * Groups are numbered and used again, as the kernel frees one only when the last page of a file that was read there is
  * forgotten. They lie in one folder, named after the data directory, which has one supervisor. */
-#ifndef AGENTOS_COMMON_FORMAT_MEMORY_GROUP_H
-#define AGENTOS_COMMON_FORMAT_MEMORY_GROUP_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,5 +34,3 @@ char *memory_group_path(const struct memory_groups *groups, unsigned number);
 /* In the new process, with the folder's descriptor, when it wasn't made in the group (CLONE_INTO_CGROUP, version 2); -1:
  * it was, or has none. While it has one thread. */
 void memory_group_enter(int folder);
-
-#endif

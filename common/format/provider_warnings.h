@@ -1,7 +1,6 @@
 /* The usual mistakes in what describes a provider: its base URL, its model and its key, of every provider that somebody
  * may ask. Said by `agentos check`, and at the start. No key is shown, at most how it begins. */
-#ifndef AGENTOS_COMMON_FORMAT_PROVIDER_WARNINGS_H
-#define AGENTOS_COMMON_FORMAT_PROVIDER_WARNINGS_H
+#pragma once
 
 #include "common/buffer.h"
 #include "common/format/roster.h"
@@ -13,5 +12,3 @@ const char *provider_key_fault(const char *key);
 /* A sentence a line is added to out. After secrets_collect, whose secrets they are; settings have passed settings_check.
  * roster may be NULL. A key that can't work stops nothing: who has another provider is answered all the same. */
 void provider_warnings_list(const struct roster *roster, const struct secrets *secrets, struct buffer *out);
-
-#endif

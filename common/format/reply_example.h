@@ -1,7 +1,6 @@
 /* The texts of the prompt's own example of a reply: the template and the lists of peers and segments show them, and a
  * reply that repeats them means nothing by it. In angle brackets, so that none can be an agent's, a queue's, a segment's or a skill's name. */
-#ifndef AGENTOS_COMMON_FORMAT_REPLY_EXAMPLE_H
-#define AGENTOS_COMMON_FORMAT_REPLY_EXAMPLE_H
+#pragma once
 
 #define EXAMPLE_REASON      "<why, in one line>"
 #define EXAMPLE_SKILL       "<skill-name>"
@@ -18,5 +17,3 @@
 #define EXAMPLE_SEGMENT     "<segment>"
 #define EXAMPLE_SHARED      "<the whole new text>"
 #define EXAMPLE_VERSION     "<the version that you saw>"
-
-#endif

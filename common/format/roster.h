@@ -1,6 +1,5 @@
 /* agents.yaml (contract section 3): who works here, and under which limits. */
-#ifndef AGENTOS_COMMON_FORMAT_ROSTER_H
-#define AGENTOS_COMMON_FORMAT_ROSTER_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -155,5 +154,3 @@ void roster_write(const struct roster_agent *agent, enum roster_form form, unsig
 void roster_encode(const struct roster_agent *agent, struct buffer *out);
 struct roster_agent *roster_decode(const char *text, size_t length); /* NULL: it is none */
 void roster_agent_free(struct roster_agent *agent);
-
-#endif

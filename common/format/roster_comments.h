@@ -1,6 +1,5 @@
 /* Text of agents.yaml that YAML takes for a comment and that was probably meant: `persona: C # programmer`. */
-#ifndef AGENTOS_COMMON_FORMAT_ROSTER_COMMENTS_H
-#define AGENTOS_COMMON_FORMAT_ROSTER_COMMENTS_H
+#pragma once
 
 #include <stddef.h>
 
@@ -8,5 +7,3 @@
 
 /* Each is added to out as a line "NAME:LINE:COLUMN: sentence\n". A comment behind two blanks or more was meant as one. */
 void roster_comments(const char *text, size_t length, const char *name, struct buffer *out);
-
-#endif

@@ -1,6 +1,5 @@
 /* From YAML nodes to records by the tables of roster_schema.h, with every fault at its place. For roster*.c only. */
-#ifndef AGENTOS_COMMON_FORMAT_ROSTER_READ_H
-#define AGENTOS_COMMON_FORMAT_ROSTER_READ_H
+#pragma once
 
 #include "common/format/roster_schema.h"
 #include "common/format/yamldoc.h"
@@ -31,5 +30,3 @@ void reader_record(struct roster_reader *reader, const struct schema *schema, co
                    void *record);
 /* The rules of `notify` that a table of fields can't hold (roster_notify.c); each hook gets its kinds and its place. */
 void reader_notify(struct roster_reader *reader, const struct yaml_node *list, struct roster *roster);
-
-#endif

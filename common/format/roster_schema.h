@@ -1,7 +1,6 @@
 /* agents.yaml as tables: one row for each key says what it is, what it may be and where it is stored. Reading,
  * faults, freeing and the wire all go by them. For roster*.c only. */
-#ifndef AGENTOS_COMMON_FORMAT_ROSTER_SCHEMA_H
-#define AGENTOS_COMMON_FORMAT_ROSTER_SCHEMA_H
+#pragma once
 
 #include "common/format/roster.h"
 
@@ -58,5 +57,3 @@ void schema_clear(const struct schema *schema, void *record);
 void field_list_clear(const struct field *field,
                       void *record); /* the same for a FIELD_LIST's or FIELD_MAP's records */
 void roster_agent_start(void *agent);
-
-#endif

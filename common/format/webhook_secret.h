@@ -1,7 +1,6 @@
 /* The secret that a webhook's messages are signed with (Standard Webhooks): a file that holds "whsec_" and base64, or else
  * the secret's own characters. */
-#ifndef AGENTOS_COMMON_WEBHOOK_SECRET_H
-#define AGENTOS_COMMON_WEBHOOK_SECRET_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,5 +15,3 @@ struct webhook_secret {
 /* As secrets_read_file says. False and fault. The caller wipes it. */
 bool webhook_secret_read(const char *path, struct webhook_secret *secret, struct fault *fault);
 void webhook_secret_wipe(struct webhook_secret *secret); /* overwritten and freed */
-
-#endif

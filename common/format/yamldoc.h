@@ -2,8 +2,7 @@
  * model's reply block. Untrusted input: size, depth and node count are capped; aliases, anchors and tags of
  * one's own are faults, so nothing can grow ("YAML bombs"); only the first document counts, a second is a
  * fault. A duplicate key in a mapping is a fault. JSON is read too, surrogate pairs included. */
-#ifndef AGENTOS_COMMON_FORMAT_YAMLDOC_H
-#define AGENTOS_COMMON_FORMAT_YAMLDOC_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -57,5 +56,3 @@ bool yaml_boolean(const struct yaml_node *node, bool *value); /* true/false/yes/
 void yaml_write_text(struct buffer *out, const char *key, const char *value);
 /* The scalar alone, written likewise; safe in [a, b] and {k: v} too. */
 void yaml_write_scalar(struct buffer *out, const char *value);
-
-#endif

@@ -1,6 +1,5 @@
 /* Commits of a repository, and what lies in them. The caller frees what libgit2 hands out. */
-#ifndef AGENTOS_COMMON_REPOSITORY_COMMITS_H
-#define AGENTOS_COMMON_REPOSITORY_COMMITS_H
+#pragma once
 
 #include <git2.h>
 #include <stdbool.h>
@@ -40,5 +39,3 @@ git_blob *commits_file(git_repository *repository, const git_commit *commit, con
 bool commits_removed(git_repository *repository, const git_commit *commit, const char *folder,
                      const char *subject_end, bool (*visit)(void *context, const git_tree_entry *entry),
                      void *context);
-
-#endif

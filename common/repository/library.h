@@ -1,6 +1,5 @@
 /* libgit2, started as every program here wants it. */
-#ifndef AGENTOS_COMMON_REPOSITORY_LIBRARY_H
-#define AGENTOS_COMMON_REPOSITORY_LIBRARY_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -9,5 +8,3 @@
 /* Once in a process, before a repository is opened and before forks (the zygote calls it): starts libgit2 with every
  * outside configuration closed, and learns which boot of the machine this is. A further call does nothing. */
 bool repository_library_start(struct fault *fault);
-
-#endif

@@ -1,6 +1,5 @@
 /* Everything that a repository's history reaches, read and hashed again. */
-#ifndef AGENTOS_COMMON_REPOSITORY_OBJECT_WALK_H
-#define AGENTOS_COMMON_REPOSITORY_OBJECT_WALK_H
+#pragma once
 
 #include <git2.h>
 #include <stdbool.h>
@@ -23,5 +22,3 @@ size_t object_walk_check(git_repository *repository, size_t most, void (*looked)
  * read). */
 size_t object_walk_check_from(git_repository *repository, const git_oid *tips, size_t count, bool foreign,
                               const char *where, struct buffer *findings);
-
-#endif

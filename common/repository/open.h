@@ -1,6 +1,5 @@
 /* How a repository is opened that a worker may have made to harm. */
-#ifndef AGENTOS_COMMON_REPOSITORY_OPEN_H
-#define AGENTOS_COMMON_REPOSITORY_OPEN_H
+#pragma once
 
 #include <git2.h>
 
@@ -8,5 +7,3 @@
  * needs it, where libgit2 1.5 would read in it for ever (deflate.h), unless a pack has the object too. 0, or one of
  * libgit2's errors; the caller frees the repository. repository_library_start comes before it. */
 int repository_open(git_repository **repository, const char *path);
-
-#endif

@@ -1,6 +1,5 @@
 /* What a checker may read and execute beside the system's programs: decided from its command alone. */
-#ifndef AGENTOS_COMMON_SANDBOX_CHECKER_ACCESS_H
-#define AGENTOS_COMMON_SANDBOX_CHECKER_ACCESS_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -21,5 +20,3 @@ struct checker_access {
 bool checker_access_find(struct checker_access *access, const char *data_dir, char *const *command,
                          struct fault *fault);
 void checker_access_free(struct checker_access *access);
-
-#endif

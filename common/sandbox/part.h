@@ -1,6 +1,5 @@
 /* The sandbox from within; for the files of this folder alone. */
-#ifndef AGENTOS_COMMON_SANDBOX_PART_H
-#define AGENTOS_COMMON_SANDBOX_PART_H
+#pragma once
 
 #include <linux/filter.h>
 #include <stddef.h>
@@ -56,5 +55,3 @@ const struct address_room *address_space_room(void);
 bool mdwe_there(void);
 bool mdwe_set(struct fault *fault);
 bool dumpable_clear(struct fault *fault);
-
-#endif

@@ -10,8 +10,7 @@
  *
  * What it leaves open, because no kernel that we know can close it: stat(2), access(2) and readlink(2) tell of any
  * path whether it exists and what its metadata are. */
-#ifndef AGENTOS_COMMON_SANDBOX_SANDBOX_H
-#define AGENTOS_COMMON_SANDBOX_SANDBOX_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -143,5 +142,3 @@ char *sandbox_summary(enum sandbox_mode mode, const struct sandbox_facts *facts)
  * folder; NULL: none), which an agent's tree lies below, can still be reached: root's capabilities are gone. False and
  * fault: it isn't so, whatever the kernel says of itself. Only while the calling process has one thread. */
 bool sandbox_prove(enum sandbox_mode mode, const char *data, struct fault *fault);
-
-#endif

@@ -1,6 +1,5 @@
 /* One agent as the supervisor sees it, and its worker. */
-#ifndef AGENTOS_SUPERVISOR_AGENT_AGENT_H
-#define AGENTOS_SUPERVISOR_AGENT_AGENT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -174,5 +173,3 @@ void look_rest_on(struct agent *agent);       /* it hibernated when the supervis
 bool look_queue_has_changed(const struct agent *agent);
 void look_rest(struct agent *agent,
                bool called); /* its worker has left for lack of work; called: back with it */
-
-#endif

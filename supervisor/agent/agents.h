@@ -1,6 +1,5 @@
 /* All agents that the supervisor looks after, and what they need of it. */
-#ifndef AGENTOS_SUPERVISOR_AGENT_AGENTS_H
-#define AGENTOS_SUPERVISOR_AGENT_AGENTS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -83,5 +82,3 @@ void agents_scan(struct agents *agents);
  * those that it didn't come to. The other trees are looked at when their worker has ended, and by agents_scan. */
 void agents_guard(struct agents *agents);
 void agents_free(struct agents *agents);
-
-#endif

@@ -1,7 +1,6 @@
 /* The first look at every agent, in slices of a few milliseconds: an agent that hibernated goes on doing so (rested.h), an
  * agent with work is started before all others, and the others wait their turn. */
-#ifndef AGENTOS_SUPERVISOR_AGENT_BEGIN_H
-#define AGENTOS_SUPERVISOR_AGENT_BEGIN_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,5 +19,3 @@ struct begin {
 /* The first slice is done in the call; the settled callback tells of the rest. */
 void begin_all(struct agents *agents);
 void begin_stop(struct agents *agents);
-
-#endif

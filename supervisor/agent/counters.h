@@ -3,8 +3,7 @@
  *
  * Pure: its owner hands in what happened and when. What models and providers are called comes from the operator's own
  * settings; past COUNTERS_MODELS of them, the rest counts as "other". */
-#ifndef AGENTOS_SUPERVISOR_AGENT_COUNTERS_H
-#define AGENTOS_SUPERVISOR_AGENT_COUNTERS_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -58,5 +57,3 @@ void counters_asked(struct counters *counters, const struct operation *operation
 /* Its keys for the object of `metrics` (common/control.h), added to object; and the bounds of all histograms. */
 void counters_describe(const struct counters *counters, json_t *object);
 json_t *counters_bounds(void);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * It lies in DATA_DIR/.run/wanted/NAME, also when AGENTOS_RUN_DIR is elsewhere: that is often a tmpfs, and an order
  * must last as long as the data does. Not in the agent's tree, which its worker alone writes. No file: run. */
-#ifndef AGENTOS_SUPERVISOR_AGENT_DESIRED_STATE_H
-#define AGENTOS_SUPERVISOR_AGENT_DESIRED_STATE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,5 +18,3 @@ struct desired_state {
 bool desired_state_load(int data, const char *agent, struct desired_state *desired, struct fault *fault);
 /* False and fault: the order holds only until the supervisor ends. */
 bool desired_state_save(int data, const char *agent, struct desired_state desired, struct fault *fault);
-
-#endif

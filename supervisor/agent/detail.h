@@ -1,6 +1,5 @@
 /* What an event carries besides its name: a list of keys with a text or a number each. */
-#ifndef AGENTOS_SUPERVISOR_AGENT_DETAIL_H
-#define AGENTOS_SUPERVISOR_AGENT_DETAIL_H
+#pragma once
 
 #include <stdint.h>
 
@@ -17,5 +16,3 @@ struct detail {
     {                                                                                                        \
         .key = (name), .number = (int64_t)(value)                                                            \
     }
-
-#endif

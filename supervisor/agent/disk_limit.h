@@ -7,8 +7,7 @@
  * Counting takes at most a tenth of the time for trees whose worker has done something since, and a hundredth for the
  * others: where trees are so many that a scan doesn't come round, it goes on in the next. A tree all of whose names stand
  * as they did is not counted anew. */
-#ifndef AGENTOS_SUPERVISOR_AGENT_DISK_LIMIT_H
-#define AGENTOS_SUPERVISOR_AGENT_DISK_LIMIT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,5 +31,3 @@ struct disk_account {
 struct disk_limit *disk_limit_open(struct agents *agents);
 void disk_limit_scan(struct disk_limit *disk); /* begins a round, unless one is under way */
 void disk_limit_close(struct disk_limit *disk);
-
-#endif

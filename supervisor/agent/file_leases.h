@@ -1,6 +1,5 @@
 /* Leases that agents keep on their own files, which people and programs wait for. */
-#ifndef AGENTOS_SUPERVISOR_AGENT_FILE_LEASES_H
-#define AGENTOS_SUPERVISOR_AGENT_FILE_LEASES_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -21,5 +20,3 @@ struct agents;
 
 /* Each scan: a worker that keeps somebody waiting for one of its files since the last one is ended. */
 void file_leases_scan(struct agents *agents, struct file_leases *met);
-
-#endif

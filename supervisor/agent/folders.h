@@ -1,6 +1,5 @@
 /* The agents' folders, DATA_DIR/agents/NAME. */
-#ifndef AGENTOS_SUPERVISOR_AGENT_FOLDERS_H
-#define AGENTOS_SUPERVISOR_AGENT_FOLDERS_H
+#pragma once
 
 #include "common/fault.h"
 
@@ -9,5 +8,3 @@
 int trees_open(int data, const char *name, struct fault *fault);
 /* Once, before the first trees_open: takes away what a killed supervisor left unfinished. */
 void trees_sweep(int data);
-
-#endif

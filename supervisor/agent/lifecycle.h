@@ -2,8 +2,7 @@
  *
  * Pure: it decides, and acts on the world only through the operations that its owner hands in. So every row can be
  * tested without a process. */
-#ifndef AGENTOS_SUPERVISOR_AGENT_LIFECYCLE_H
-#define AGENTOS_SUPERVISOR_AGENT_LIFECYCLE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -93,5 +92,3 @@ void life_event(struct life *life, enum life_event event);
 const char *life_state_name(enum life_state state);
 bool life_has_process(const struct life *life); /* one is there or is coming */
 bool life_is_up(const struct life *life);       /* idle, working, waiting or paused */
-
-#endif

@@ -1,6 +1,5 @@
 /* Agents found by their name and by their worker's process, and counted, however many there are. */
-#ifndef AGENTOS_SUPERVISOR_AGENT_LOOKUP_H
-#define AGENTOS_SUPERVISOR_AGENT_LOOKUP_H
+#pragma once
 
 #include <stddef.h>
 #include <sys/queue.h>
@@ -31,5 +30,3 @@ void lookup_count(struct agent *agent, enum life_state before);
 /* NULL: there is none. */
 struct agent *lookup_name(const struct lookup *lookup, const char *name);
 struct agent *lookup_process(const struct lookup *lookup, pid_t pid);
-
-#endif

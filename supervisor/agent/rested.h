@@ -6,8 +6,7 @@
  * write(2) before the next step, so the file is right whenever the supervisor is killed. A crash of the machine may lose
  * writes, so the file counts only within one boot, and only for the same version of AgentOS. Without it, or where the
  * disk is full, every agent is started once. */
-#ifndef AGENTOS_SUPERVISOR_AGENT_RESTED_H
-#define AGENTOS_SUPERVISOR_AGENT_RESTED_H
+#pragma once
 
 struct agent;
 struct agents;
@@ -23,5 +22,3 @@ void rested_end(struct agents *agents);
 void rested_note(struct agent *agent);
 /* A worker is about to be started, or the agent is taken out of agents.yaml. */
 void rested_forget(struct agent *agent);
-
-#endif

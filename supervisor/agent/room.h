@@ -1,6 +1,5 @@
 /* Whether the machine has room for one more worker now (common/capacity.h). */
-#ifndef AGENTOS_SUPERVISOR_AGENT_ROOM_H
-#define AGENTOS_SUPERVISOR_AGENT_ROOM_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -18,5 +17,3 @@ void room_take_memory(struct agent *agent);
 /* A worker has ended with that wait status, and its group is free: "exit 0", "signal 9", and when the group was the reason
  * that it was out of memory. Caller frees. */
 char *room_ending(struct agent *agent, int status);
-
-#endif

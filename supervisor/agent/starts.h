@@ -1,7 +1,6 @@
 /* The workers that start now: some for each processor, so that a start's time counts from its own beginning and a machine
  * that starts thousands is never late for each of them (contract section 10). Agents that are woken go before others. */
-#ifndef AGENTOS_SUPERVISOR_AGENT_STARTS_H
-#define AGENTOS_SUPERVISOR_AGENT_STARTS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,5 +44,3 @@ void starts_hurry(struct agent *agent);
 int64_t starts_stretch(struct agent *agent);
 /* It is ready, or won't be, or is about to be freed. */
 void starts_leave(struct agent *agent);
-
-#endif

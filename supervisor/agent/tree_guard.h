@@ -1,7 +1,6 @@
 /* What git would obey in an agent's tree is looked for and taken out (common/git_guard.h), by the supervisor, as the
  * worker may be the one who wrote it. */
-#ifndef AGENTOS_SUPERVISOR_AGENT_TREE_GUARD_H
-#define AGENTOS_SUPERVISOR_AGENT_TREE_GUARD_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,5 +34,3 @@ bool tree_guard_glance(struct tree_guard *guard, int data, const char *name, con
  * can be written through a mapping, which shows nowhere, so it is read. tree: the folder's descriptor. */
 bool tree_guard_holds(const struct tree_guard *guard, int tree);
 void tree_guard_free(struct tree_guard *guard);
-
-#endif

@@ -3,8 +3,7 @@
  *
  * Nothing can be made, removed, renamed, linked, written or grown without a change of a stamp; only what is written through
  * a mapping may show in none. */
-#ifndef AGENTOS_SUPERVISOR_AGENT_TREE_LIST_H
-#define AGENTOS_SUPERVISOR_AGENT_TREE_LIST_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,5 +24,3 @@ int64_t tree_list_begun_ms(const struct tree_list *list);
  * done nothing since the last question has changed nothing. */
 bool tree_list_holds(struct tree_list *list, int tree, int64_t worked_ns);
 void tree_list_free(struct tree_list *list); /* NULL is fine */
-
-#endif

@@ -1,6 +1,5 @@
 /* How much a folder holds, counted in slices of time: the supervisor never waits for a large tree. */
-#ifndef AGENTOS_SUPERVISOR_AGENT_TREE_SIZE_H
-#define AGENTOS_SUPERVISOR_AGENT_TREE_SIZE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,5 +19,3 @@ int64_t tree_size_spent_us(const struct tree_size *size); /* time that was given
 /* Of a count that went to its end: the list, the caller's from now on; NULL: there is none. */
 struct tree_list *tree_size_take_list(struct tree_size *size);
 void tree_size_free(struct tree_size *size); /* NULL is fine */
-
-#endif

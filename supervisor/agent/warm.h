@@ -1,7 +1,6 @@
 /* The idle workers that stay (agents.yaml: warm_workers; contract sections 3 and 10): past that number the worker that was
  * idle longest leaves, and its agent hibernates until there is work. */
-#ifndef AGENTOS_SUPERVISOR_AGENT_WARM_H
-#define AGENTOS_SUPERVISOR_AGENT_WARM_H
+#pragma once
 
 #include <stddef.h>
 #include <sys/queue.h>
@@ -22,5 +21,3 @@ void warm_scan(struct agents *agents);
 void warm_changed(struct agent *agent);
 /* It is about to be freed. */
 void warm_forget(struct agent *agent);
-
-#endif

@@ -1,6 +1,5 @@
 /* Whether an agent has something to do, as its tree shows before a worker has looked at it. */
-#ifndef AGENTOS_SUPERVISOR_AGENT_WORK_H
-#define AGENTOS_SUPERVISOR_AGENT_WORK_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -10,5 +9,3 @@ struct agent;
 bool work_found(const struct agent *agent);
 /* Its worker left for lack of work, nothing has come since, and the fleet is larger than warm_workers. */
 bool work_lacks(const struct agent *agent);
-
-#endif

@@ -1,6 +1,5 @@
 /* The key-value bucket agentos: watched as a whole, and written by revision. */
-#ifndef AGENTOS_SUPERVISOR_BUS_BUCKET_H
-#define AGENTOS_SUPERVISOR_BUS_BUCKET_H
+#pragma once
 
 #include "supervisor/bus/requests.h"
 
@@ -27,5 +26,3 @@ void bucket_begin(struct bucket *bucket);
 void bucket_end(struct bucket *bucket);
 void bucket_put(struct bucket *bucket, const struct bucket_put *put);
 bool bucket_hear(struct bucket *bucket, natsMsg *message); /* true: it was the watch's */
-
-#endif

@@ -1,6 +1,5 @@
 /* The bus: what the supervisor asks, done over the connection as long as it, the stream and the bucket are there. */
-#ifndef AGENTOS_SUPERVISOR_BUS_BUS_H
-#define AGENTOS_SUPERVISOR_BUS_BUS_H
+#pragma once
 
 #include "common/fault.h"
 #include "common/format/bus_address.h"
@@ -9,5 +8,3 @@
 /* Runs until the supervisor ends; returns only with a fault. channel: a descriptor, owned. */
 void bus_run(int channel, const struct bus_servers *servers, const struct credentials *credentials,
              struct fault *fault);
-
-#endif

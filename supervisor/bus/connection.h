@@ -1,8 +1,7 @@
 /* The connection to NATS. libnats does all of its work in threads of its own; a thread of ours connects, for ever, and what all of
  * them have to say comes to the loop through a bounded queue and a descriptor. Each connection is a new one of libnats's: its own
  * reconnecting would not say why it fails. */
-#ifndef AGENTOS_SUPERVISOR_BUS_CONNECTION_H
-#define AGENTOS_SUPERVISOR_BUS_CONNECTION_H
+#pragma once
 
 #include <nats/nats.h>
 #include <stdbool.h>
@@ -57,5 +56,3 @@ bool connection_send(struct connection *connection, const char *subject, const c
 void connection_flush(struct connection *connection);
 /* Messages wait, or come again. */
 void connection_pause(struct connection *connection, bool pause);
-
-#endif

@@ -1,7 +1,6 @@
 /* The subjects that are followed: a durable pull consumer for each, with explicit acknowledgement. A message is asked for only when
  * there is room for it, and while the supervisor has it in hand the server hears that it is worked on. */
-#ifndef AGENTOS_SUPERVISOR_BUS_CONSUMERS_H
-#define AGENTOS_SUPERVISOR_BUS_CONSUMERS_H
+#pragma once
 
 #include "supervisor/bus/requests.h"
 
@@ -33,5 +32,3 @@ void consumers_end(struct consumers *consumers);   /* it isn't; tokens are void 
 void consumers_settle(struct consumers *consumers, uint64_t token, uint64_t ms);
 /* True: the message was for one of them. */
 bool consumers_hear(struct consumers *consumers, natsMsg *message);
-
-#endif

@@ -1,6 +1,5 @@
 /* What this node shows to the bus: read from the files of AGENTOS_BUS_… before the process is sealed. */
-#ifndef AGENTOS_SUPERVISOR_BUS_CREDENTIALS_H
-#define AGENTOS_SUPERVISOR_BUS_CREDENTIALS_H
+#pragma once
 
 #include <nats/nats.h>
 #include <stdbool.h>
@@ -16,5 +15,3 @@ bool credentials_are_there(const struct credentials *credentials);
  * no certificate or no key. */
 bool credentials_give(const struct credentials *credentials, bool tls, natsOptions *options,
                       struct fault *fault);
-
-#endif

@@ -1,7 +1,6 @@
 /* What the bus needs in JetStream: the stream AGENTOS and the key-value bucket agentos. They are made where they are missing, never
  * changed, and looked at again and again, since somebody may delete them. */
-#ifndef AGENTOS_SUPERVISOR_BUS_OBJECTS_H
-#define AGENTOS_SUPERVISOR_BUS_OBJECTS_H
+#pragma once
 
 #include "supervisor/bus/requests.h"
 
@@ -20,5 +19,3 @@ struct objects;
 struct objects *objects_new(const struct objects_owner *owner);
 void objects_begin(struct objects *objects); /* connected */
 void objects_end(struct objects *objects);
-
-#endif

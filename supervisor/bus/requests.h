@@ -1,7 +1,6 @@
 /* What is asked of NATS and answered with JSON: JetStream's own questions, messages for a stream, values for the bucket. An answer
  * comes once: what was said, or that nobody is there, or that nothing was said in time. */
-#ifndef AGENTOS_SUPERVISOR_BUS_REQUESTS_H
-#define AGENTOS_SUPERVISOR_BUS_REQUESTS_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -60,5 +59,3 @@ struct delivery {
     uint64_t stream_sequence, consumer_sequence, pending;
 };
 bool message_delivery(natsMsg *message, struct delivery *delivery);
-
-#endif

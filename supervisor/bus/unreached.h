@@ -1,6 +1,5 @@
 /* Why a server can't be connected to, as a person would say it. */
-#ifndef AGENTOS_SUPERVISOR_BUS_UNREACHED_H
-#define AGENTOS_SUPERVISOR_BUS_UNREACHED_H
+#pragma once
 
 #include <nats/nats.h>
 #include <stdbool.h>
@@ -14,5 +13,3 @@ void unreached_explain(const struct bus_server *server, natsStatus status, const
                        struct buffer *why);
 /* Without libnats's "(file.c:line): ". Borrowed from text; never NULL. */
 const char *unreached_text(const char *text);
-
-#endif

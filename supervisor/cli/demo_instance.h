@@ -1,6 +1,5 @@
 /* A data directory for one demonstration, with a supervisor of its own on the built-in offline model. */
-#ifndef AGENTOS_SUPERVISOR_CLI_DEMO_INSTANCE_H
-#define AGENTOS_SUPERVISOR_CLI_DEMO_INSTANCE_H
+#pragma once
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -20,5 +19,3 @@ bool demo_instance_ended(struct demo_instance *instance, struct fault *fault);
 bool demo_instance_stop(struct demo_instance *instance);
 /* Removes the directory with all that is in it, and frees. */
 void demo_instance_remove(struct demo_instance *instance);
-
-#endif

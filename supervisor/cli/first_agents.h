@@ -1,6 +1,5 @@
 /* The agents.yaml that a newcomer begins with: the article's orion. `init` writes it, `demo` runs it. */
-#ifndef AGENTOS_SUPERVISOR_CLI_FIRST_AGENTS_H
-#define AGENTOS_SUPERVISOR_CLI_FIRST_AGENTS_H
+#pragma once
 
 static const char FIRST_AGENTS_YAML[] =
     "agents:\n"
@@ -19,5 +18,3 @@ static const char FIRST_AGENTS_YAML[] =
     "      - \"Build a query-parameterisation skill for all SQL tasks\"\n"
     "# notify:   # alerts, signed as Standard Webhooks has it: agents.yaml(5)\n"
     "#   - {url: \"https://example.com/hook\", secret_file: /run/secrets/hook}\n";
-
-#endif

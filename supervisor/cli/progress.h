@@ -1,7 +1,6 @@
 /* What a wait for a task waits for, on standard error: one line that changes where that is a terminal, else a line for
  * each change. */
-#ifndef AGENTOS_CLI_PROGRESS_H
-#define AGENTOS_CLI_PROGRESS_H
+#pragma once
 
 #include <stdint.h>
 
@@ -20,5 +19,3 @@ void progress_say(struct progress *progress, int folder);
 void progress_end(struct progress *progress);
 /* That --timeout is over: 75. */
 int progress_say_over(const struct progress *progress);
-
-#endif

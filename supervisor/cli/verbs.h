@@ -1,6 +1,5 @@
 /* Every verb of `agentos` in one table: how it is called, what it does, who does it. */
-#ifndef AGENTOS_CLI_VERBS_H
-#define AGENTOS_CLI_VERBS_H
+#pragma once
 
 #include "common/buffer.h"
 #include "supervisor/cli/terminal/invocation.h"
@@ -35,5 +34,3 @@ int verb_dead_letter(struct invocation *invocation); /* requeue purge */
 int verb_events(struct invocation *invocation);
 int verb_move(struct invocation *invocation);
 int verb_rollback(struct invocation *invocation);
-
-#endif

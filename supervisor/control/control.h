@@ -1,7 +1,6 @@
 /* The control server (common/control.h): every client has a deadline and caps, so that a slow, torn or hostile one
  * holds up nobody. */
-#ifndef AGENTOS_SUPERVISOR_CONTROL_CONTROL_H
-#define AGENTOS_SUPERVISOR_CONTROL_CONTROL_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -94,5 +93,3 @@ bool control_followed(const struct control *control);
 
 /* An item was refused, because its queue is full: counted for the metrics. */
 void control_item_refused(struct control *control);
-
-#endif

@@ -1,6 +1,5 @@
 /* The control server from within: what its files share. Nobody else includes this. */
-#ifndef AGENTOS_SUPERVISOR_CONTROL_PART_H
-#define AGENTOS_SUPERVISOR_CONTROL_PART_H
+#pragma once
 
 #include <jansson.h>
 
@@ -136,5 +135,3 @@ size_t status_problems(const struct control_owner *owner, const struct agent *ag
 /* metrics.c: the object of `metrics` (common/control.h), likewise */
 json_t *metrics_head(const struct control *control);
 json_t *metrics_agent(const struct control_owner *owner, const struct agent *agent);
-
-#endif

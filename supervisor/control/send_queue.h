@@ -1,7 +1,6 @@
 /* What waits for one reader: whole lines, at most SEND_QUEUE_MAX bytes. A reader that is too slow loses lines, and is told how
  * many as soon as there is room again; whoever writes never waits. */
-#ifndef AGENTOS_SUPERVISOR_CONTROL_SEND_QUEUE_H
-#define AGENTOS_SUPERVISOR_CONTROL_SEND_QUEUE_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -21,5 +20,3 @@ void send_queue_line(struct send_queue *queue, const char *line); /* without its
 const char *send_queue_waiting(struct send_queue *queue, size_t *length);
 void send_queue_read(struct send_queue *queue, size_t length);
 void send_queue_free(struct send_queue *queue);
-
-#endif

@@ -3,8 +3,7 @@
  *   scheduler.c  whose turn it is, whom to ask, how an attempt ends
  *   ask.c        the questions, and the lists that they stand in by their state
  *   tell.c       what the supervisor is told of a question */
-#ifndef AGENTOS_SUPERVISOR_GATEWAY_ASK_H
-#define AGENTOS_SUPERVISOR_GATEWAY_ASK_H
+#pragma once
 
 #include <sys/queue.h>
 
@@ -95,5 +94,3 @@ void tell_provider(const struct ask *ask, bool answers, const char *text);
 /* The service may be known better than the supervisor has been told. */
 void tell_learned(const struct scheduler *scheduler, struct service *service);
 void tell_waiting(struct ask *ask, int64_t milliseconds, const char *sentence);
-
-#endif

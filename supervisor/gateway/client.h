@@ -3,8 +3,7 @@
  *
  * TLS is verified against the system's authorities. Only http and https; no redirect is followed; no .netrc is read.
  * A proxy is the request's own; the environment's are not looked at. HTTP/2 over TLS where the server offers it, else HTTP/1.1. */
-#ifndef AGENTOS_GATEWAY_CLIENT_H
-#define AGENTOS_GATEWAY_CLIENT_H
+#pragma once
 
 #include <curl/curl.h>
 #include <stdbool.h>
@@ -66,5 +65,3 @@ void client_expire(struct client *client);
 bool client_busy(const struct client *client); /* a transfer is under way */
 /* This process did not run for so long (it was stopped, or its container was paused): no request's time went by. */
 void client_stood_still(struct client *client, int64_t milliseconds);
-
-#endif

@@ -7,8 +7,7 @@
  * shorter one is known, half of the prompt is tried: a server that reports one number for every prompt cuts nothing. What
  * was learned so is looked at again after a while with a prompt that is not made smaller, and forgotten when a report
  * contradicts it. */
-#ifndef AGENTOS_GATEWAY_CONTEXT_H
-#define AGENTOS_GATEWAY_CONTEXT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -77,5 +76,3 @@ enum context_news context_reported(struct context *context, const uint64_t token
 void context_print(const struct context *context, struct buffer *out);
 /* False: none of ours, or of another version; then nothing is changed. */
 bool context_read(struct context *context, const char *text);
-
-#endif

@@ -1,10 +1,7 @@
 /* The gateway's loop: the supervisor's channel, libcurl's sockets and the waits of the scheduler, on one epoll. */
-#ifndef AGENTOS_GATEWAY_GATEWAY_H
-#define AGENTOS_GATEWAY_GATEWAY_H
+#pragma once
 
 #include "supervisor/gateway/keys.h"
 
 /* Serves until the channel's other end closes. channel and keys are taken over. Returns the exit status. */
 int gateway_run(int channel, struct keys *keys);
-
-#endif

@@ -1,7 +1,6 @@
 /* The keys of every provider: from the secrets that the supervisor handed over and from the key files, read once at
  * start, before this process gives up its files. */
-#ifndef AGENTOS_GATEWAY_KEYS_H
-#define AGENTOS_GATEWAY_KEYS_H
+#pragma once
 
 #include "common/secrets.h"
 
@@ -23,5 +22,3 @@ const struct secrets *keys_secrets(const struct keys *keys);
 enum { KEY_MASK_LEAST = 8 };
 char *keys_mask(const struct keys *keys,
                 char *text); /* takes text, returns it or a new one; NULL stays NULL */
-
-#endif

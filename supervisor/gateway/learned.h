@@ -1,6 +1,5 @@
 /* What the answers of a base URL and model teach about how to ask it: kept in its service, told in the log. */
-#ifndef AGENTOS_GATEWAY_LEARNED_H
-#define AGENTOS_GATEWAY_LEARNED_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,5 +32,3 @@ size_t learned_room(const struct provider *provider, uint64_t *tokens);
 bool learned_fits(const struct provider *provider, size_t bytes, bool least);
 /* Why it doesn't, to be put behind the provider's name. Caller frees. */
 char *learned_too_long(const struct provider *provider, size_t bytes);
-
-#endif

@@ -1,6 +1,5 @@
 /* What a provider's refusal says about the length of the prompt, in any provider's words. Pure. */
-#ifndef AGENTOS_GATEWAY_LENGTH_H
-#define AGENTOS_GATEWAY_LENGTH_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,5 +12,3 @@ struct length_refusal {
 
 /* words: of words_gather. */
 struct length_refusal length_read(long status, const char *words);
-
-#endif

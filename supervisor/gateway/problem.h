@@ -1,6 +1,5 @@
 /* An error as a provider puts it: what it says, and which kind of failure it is. Pure. */
-#ifndef AGENTOS_GATEWAY_PROBLEM_H
-#define AGENTOS_GATEWAY_PROBLEM_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -27,5 +26,3 @@ bool problem_is_free(long status);
 /* One line of at most 300 bytes from text: HTML and XML reduced to their words, white space to blanks, "sk-…" tokens masked.
  * Caller frees. */
 char *problem_excerpt(const char *text);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * A key goes only to the base URL that it was given for: an owner (agent or fallback) with a base URL of its own and
  * no key of its own gets none, so that the key of one house is never sent to another. */
-#ifndef AGENTOS_GATEWAY_PROVIDER_H
-#define AGENTOS_GATEWAY_PROVIDER_H
+#pragma once
 
 #include <curl/curl.h>
 #include <stdbool.h>
@@ -62,5 +61,3 @@ struct service *providers_service(struct providers *providers, const char *url, 
 
 /* Borrowed until providers_close. Agents without settings of their own share one route. */
 struct route *providers_route(struct providers *providers, const char *agent);
-
-#endif

@@ -1,7 +1,6 @@
 /* What a provider's refusal says about the form of the request: a parameter that this model doesn't take as it was sent.
  * Pure. */
-#ifndef AGENTOS_GATEWAY_REFUSAL_H
-#define AGENTOS_GATEWAY_REFUSAL_H
+#pragma once
 
 /* How a request may differ from the plain one; each is a bit, learned for a base URL and a model. */
 enum form {
@@ -23,5 +22,3 @@ struct refused {
 struct refused refusal_read(long status, const char *words);
 
 const char *form_name(enum form form); /* what requests do in this form; a sentence's end */
-
-#endif

@@ -1,6 +1,5 @@
 /* The body of a request to POST {base}/chat/completions. Pure. */
-#ifndef AGENTOS_GATEWAY_REQUEST_H
-#define AGENTOS_GATEWAY_REQUEST_H
+#pragma once
 
 #include <stdint.h>
 
@@ -16,5 +15,3 @@ struct request {
 
 /* JSON, NUL-terminated. Caller frees. Texts that are no UTF-8 are cleaned. */
 char *request_body(const struct request *request);
-
-#endif

@@ -1,7 +1,6 @@
 /* What a provider answered, read tolerantly: every shape of reply and of error body that servers of
  * POST /chat/completions are known to send. Pure: bytes in, a verdict out. */
-#ifndef AGENTOS_GATEWAY_RESPONSE_H
-#define AGENTOS_GATEWAY_RESPONSE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -52,5 +51,3 @@ struct response {
 /* Fills every field; texts are valid UTF-8, never NULL, freed by response_free. */
 void response_read(struct response *response, const struct exchange *exchange);
 void response_free(struct response *response);
-
-#endif

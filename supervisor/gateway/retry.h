@@ -1,6 +1,5 @@
 /* When to ask again. Pure. */
-#ifndef AGENTOS_GATEWAY_RETRY_H
-#define AGENTOS_GATEWAY_RETRY_H
+#pragma once
 
 #include <stdint.h>
 
@@ -13,5 +12,3 @@ int64_t retry_after(const char *retry_after, const char *retry_after_ms, int64_t
 /* Exponential with full jitter: evenly between 0 and min(RETRY_MOST_MS, RETRY_BASE_MS * 2^attempt); attempt counts
  * from 0; chance is 32 bits of it. */
 int64_t retry_backoff(unsigned attempt, uint32_t chance);
-
-#endif

@@ -4,8 +4,7 @@
  * a SPENT; another one goes out when AGAIN has come. Agents take turns, and one agent's questions are asked in
  * order, so nobody holds up the others. A question that waits (for a retry, or because its provider limits everybody)
  * takes no place among those under way. */
-#ifndef AGENTOS_SUPERVISOR_GATEWAY_SCHEDULER_H
-#define AGENTOS_SUPERVISOR_GATEWAY_SCHEDULER_H
+#pragma once
 
 #include <stdint.h>
 
@@ -45,5 +44,3 @@ void scheduler_drain(struct scheduler *scheduler); /* no further request goes ou
 int64_t scheduler_deadline(
     const struct scheduler *scheduler); /* monotonic ms when scheduler_expire is due; -1: none */
 void scheduler_expire(struct scheduler *scheduler, int64_t now);
-
-#endif

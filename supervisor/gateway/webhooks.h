@@ -1,8 +1,7 @@
 /* Alerts are posted for the supervisor, which names the URL and tries again (Standard Webhooks: its headers over a body
  * that is signed already). A post is one try of WEBHOOK_MS at most; no redirect is followed, no key of a model is sent, and
  * of the response only the status and Retry-After count. */
-#ifndef AGENTOS_GATEWAY_WEBHOOKS_H
-#define AGENTOS_GATEWAY_WEBHOOKS_H
+#pragma once
 
 #include <stdint.h>
 
@@ -36,5 +35,3 @@ void webhooks_close(struct webhooks *webhooks); /* before its client; NULL is fi
 /* Answered by one NOTIFIED of this serial. hook is taken. */
 void webhooks_post(struct webhooks *webhooks, uint64_t serial, const struct webhook *hook);
 void webhook_free(struct webhook *hook);
-
-#endif

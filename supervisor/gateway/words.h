@@ -1,11 +1,8 @@
 /* The words of an error, whatever its shape, to look for sentences and numbers in. Pure. */
-#ifndef AGENTOS_GATEWAY_WORDS_H
-#define AGENTOS_GATEWAY_WORDS_H
+#pragma once
 
 #include <jansson.h>
 
 /* Every text of root (NULL: body is no JSON, and counts as it stands) and every number as "key: number", with blanks
  * between, but not those that repeat the request; some KiB at most. Caller frees. */
 char *words_gather(json_t *root, const char *body);
-
-#endif

@@ -1,6 +1,5 @@
 /* A request's body: a JSON object whose fields stand in the route's table. */
-#ifndef AGENTOS_HTTP_BODY_H
-#define AGENTOS_HTTP_BODY_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -28,5 +27,3 @@ struct field { /* a table ends with one that has no name */
 /* The object, to be freed with json_decref; an empty body is an empty object. NULL and a problem, with the place that it
  * is about: no JSON, no object, a field that the table does not have, of another type, or missing. */
 json_t *body_read(const char *bytes, size_t length, const struct field *fields, struct document *problem);
-
-#endif

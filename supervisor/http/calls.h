@@ -3,8 +3,7 @@
  * The HTTP process can make no socket. A byte on its channel asks the supervisor for a connection, which comes back as a
  * descriptor with the same byte, or as the byte alone when there can be none now (supervisor/http_listener.h). A connection
  * that comes after its call was given up serves the next call of its kind. */
-#ifndef AGENTOS_HTTP_CALLS_H
-#define AGENTOS_HTTP_CALLS_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -36,5 +35,3 @@ void call_drop(struct call *call);
 bool calls_event(struct calls *calls, int fd);
 int64_t calls_deadline(const struct calls *calls); /* of the first call that has one; -1: none has */
 void calls_expire(struct calls *calls, int64_t now);
-
-#endif

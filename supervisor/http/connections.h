@@ -2,8 +2,7 @@
  * spreads its bytes. When many have come that time is short, so that the waiting connections get in.
  *
  * Nobody is closed here: the socket is shut down, and its owner sees its end. */
-#ifndef AGENTOS_SUPERVISOR_HTTP_CONNECTIONS_H
-#define AGENTOS_SUPERVISOR_HTTP_CONNECTIONS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -46,5 +45,3 @@ void connections_leave(struct connections *connections, struct connection *conne
 int64_t
 connections_deadline(const struct connections *connections); /* of the first who must go; -1: nobody */
 void connections_expire(struct connections *connections, int64_t now);
-
-#endif

@@ -1,6 +1,5 @@
 /* What goes back for one request; a fault is a problem as of RFC 9457. */
-#ifndef AGENTOS_HTTP_DOCUMENT_H
-#define AGENTOS_HTTP_DOCUMENT_H
+#pragma once
 
 #include <jansson.h>
 #include <microhttpd.h>
@@ -43,5 +42,3 @@ enum MHD_Result ready_document_send(struct MHD_Connection *connection, const str
 void ready_document_free(struct ready_document *ready); /* an empty one is fine */
 /* Whether the client has what the quoted tag stands for (If-None-Match: "*", or a list, compared weakly: RFC 9110, 8.8.3.2). */
 bool document_is_known(struct MHD_Connection *connection, const char *etag);
-
-#endif

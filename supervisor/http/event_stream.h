@@ -3,8 +3,7 @@
  * back with Last-Event-ID gets what it has missed, and a client that reads too slowly loses events and is told how many.
  *
  * The ids hold for the life of this process; to an id of another process the answer begins with an event `lost`. */
-#ifndef AGENTOS_HTTP_EVENT_STREAM_H
-#define AGENTOS_HTTP_EVENT_STREAM_H
+#pragma once
 
 #include <microhttpd.h>
 #include <stdint.h>
@@ -28,5 +27,3 @@ struct MHD_Response *event_stream_response(struct event_stream *events, struct M
                                            const char *last_id);
 int64_t event_stream_deadline(const struct event_stream *events); /* clock_monotonic_ms; -1: none */
 void event_stream_beat(struct event_stream *events, int64_t now);
-
-#endif

@@ -1,6 +1,5 @@
 /* The metrics as Prometheus reads them (text format 0.0.4), with the names of contract section 12. */
-#ifndef AGENTOS_HTTP_EXPOSITION_H
-#define AGENTOS_HTTP_EXPOSITION_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -17,5 +16,3 @@ enum {
 /* metrics: the object of the control server's verb (common/control.h). What is missing in it counts as zero. all: a series
  * for each agent, however many there are. */
 void exposition_print(const json_t *metrics, bool all, struct buffer *out);
-
-#endif

@@ -1,6 +1,5 @@
 /* The answers' JSON Schemas, for the interface's description. */
-#ifndef AGENTOS_HTTP_OPENAPI_SCHEMAS_H
-#define AGENTOS_HTTP_OPENAPI_SCHEMAS_H
+#pragma once
 
 #include <jansson.h>
 
@@ -9,5 +8,3 @@ json_t *openapi_schemas(void);
 /* The schema of a type: string, integer, number, boolean, any, or the name of a schema; [TYPE]: a list; TYPE?: or null.
  * New reference. */
 json_t *openapi_schema(const char *type);
-
-#endif

@@ -1,7 +1,6 @@
 /* The page at `/`: its files lie in supervisor/http/page/ and are compiled into the program (page/embed.cmake), so the
  * process opens none. Whatever the page shows it asks of /v1 with the token; the files themselves are open to everybody. */
-#ifndef AGENTOS_HTTP_PAGE_H
-#define AGENTOS_HTTP_PAGE_H
+#pragma once
 
 #include <microhttpd.h>
 #include <stddef.h>
@@ -16,5 +15,3 @@ extern const struct page_file page_files[]; /* made by the build; the last one's
 
 /* The answer with this file, or 304 when the client has it; name: NULL is index.html. No such file: 404. */
 enum MHD_Result page_send(struct MHD_Connection *connection, const char *name);
-
-#endif

@@ -2,8 +2,7 @@
  * are under way at once, and the others wait for them. Of envelopes and queues the other nodes are asked too, by way of the
  * supervisor. A read that several clients ask for is made once, and its answer
  * serves for READ_FRESH_MS. */
-#ifndef AGENTOS_HTTP_READS_H
-#define AGENTOS_HTTP_READS_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -59,5 +58,3 @@ void reads_outdate(struct reads *reads);
 /* Answers that have served their time are freed. */
 void reads_expire(struct reads *reads, int64_t now);
 int64_t reads_deadline(const struct reads *reads); /* -1: none */
-
-#endif

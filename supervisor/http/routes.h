@@ -1,7 +1,6 @@
 /* The routes: a table of methods and paths, of what each asks, and how its answer is told. Pure: it decides by what it is
  * handed. The description of the interface (openapi.h) is made from the same table. */
-#ifndef AGENTOS_HTTP_ROUTES_H
-#define AGENTOS_HTTP_ROUTES_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -56,5 +55,3 @@ const struct route *routes_admit(const struct request *request, const struct tok
                                  struct document *document);
 /* The route of this number, from 0; NULL behind the last. */
 const struct route *routes_at(size_t index);
-
-#endif

@@ -1,7 +1,6 @@
 /* A snapshot: the supervisor's answer to a question that many clients have, asked when somebody wants to know, at most once
  * in SNAPSHOT_FRESH_MS however many want it, and waited for SNAPSHOT_WAIT_MS at most. */
-#ifndef AGENTOS_HTTP_SNAPSHOT_H
-#define AGENTOS_HTTP_SNAPSHOT_H
+#pragma once
 
 #include <jansson.h>
 #include <stdint.h>
@@ -32,5 +31,3 @@ enum snapshot_state snapshot_look(struct snapshot *snapshot, int64_t now);
 void snapshot_outdate(struct snapshot *snapshot);
 /* The object of the verb's name; borrowed until the next look. NULL: FAILED. */
 const json_t *snapshot_object(const struct snapshot *snapshot);
-
-#endif

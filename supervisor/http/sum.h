@@ -1,6 +1,5 @@
 /* The figures of all agents as one agent's. */
-#ifndef AGENTOS_HTTP_SUM_H
-#define AGENTOS_HTTP_SUM_H
+#pragma once
 
 #include <jansson.h>
 
@@ -9,5 +8,3 @@
 /* agents: an array of the objects that the verb `metrics` gives (common/control.h). Numbers are added, true is 1, histograms
  * bucket by bucket, models by their labels; a budget's rest and what is a word have no sum. New reference. */
 json_t *sum_of_agents(const json_t *agents);
-
-#endif

@@ -1,6 +1,5 @@
 /* A task as a client of /v1 sees it: its state from its agent's files, and from the supervisor whether it is in hand. */
-#ifndef AGENTOS_HTTP_TASK_VIEW_H
-#define AGENTOS_HTTP_TASK_VIEW_H
+#pragma once
 
 #include <jansson.h>
 
@@ -17,5 +16,3 @@ enum task_view {
     TASK_PRUNED /* the answer is in the agent's git alone, where agentos-reader finds it; there is no document */
 };
 enum task_view task_view(int data, const json_t *named, const json_t *status, struct document *document);
-
-#endif

@@ -1,6 +1,5 @@
 /* Clients who wait for the end of a task: the files of its agent are looked at again as soon as they have changed. */
-#ifndef AGENTOS_HTTP_TASK_WAIT_H
-#define AGENTOS_HTTP_TASK_WAIT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -44,5 +43,3 @@ void task_wait_end(struct task_waits *waits, struct task_wait *wait);
 
 int64_t task_waits_deadline(const struct task_waits *waits); /* -1: nobody waits */
 void task_waits_expire(struct task_waits *waits, int data, int64_t now);
-
-#endif

@@ -1,6 +1,5 @@
 /* The bearer token that a client has to show. */
-#ifndef AGENTOS_HTTP_TOKEN_H
-#define AGENTOS_HTTP_TOKEN_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -17,5 +16,3 @@ void token_free(struct token *token); /* overwritten first */
 /* Whether the header's value is "Bearer TOKEN"; NULL: there was no such header. How long it takes says nothing of how much
  * of it is right. */
 bool token_matches(const struct token *token, const char *authorization);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * The folders are read in the order of an envelope's life over all agents, so that one which moves on meanwhile is
  * met twice rather than never. */
-#ifndef AGENTOS_SUPERVISOR_LISTINGS_ENVELOPE_SCAN_H
-#define AGENTOS_SUPERVISOR_LISTINGS_ENVELOPE_SCAN_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -82,5 +81,3 @@ int copy_ignorance(const struct copy *copy);
 
 /* The front matter's keys, body and path. New reference. */
 json_t *copy_json(const struct copy *copy);
-
-#endif

@@ -1,6 +1,5 @@
 /* What an agent has learned, as its files have it: skills, rewards, goals and reflections, each as a program wants it. */
-#ifndef AGENTOS_SUPERVISOR_LISTINGS_LEARNED_H
-#define AGENTOS_SUPERVISOR_LISTINGS_LEARNED_H
+#pragma once
 
 #include <jansson.h>
 #include <stddef.h>
@@ -12,5 +11,3 @@ enum learned { LEARNED_SKILLS, LEARNED_REWARDS, LEARNED_GOALS, LEARNED_REFLECTIO
 /* The newest `most` items, rewards and reflections newest first: an array with the entries' keys, body and path, to be
  * freed; empty where the file is not. folder: the agent's; name: the agent's. NULL and fault: the file can't be read. */
 json_t *learned_items(int folder, const char *name, enum learned kind, size_t most, struct fault *fault);
-
-#endif

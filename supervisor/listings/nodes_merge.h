@@ -3,8 +3,7 @@
  * told is the answer of the verb `nodes` (common/control.h), NULL where none came. What other nodes tell is of the shape that
  * agentos-reader gives, or it is passed over; its texts are as strange as those of any envelope. With a bus each item says on
  * which "node" it lies. */
-#ifndef AGENTOS_SUPERVISOR_LISTINGS_NODES_MERGE_H
-#define AGENTOS_SUPERVISOR_LISTINGS_NODES_MERGE_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -31,5 +30,3 @@ void nodes_merge_page(json_t *page, const json_t *told, const struct nodes_page 
 /* view: as envelope_view_json has it for nodes, taken; NULL: this node has no such envelope. Problems are added as "problems".
  * NULL: no node has it. */
 json_t *nodes_merge_envelope(json_t *view, const json_t *told);
-
-#endif

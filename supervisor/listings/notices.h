@@ -1,7 +1,6 @@
 /* Notices: the files of shared/ that the supervisor writes and everybody may read (locks, segments, items of work queues),
  * each as a program wants it. */
-#ifndef AGENTOS_SUPERVISOR_LISTINGS_NOTICES_H
-#define AGENTOS_SUPERVISOR_LISTINGS_NOTICES_H
+#pragma once
 
 #include <jansson.h>
 
@@ -12,5 +11,3 @@
  * body and path; caller frees. A file that can't be read, or is no notice, is left out and complained of in a sentence.
  * Nothing is there where the folder is not. */
 json_t *notices_list(int data, const char *folder, void (*complain)(const char *sentence));
-
-#endif

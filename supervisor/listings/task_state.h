@@ -1,6 +1,5 @@
 /* Where a task stands, as its agent's files have it: in queue.md, with its answer in outputs/, or among the dead letters. */
-#ifndef AGENTOS_SUPERVISOR_LISTINGS_TASK_STATE_H
-#define AGENTOS_SUPERVISOR_LISTINGS_TASK_STATE_H
+#pragma once
 
 #include <jansson.h>
 #include <stddef.h>
@@ -18,5 +17,3 @@ json_t *task_state_queue(int folder, size_t most);
 /* An object; NULL: the task stands nowhere. Caller frees. "state" is pending (with "place"), done (with "reward" and
  * "answer", null where its file has left outputs/), or a dead letter's status: failed, expired (with "reason"). */
 json_t *task_state_json(int folder, const char *task);
-
-#endif

@@ -1,6 +1,5 @@
 /* The pushes that are due, under way and put off, and the fetches: one for each agent, some at once. */
-#ifndef AGENTOS_SUPERVISOR_MIRROR_JOBS_H
-#define AGENTOS_SUPERVISOR_MIRROR_JOBS_H
+#pragma once
 
 #include "supervisor/mirror/push.h"
 #include "supervisor/process/loop.h"
@@ -30,5 +29,3 @@ struct jobs *jobs_new(const struct jobs_owner *owner);
 void jobs_add(struct jobs *jobs, const char *agent);
 /* The remote's branch of the agent comes into the file (a path below data_dir) as a git bundle; tried once. */
 void jobs_fetch(struct jobs *jobs, const char *agent, const char *bundle);
-
-#endif

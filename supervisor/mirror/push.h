@@ -1,6 +1,5 @@
 /* A push of an agent's branch to its remote, or a fetch from there, in a process of its own that ends with it. */
-#ifndef AGENTOS_SUPERVISOR_MIRROR_PUSH_H
-#define AGENTOS_SUPERVISOR_MIRROR_PUSH_H
+#pragma once
 
 #include "common/sandbox/sandbox.h"
 
@@ -28,5 +27,3 @@ struct push {
  * a digit of enum push_end, TEXT in UTF-8) to out and ends the process. A fetch writes nothing but the bundle, of whose
  * pack it reads nothing: that is for an import's checks. */
 _Noreturn void push_run(const struct push *push, int out);
-
-#endif

@@ -6,8 +6,7 @@
  *
  * An auditor may hang, fork, print without end, print nonsense or die: each costs only its own result. After
  * AUDIT_WALL_MS, past AUDIT_OUTPUT_MAX bytes, or when its worker is gone, all that it started is killed with it. */
-#ifndef AGENTOS_SUPERVISOR_MODEL_AUDIT_H
-#define AGENTOS_SUPERVISOR_MODEL_AUDIT_H
+#pragma once
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -49,5 +48,3 @@ void audits_forget_all(struct audits *audits, const void *asker);
 void audits_ended(struct audits *audits, pid_t pid);
 /* True: it was an auditor's; it has ended with this wait status. */
 bool audits_reap(struct audits *audits, pid_t pid, int status);
-
-#endif

@@ -8,8 +8,7 @@
  *
  * A clock that jumps harms nothing: three days are kept for each agent, so that a clock which comes back finds the day's
  * figures again; a task that was begun in the future counts as begun now. */
-#ifndef AGENTOS_SUPERVISOR_MODEL_BUDGET_H
-#define AGENTOS_SUPERVISOR_MODEL_BUDGET_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -81,5 +80,3 @@ uint64_t budget_left(uint64_t limit, uint64_t spent);
 void budget_print(const struct budget *budget, int64_t now, struct buffer *out);
 bool budget_line(void *budget, const char *agent, const char *key, const char *value);
 void budget_clear(struct budget *budget);
-
-#endif

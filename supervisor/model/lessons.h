@@ -1,8 +1,7 @@
 /* What the gateway has learned about each base URL and model: it lives here, since the supervisor outlives the gateway, which
  * is started anew for each new resolv.conf. Otherwise each start would cost refused requests, and paid ones that a server
  * cuts. The words are the gateway's; nobody here reads them. */
-#ifndef AGENTOS_SUPERVISOR_MODEL_LESSONS_H
-#define AGENTOS_SUPERVISOR_MODEL_LESSONS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,5 +25,3 @@ bool lessons_keep(struct lessons *lessons, struct reader *reader);
 /* A RECALL for each pair, until send gives false. message: scratch. */
 void lessons_tell(const struct lessons *lessons, struct buffer *message,
                   bool (*send)(void *context, const struct buffer *message), void *context);
-
-#endif

@@ -6,8 +6,7 @@
  *
  * A question may take several requests: the gateway tells what each took (SPENT), and sends the next one only when that is
  * in the budget, too (AGAIN). A question whose next request no budget allows now is answered as ANSWER_BUDGET. */
-#ifndef AGENTOS_SUPERVISOR_MODEL_RELAY_H
-#define AGENTOS_SUPERVISOR_MODEL_RELAY_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -90,5 +89,3 @@ bool relay_gateway_says(struct relay *relay, const void *bytes, size_t length);
 /* The next gateway is told what the last one had learned, and is asked what was under way. */
 void relay_gateway_started(struct relay *relay);
 size_t relay_under_way(const struct relay *relay);
-
-#endif

@@ -4,8 +4,7 @@
  *
  * where data has the first alert's keys, and more those of the next ones, ALERT_DETAILS in all. It is kept in
  * DATA_DIR/shared/notify/ID.json, with the hook that it is for, until it is delivered. */
-#ifndef AGENTOS_SUPERVISOR_NOTIFY_ALERT_H
-#define AGENTOS_SUPERVISOR_NOTIFY_ALERT_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -45,5 +44,3 @@ void alert_remove(int data, const struct alert *alert); /* the file; what can't 
 size_t alert_load_all(int data,
                       void (*take)(void *context, const char *hook, const char *host, struct alert *alert),
                       void *context);
-
-#endif

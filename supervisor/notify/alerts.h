@@ -10,8 +10,7 @@
  * ALERTS_MOST messages for it every further alert joins the newest of its kind. So what a hook that is down costs is bounded.
  *
  * A message is signed for each try, with the secret as its file has it then: no process keeps it. */
-#ifndef AGENTOS_SUPERVISOR_NOTIFY_ALERTS_H
-#define AGENTOS_SUPERVISOR_NOTIFY_ALERTS_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -54,5 +53,3 @@ void alerts_gateway_started(struct alerts *alerts);
 
 void alerts_problems(const struct alerts *alerts, struct buffer *lines); /* a sentence a line */
 size_t alerts_pending(const struct alerts *alerts);                      /* messages not delivered yet */
-
-#endif

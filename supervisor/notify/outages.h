@@ -1,8 +1,7 @@
 /* Providers that are down: from the first failed request on nobody's request to that URL and model was answered for
  * OUTAGE_MS, and one more has failed by then. An alert says so once, another one when it answers again: what was told
  * stands in shared/outages.md, for the next supervisor. */
-#ifndef AGENTOS_SUPERVISOR_NOTIFY_OUTAGES_H
-#define AGENTOS_SUPERVISOR_NOTIFY_OUTAGES_H
+#pragma once
 
 #include "supervisor/notify/alerts.h"
 
@@ -13,5 +12,3 @@ struct outages *outages_new(struct alerts *alerts,
                             int data);      /* both are borrowed; data: descriptor of DATA_DIR */
 void outages_free(struct outages *outages); /* NULL is fine */
 bool outages_heard(struct outages *outages, struct reader *message); /* PROVIDER. False: malformed */
-
-#endif

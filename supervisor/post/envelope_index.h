@@ -3,8 +3,7 @@
  * An entry is one file. The same id may lie in several places at once (a copy that a person made, a sender's file
  * whose verdict is under way): each has an entry of its own, found by place and id. An entry stands on one shelf: that
  * of the folder where it lies, or that of the receiver for whom it waits. */
-#ifndef AGENTOS_SUPERVISOR_POST_ENVELOPE_INDEX_H
-#define AGENTOS_SUPERVISOR_POST_ENVELOPE_INDEX_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -82,5 +81,3 @@ void envelope_index_spoil(struct index_entry *entry); /* it is no envelope */
 
 /* Which goes first: priority, then created, then id. */
 bool envelope_index_before(const struct index_entry *a, const struct index_entry *b);
-
-#endif

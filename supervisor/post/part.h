@@ -1,6 +1,5 @@
 /* The post office from within: what its files share. Nobody else includes this. */
-#ifndef AGENTOS_SUPERVISOR_POST_PART_H
-#define AGENTOS_SUPERVISOR_POST_PART_H
+#pragma once
 
 #include <sys/queue.h>
 
@@ -450,5 +449,3 @@ void post_take_up(struct box *box);
 /* queued_tasks.c: tasks of queue.md that expire while their agent has no process */
 void post_tasks_look(struct box *box);
 void post_tasks_forget(struct box *box);
-
-#endif

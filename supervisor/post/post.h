@@ -9,8 +9,7 @@
  * It knows agents by their names, and of processes only what it is told; what it wants done goes to its owner. All
  * calls come from the loop's thread. Decisions are made in a turn of their own, right after the call (loop timer 0 ms),
  * so the owner's functions are never called from within a post_… call except where it is said. */
-#ifndef AGENTOS_POST_POST_H
-#define AGENTOS_POST_POST_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -238,5 +237,3 @@ void post_tell(struct post *post, const char *agent, const char *event, const st
                const char *reason);
 /* The heap of everything that expires by the wall clock; entries live in their owners (expiry.h). */
 struct expiry *post_expiry(struct post *post);
-
-#endif

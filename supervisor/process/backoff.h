@@ -1,6 +1,5 @@
 /* How long a program that has ended by itself waits for its next start. */
-#ifndef AGENTOS_SUPERVISOR_PROCESS_BACKOFF_H
-#define AGENTOS_SUPERVISOR_PROCESS_BACKOFF_H
+#pragma once
 
 #include <stdint.h>
 
@@ -12,5 +11,3 @@ enum {
 
 /* Before the nth restart in a row (from 0), without jitter: 0, 100, 200 … 60000. */
 int64_t backoff_ms(unsigned failures);
-
-#endif

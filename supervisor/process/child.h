@@ -4,8 +4,7 @@
  * /dev/null, the channel as descriptor 3 and those of the plan from 4 on; nothing else is inherited.
  * Standard output and error are a pipe of its own to the log (log_pipe.h). When it ends it is started again: at once, then after 0.1 s doubling to 60 s; a minute
  * of health forgets it. */
-#ifndef AGENTOS_SUPERVISOR_PROCESS_CHILD_H
-#define AGENTOS_SUPERVISOR_PROCESS_CHILD_H
+#pragma once
 
 #include <spawn.h>
 #include <stdbool.h>
@@ -71,5 +70,3 @@ int child_spawn(const char *program, char *const *arguments, char *const *enviro
 
 /* "exit 0", "signal 9": a wait status as text. Caller frees. */
 char *child_status_text(int status);
-
-#endif

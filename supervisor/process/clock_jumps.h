@@ -1,7 +1,6 @@
 /* The wall clock, when somebody sets it: whatever expires by it is to be looked at anew. (Everything that waits does so
  * by the monotonic clock, which nobody sets.) */
-#ifndef AGENTOS_SUPERVISOR_PROCESS_CLOCK_JUMPS_H
-#define AGENTOS_SUPERVISOR_PROCESS_CLOCK_JUMPS_H
+#pragma once
 
 #include "supervisor/process/loop.h"
 
@@ -10,5 +9,3 @@ struct wallclock;
 /* Never NULL: where the kernel doesn't tell, changed is never called, and workers look again each minute. */
 struct wallclock *wallclock_open(struct loop *loop, void (*changed)(void *context), void *context);
 void wallclock_close(struct wallclock *wallclock); /* NULL is fine */
-
-#endif

@@ -1,8 +1,7 @@
 /* agentos-reader processes: each answers one request, of the HTTP process or of another node, about what lies in the data directory's files and
  * repositories, over a connection of its own, and ends. Few run at once, and each is killed when its time is over, so a
  * repository that was made to harm costs one answer. */
-#ifndef AGENTOS_SUPERVISOR_PROCESS_FILE_READERS_H
-#define AGENTOS_SUPERVISOR_PROCESS_FILE_READERS_H
+#pragma once
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -20,5 +19,3 @@ void file_readers_free(struct file_readers *readers); /* those at work are kille
 int file_readers_begin(struct file_readers *readers);
 /* True: it was one of them, and has ended with this wait status; an end that nobody expects is said. */
 bool file_readers_reap(struct file_readers *readers, pid_t pid, int status);
-
-#endif

@@ -1,8 +1,7 @@
 /* Warnings that repeat themselves: of one agent and one kind (the text, numbers aside), the first two are told; what
  * follows within a minute is counted, and told as one line with the last text. INFO and DEBUG lines all pass: two of a
  * kind are two things that happened. */
-#ifndef AGENTOS_SUPERVISOR_PROCESS_LOG_FOLD_H
-#define AGENTOS_SUPERVISOR_PROCESS_LOG_FOLD_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,5 +24,3 @@ void log_fold_add(struct log_fold *fold, enum log_level level, const char *compo
                   const char *message);
 /* Tells the counts of kinds whose minute is over, and forgets these kinds; all: of every kind. */
 void log_fold_tell(struct log_fold *fold, bool all);
-
-#endif

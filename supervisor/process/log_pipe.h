@@ -4,8 +4,7 @@
  *
  * Text stays in a pipe when its writer dies, so a process's last words are read after its end. A writer past its rate
  * waits for a tenth of a second at a time and loses lines, which are counted and told; it costs the others nothing. */
-#ifndef AGENTOS_SUPERVISOR_PROCESS_LOG_PIPE_H
-#define AGENTOS_SUPERVISOR_PROCESS_LOG_PIPE_H
+#pragma once
 
 #include <sys/types.h>
 
@@ -34,5 +33,3 @@ void log_pipe_close(struct log_pipe *pipe);
 
 /* A worker's pipe is made by the zygote, which hands the reading end over on a socket pair. -1: none came for it. */
 int log_pipe_receive(int socket, pid_t pid);
-
-#endif

@@ -1,7 +1,6 @@
 /* The supervisor's event loop: descriptors (epoll) and timers (a heap). It sleeps until something happens, so an
  * idle system costs nothing. One thread; every callback runs to its end before the next. */
-#ifndef AGENTOS_SUPERVISOR_PROCESS_LOOP_H
-#define AGENTOS_SUPERVISOR_PROCESS_LOOP_H
+#pragma once
 
 #include <stdint.h>
 
@@ -37,5 +36,3 @@ void loop_end(struct loop *loop);
 void loop_begin_turns_with(struct loop *loop, void (*begin)(void *context), void *context);
 /* How much longer than it was meant to this turn's wait took, by the kernel's clock: so long this process did not run. */
 int64_t loop_stood_still_ms(const struct loop *loop);
-
-#endif

@@ -1,6 +1,5 @@
 /* One supervisor for one data directory, and the folder of its sockets. */
-#ifndef AGENTOS_SUPERVISOR_PROCESS_OWNERSHIP_H
-#define AGENTOS_SUPERVISOR_PROCESS_OWNERSHIP_H
+#pragma once
 
 #include "common/fault.h"
 
@@ -20,5 +19,3 @@ int ownership_take(struct ownership *ownership, const char *data_dir, const char
  * missing, -1 and fault. */
 int ownership_renew(struct ownership *ownership, const char *run_dir, struct fault *fault);
 void ownership_end(struct ownership *ownership);
-
-#endif

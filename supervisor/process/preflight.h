@@ -1,6 +1,5 @@
 /* What must hold before the supervisor starts anything: the sandbox, and an agents.yaml without a fault. */
-#ifndef AGENTOS_SUPERVISOR_PROCESS_PREFLIGHT_H
-#define AGENTOS_SUPERVISOR_PROCESS_PREFLIGHT_H
+#pragma once
 
 #include "common/format/roster.h"
 
@@ -18,5 +17,3 @@ void preflight_capacity(const struct roster *roster);
 
 /* Says so when no real model answers. */
 void preflight_say_model(void);
-
-#endif

@@ -1,7 +1,6 @@
 /* The channel of a program that the supervisor keeps running (child.h), from its side: what it has to say, and what the
  * supervisor asks. */
-#ifndef AGENTOS_SUPERVISOR_PROCESS_REPORT_H
-#define AGENTOS_SUPERVISOR_PROCESS_REPORT_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -28,5 +27,3 @@ struct report *report_open(struct loop *loop, int channel, enum party party,
                            const struct report_owner *owner);
 /* Fields after the table of common/message.h. */
 void report_send(struct report *report, enum message_type type, ...);
-
-#endif

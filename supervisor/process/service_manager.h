@@ -1,7 +1,6 @@
 /* How a service manager hears of us: sd_notify(3) and its watchdog, where NOTIFY_SOCKET is set. Without it every call
  * does nothing. The watchdog is fed from the event loop, so a loop that hangs is noticed. */
-#ifndef AGENTOS_SUPERVISOR_PROCESS_SERVICE_MANAGER_H
-#define AGENTOS_SUPERVISOR_PROCESS_SERVICE_MANAGER_H
+#pragma once
 
 #include "supervisor/process/loop.h"
 
@@ -15,5 +14,3 @@ void notify_close(struct notify *notify); /* before the loop is freed */
 /* "READY=1\nSTATUS=…". What can't be sent is lost: the manager decides what that means. */
 void notify_say(struct notify *notify, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void notify_reloading(struct notify *notify); /* READY=1 follows when it is done */
-
-#endif

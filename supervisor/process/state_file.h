@@ -1,8 +1,7 @@
 /* A small file of the supervisor's own below shared/ that outlives it and that a person can read and edit: prose, and
  * under headings "## SECTION" lines "- key: value". The supervisor keeps what it means in memory, reads it again when
  * somebody else changed it, and writes it whole. */
-#ifndef AGENTOS_SUPERVISOR_PROCESS_STATE_FILE_H
-#define AGENTOS_SUPERVISOR_PROCESS_STATE_FILE_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -39,5 +38,3 @@ void state_file_read(struct state_file *state_file, void (*forget)(void *context
 /* False and fault: the old one stays; also one that could not be read. Durable: it is on disk when this returns. */
 bool state_file_write(struct state_file *state_file, const struct buffer *text, bool durable,
                       struct fault *fault);
-
-#endif

@@ -4,8 +4,7 @@
  * kernel says whose it is), and what was to be sent to it, or comes from it later, reaches nobody else. The sockets are as
  * many as the workers that lived at once: without a worker a socket has no descriptor, and waits for the next line_open.
  * nng's threads only leave what has come and wake the loop; everything else happens in the loop's thread. */
-#ifndef AGENTOS_SUPERVISOR_PROCESS_SWITCHBOARD_H
-#define AGENTOS_SUPERVISOR_PROCESS_SWITCHBOARD_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -62,5 +61,3 @@ bool line_drain(struct line *line);
 /* Sends, or queues until the worker reads. False: more than LINE_QUEUE_MAX would wait; nothing is queued then. */
 bool line_send(struct line *line, const struct buffer *message);
 bool line_idle(struct line *line); /* nothing waits to be sent */
-
-#endif

@@ -3,8 +3,7 @@
  * Looked at are the files in a tree's top and in iac/inbox and iac/handoffs. Only whole changes count (a file that was
  * written and closed, moved in, made, removed). Where the kernel refuses a watch it is said once; the safety scan
  * then finds the changes. */
-#ifndef AGENTOS_SUPERVISOR_PROCESS_WATCH_H
-#define AGENTOS_SUPERVISOR_PROCESS_WATCH_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -51,5 +50,3 @@ bool watch_is_whole(const struct watched *watched);
 bool watch_has_top(const struct watched *watched);
 void watch_forget(struct watch *watch, struct watched *watched);
 /* A watched top folder is gone or was moved away: descriptors[0] is 0 again. */
-
-#endif

@@ -1,6 +1,5 @@
 /* What a commit changed against its first parent (libgit2, read-only). */
-#ifndef AGENTOS_SUPERVISOR_READER_COMMIT_CHANGES_H
-#define AGENTOS_SUPERVISOR_READER_COMMIT_CHANGES_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -25,5 +24,3 @@ struct git_repository;
  * compared by then is not. False, fault and no files: the commit has more, or there was no time for it. */
 bool commit_changes_add(struct git_repository *repository, const char *commit, bool text, int64_t until,
                         json_t *item, struct fault *fault);
-
-#endif

@@ -1,6 +1,5 @@
 /* An agent's commits, read for people (libgit2, read-only). */
-#ifndef AGENTOS_SUPERVISOR_READER_COMMIT_LOG_H
-#define AGENTOS_SUPERVISOR_READER_COMMIT_LOG_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -39,5 +38,3 @@ void commit_log_free(struct commit_log *history);
 #define OWNED_LOG __attribute__((cleanup(commit_log_free)))
 json_t *
 logged_commit_json(const struct logged_commit *entry); /* as of `agentos log --json`; a new reference */
-
-#endif

@@ -1,6 +1,5 @@
 /* An agent's commits, a page at a time. */
-#ifndef AGENTOS_SUPERVISOR_READER_COMMIT_PAGE_H
-#define AGENTOS_SUPERVISOR_READER_COMMIT_PAGE_H
+#pragma once
 
 #include <jansson.h>
 
@@ -14,5 +13,3 @@ int commit_page_log(const struct reading *reading, json_t **answer, struct fault
 int commit_page_changes(const struct reading *reading, json_t **answer, struct fault *fault);
 /* The commit "commit", by at least its first four digits, with what it changed and the diffs. */
 int commit_page_one(const struct reading *reading, json_t **answer, struct fault *fault);
-
-#endif

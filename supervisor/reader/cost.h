@@ -1,8 +1,7 @@
 /* What all the work of one trace cost: the tokens, requests and money of each hand that it went through, from the
  * trailers of the commits with their answers (libgit2, read-only). No text of an agent or a model can look like such a
  * trailer. */
-#ifndef AGENTOS_SUPERVISOR_READER_COST_H
-#define AGENTOS_SUPERVISOR_READER_COST_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -57,5 +56,3 @@ struct cost_total cost_total(const struct cost *cost); /* of all hands */
 json_t *cost_json(const struct cost *cost);
 /* These numbers alone, in an object; null where they are not known. */
 void cost_set_numbers(json_t *object, bool known, const struct question_usage *usage, uint64_t audit_tokens);
-
-#endif

@@ -1,6 +1,5 @@
 /* Which envelopes of a data directory are listed: chosen among the files, and among what left the work trees. */
-#ifndef AGENTOS_SUPERVISOR_READER_ENVELOPE_CHOICE_H
-#define AGENTOS_SUPERVISOR_READER_ENVELOPE_CHOICE_H
+#pragma once
 
 #include "supervisor/listings/envelope_scan.h"
 
@@ -41,5 +40,3 @@ void envelope_choose_pruned(struct envelope_choice *choice);
 void envelope_choice_free(struct envelope_choice *choice);
 
 struct envelope_mark envelope_mark_of(const struct copy *copy); /* borrowed from it */
-
-#endif

@@ -1,6 +1,5 @@
 /* The envelopes of a data directory, a page at a time. */
-#ifndef AGENTOS_SUPERVISOR_READER_ENVELOPE_PAGE_H
-#define AGENTOS_SUPERVISOR_READER_ENVELOPE_PAGE_H
+#pragma once
 
 #include <jansson.h>
 
@@ -15,5 +14,3 @@ int envelope_page(const struct reading *reading, json_t **answer, struct fault *
 int envelope_page_queues(const struct reading *reading, json_t **answer, struct fault *fault);
 /* The envelope "id" as envelope_view_json has it. */
 int envelope_page_one(const struct reading *reading, json_t **answer, struct fault *fault);
-
-#endif

@@ -1,6 +1,5 @@
 /* The way of one envelope through the agents' repositories: which commit wrote, moved or ended it (libgit2, read-only). */
-#ifndef AGENTOS_SUPERVISOR_READER_ENVELOPE_TRACE_H
-#define AGENTOS_SUPERVISOR_READER_ENVELOPE_TRACE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,5 +34,3 @@ bool envelope_trace_read(struct envelope_trace *route, const char *agent, const 
                          struct fault *fault);
 void envelope_trace_sort(struct envelope_trace *route); /* by time and rank */
 void envelope_trace_free(struct envelope_trace *route);
-
-#endif

@@ -1,7 +1,6 @@
 /* One envelope with all that belongs to it: where its copies lie, its route through the system, its answers, what else is of
  * its trace, and what that cost. */
-#ifndef AGENTOS_SUPERVISOR_READER_ENVELOPE_VIEW_H
-#define AGENTOS_SUPERVISOR_READER_ENVELOPE_VIEW_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -29,5 +28,3 @@ void envelope_view_free(struct envelope_view *view);
 const struct copy *envelope_view_best(const struct envelope_view *view); /* the copy that knows most */
 /* `agentos show --json`; a new reference. for_nodes: with what nodes_merge_envelope needs, and takes out again. */
 json_t *envelope_view_json(const struct envelope_view *view, bool for_nodes);
-
-#endif

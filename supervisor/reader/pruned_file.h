@@ -1,6 +1,5 @@
 /* A file that left an agent's work tree (`keep`), from the agent's git (libgit2, read-only). */
-#ifndef AGENTOS_SUPERVISOR_READER_PRUNED_FILE_H
-#define AGENTOS_SUPERVISOR_READER_PRUNED_FILE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,5 +22,3 @@ bool pruned_file_list(struct envelope_scan *scan, const char *data_dir, const ch
                       struct pruned_range range, struct fault *fault);
 /* Reads the copies that envelope_scan_find_pruned has added, in a confined child too. */
 void pruned_file_read_all(struct envelope_scan *scan, const char *data_dir);
-
-#endif

@@ -1,7 +1,6 @@
 /* Answers about what lies in a data directory: envelopes, commits, costs, skills. For agentos-reader, which answers one
  * request of the HTTP process and ends. */
-#ifndef AGENTOS_SUPERVISOR_READER_READER_H
-#define AGENTOS_SUPERVISOR_READER_READER_H
+#pragma once
 
 #include <jansson.h>
 
@@ -11,5 +10,3 @@
  * reading->request is {"read": NAME}, with what is asked for as texts and numbers. "problems" of the answer are sentences
  * about files that could not be read. A new reference. */
 json_t *reader_answer(const struct reading *reading);
-
-#endif

@@ -1,6 +1,5 @@
 /* One request to agentos-reader. */
-#ifndef AGENTOS_SUPERVISOR_READER_READING_H
-#define AGENTOS_SUPERVISOR_READER_READING_H
+#pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -26,5 +25,3 @@ const char *reading_text(const struct reading *reading, const char *name); /* NU
 size_t reading_count(const struct reading *reading, const char *name, size_t otherwise, size_t most);
 /* The absolute path of the folder of the agent that is asked for; the caller frees it. NULL and fault: there is none. */
 char *reading_agent(const struct reading *reading, struct fault *fault);
-
-#endif

@@ -1,6 +1,5 @@
 /* An agent's skills, and how far each has decayed (contract section 8). */
-#ifndef AGENTOS_SUPERVISOR_READER_SKILL_DECAY_H
-#define AGENTOS_SUPERVISOR_READER_SKILL_DECAY_H
+#pragma once
 
 #include <jansson.h>
 
@@ -11,5 +10,3 @@
 void skill_decay_add(const char *data_dir, const char *agent, json_t *items);
 /* {"items"} of the agent that the request names. EX_OK and *answer, a new reference, or another exit code and fault. */
 int skill_decay_list(const struct reading *reading, json_t **answer, struct fault *fault);
-
-#endif

@@ -1,6 +1,5 @@
 /* The answer to a task that has left outputs/ (`keep`), from the agent's git. */
-#ifndef AGENTOS_SUPERVISOR_READER_TASK_ANSWER_H
-#define AGENTOS_SUPERVISOR_READER_TASK_ANSWER_H
+#pragma once
 
 #include "common/format/answer_file.h"
 #include "supervisor/reader/reading.h"
@@ -14,5 +13,3 @@ bool task_answer_read(const char *repository, const char *file, struct answer_fi
                       struct fault *fault);
 /* As of reader_answer: "agent", "id", and the keys of task_state_json, with the answer wherever it lies. */
 int task_answer_state(const struct reading *reading, json_t **answer, struct fault *fault);
-
-#endif

@@ -1,6 +1,5 @@
 /* What agents used, by day. */
-#ifndef AGENTOS_SUPERVISOR_READER_USAGE_DAYS_H
-#define AGENTOS_SUPERVISOR_READER_USAGE_DAYS_H
+#pragma once
 
 #include <jansson.h>
 
@@ -12,5 +11,3 @@ enum { USAGE_DAYS = 30, USAGE_DAYS_MAX = 365 };
  * from the trailers of the commits with answers; of "agent", or of all agents, and then also "agents": [{"agent", "tasks",
  * numbers}], the costliest first. EX_OK and *answer, a new reference, or another exit code and fault. */
 int usage_days_read(const struct reading *reading, json_t **answer, struct fault *fault);
-
-#endif

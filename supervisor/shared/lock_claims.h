@@ -2,8 +2,7 @@
  * the words and the crashes). Nothing of it is on disk: workers end with their supervisor.
  *
  * Pure: clock and messages are operations that the owner hands in. */
-#ifndef AGENTOS_SUPERVISOR_SHARED_LOCK_CLAIMS_H
-#define AGENTOS_SUPERVISOR_SHARED_LOCK_CLAIMS_H
+#pragma once
 
 #include "supervisor/shared/locks.h"
 
@@ -37,5 +36,3 @@ void lock_claims_agent_gone(struct lock_claims *claims, const char *agent);
 void lock_claims_hear(struct lock_claims *claims, const char *node, const struct lock_word *word);
 /* Every LOCK_CLAIMS_TURN_MS; again: the bus, or a home, is another. */
 void lock_claims_turn(struct lock_claims *claims, bool again);
-
-#endif

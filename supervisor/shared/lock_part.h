@@ -1,6 +1,5 @@
 /* The locks from within: what locks.c and lock_*.c share. Nobody else includes this. */
-#ifndef AGENTOS_SUPERVISOR_SHARED_LOCK_PART_H
-#define AGENTOS_SUPERVISOR_SHARED_LOCK_PART_H
+#pragma once
 
 #include "supervisor/shared/locks.h"
 
@@ -72,5 +71,3 @@ void lock_say(struct locks *locks, const char *node, struct lock_word *word); /*
 bool claim_may_hold(const struct locks *locks, const struct claim *claim);    /* false: its node is silent */
 void claim_look(struct locks *locks, const struct lock *lock,
                 struct claim *claim); /* its node is to send its list */
-
-#endif

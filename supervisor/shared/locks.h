@@ -7,8 +7,7 @@
  * for what tasks of other nodes hold (lock_far.c).
  *
  * Pure but for the log: files, clock and messages are operations that the owner hands in. */
-#ifndef AGENTOS_SUPERVISOR_SHARED_LOCKS_H
-#define AGENTOS_SUPERVISOR_SHARED_LOCKS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -103,5 +102,3 @@ bool locks_forget(struct locks *locks, const char *file);
 void locks_turn(struct locks *locks);
 /* What people did to the files: a free lock whose file was deleted is forgotten; other files are as they were again. */
 void locks_scan(struct locks *locks);
-
-#endif

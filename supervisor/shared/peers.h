@@ -1,7 +1,6 @@
 /* What an agent is told of the others in its prompt: the texts for {{peers}} and {{segments}} (contract sections 6, 9).
  * Pure: made from what is handed in, each within its cap, whole lines and whole characters. */
-#ifndef AGENTOS_SUPERVISOR_SHARED_PEERS_H
-#define AGENTOS_SUPERVISOR_SHARED_PEERS_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -36,5 +35,3 @@ void peers_print(const struct peer *peers, size_t peer_count, size_t more, const
 /* The segments that it may read, fenced as data with their versions, and the names and versions of those that it may
  * only write, with the key of a reply that writes them. A text that doesn't fit is cut, and says so. */
 void peers_print_segments(struct segments *segments, const char *agent, struct buffer *out);
-
-#endif

@@ -1,6 +1,5 @@
 /* What was set aside in shared/ and lies there still: problems of the agents that it concerns, for status. */
-#ifndef AGENTOS_SUPERVISOR_SHARED_QUARANTINE_H
-#define AGENTOS_SUPERVISOR_SHARED_QUARANTINE_H
+#pragma once
 
 #include "common/buffer.h"
 #include "common/format/roster.h"
@@ -16,5 +15,3 @@ void quarantine_look(struct quarantine *quarantine, int data, const struct roste
 /* A line for each file of a queue that the agent consumes, of a segment that it reads or writes, or of a lock. */
 void quarantine_print(const struct quarantine *quarantine, const struct roster *roster, const char *agent,
                       struct buffer *out);
-
-#endif

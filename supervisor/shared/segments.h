@@ -3,8 +3,7 @@
  * The files are the truth, and people may edit them while all this runs: whenever a segment is looked at, a text that
  * differs from the one its version stands for counts, as a version more, by the operator. What can't be read is set
  * aside, and the text that was known last takes its place. */
-#ifndef AGENTOS_SUPERVISOR_SHARED_SEGMENTS_H
-#define AGENTOS_SUPERVISOR_SHARED_SEGMENTS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -55,5 +54,3 @@ void segments_each(struct segments *segments, const char *agent,
 
 /* Look at every file: what people wrote gets its version. */
 void segments_scan(struct segments *segments);
-
-#endif

@@ -1,6 +1,5 @@
 /* The work queues from within: what queues*.c share. Nobody else includes this. */
-#ifndef AGENTOS_SUPERVISOR_SHARED_WORK_QUEUE_PART_H
-#define AGENTOS_SUPERVISOR_SHARED_WORK_QUEUE_PART_H
+#pragma once
 
 #include <sys/queue.h>
 
@@ -219,5 +218,3 @@ void item_lose(struct item *item, enum item_found found,
                const struct fault *fault); /* its file can't be used */
 void item_recover(struct item *item);      /* at start */
 void item_expire(struct item *item);       /* ITEM_EXPIRED */
-
-#endif

@@ -5,8 +5,7 @@
  *
  * The post office, the processes and the clock of retries are operations that the owner hands in; the queue's own
  * folders are written through shared_files.h. Nothing is given out and nothing is ended within a call, but in queues_turn. */
-#ifndef AGENTOS_SUPERVISOR_SHARED_WORK_QUEUES_H
-#define AGENTOS_SUPERVISOR_SHARED_WORK_QUEUES_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -128,5 +127,3 @@ void queues_scan(struct queues *queues); /* what people did in the folders */
 /* Calls visit with the descriptor of each queue's folder, made when missing. */
 void queues_each_folder(struct queues *queues, void (*visit)(void *context, int folder), void *context);
 void queues_count(const struct queues *queues, const char *queue, size_t *waiting, size_t *under_way);
-
-#endif

@@ -1,7 +1,6 @@
 /* Durable writes of many files below DATA_DIR under few flushes. As everywhere in the post office: beneath it, following no
  * link, folders made when missing. */
-#ifndef AGENTOS_SUPERVISOR_STORE_BATCH_H
-#define AGENTOS_SUPERVISOR_STORE_BATCH_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -41,5 +40,3 @@ const char *batch_file(const struct batch *batch, size_t number); /* "NAME.md" *
 struct file_stamp batch_written(const struct batch *batch, size_t number);
 void batch_free(struct batch *batch);
 #define OWNED_BATCH __attribute__((cleanup(batch_free)))
-
-#endif

@@ -1,7 +1,6 @@
 /* What is due by the wall clock, in epoch seconds (common/timer_heap.h). Pure; whoever keeps a timer asks when the next one
  * is due. */
-#ifndef AGENTOS_SUPERVISOR_STORE_EXPIRY_H
-#define AGENTOS_SUPERVISOR_STORE_EXPIRY_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,5 +21,3 @@ int64_t expiry_next(const struct expiry *expiry);
 bool expiry_ring(struct expiry *expiry, int64_t now);
 /* created + ttl_seconds; -1: never (ttl 0, or beyond every clock). */
 int64_t expiry_of(int64_t created, int64_t ttl_seconds);
-
-#endif

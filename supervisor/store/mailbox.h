@@ -2,8 +2,7 @@
  * no link, so that a tree that was moved away or planted with links leads nowhere; reading capped and never blocking.
  *
  * The agent called "operator" has FOLDER_OUTBOX, shared/outbox/, and FOLDER_DEAD_LETTERS, shared/dead-letter/. */
-#ifndef AGENTOS_SUPERVISOR_STORE_MAILBOX_H
-#define AGENTOS_SUPERVISOR_STORE_MAILBOX_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -96,5 +95,3 @@ enum write_result mailbox_write(int data, const char *agent, enum folder folder,
                                 const struct envelope *envelope, bool replace, struct fault *fault);
 /* What lies there already is on disk when this is true: for one that an earlier, failed flush may have left. */
 bool mailbox_sync(int data, const char *agent, enum folder folder, const char *id);
-
-#endif

@@ -1,6 +1,5 @@
 /* Where an envelope may go: the table of checks that every one from an outbox passes (contract section 9). Pure. */
-#ifndef AGENTOS_SUPERVISOR_STORE_ROUTE_H
-#define AGENTOS_SUPERVISOR_STORE_ROUTE_H
+#pragma once
 
 #include "common/fault.h"
 #include "common/format/envelope.h"
@@ -13,5 +12,3 @@ enum route { ROUTE_REFUSED, ROUTE_INBOX, ROUTE_HANDOFFS, ROUTE_QUEUE, ROUTE_SEGM
  * of permission and hops. why: with ROUTE_REFUSED the reason, a phrase for the sender. */
 enum route route_of(const struct envelope *envelope, const struct roster_agent *sender,
                     const struct roster *roster, bool answers, struct fault *why);
-
-#endif

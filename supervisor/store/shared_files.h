@@ -4,8 +4,7 @@
  * data is the descriptor of DATA_DIR, folder one of the SHARED_ names (a queue has a folder of its own in SHARED_QUEUES),
  * name a file's name without ".md", in SHARED_NOTIFY without ".json". No link is followed on the way (files.h): a planted
  * link is a fault, or is set aside where a file is to be written. A missing folder is made anew. */
-#ifndef AGENTOS_SUPERVISOR_STORE_SHARED_FILES_H
-#define AGENTOS_SUPERVISOR_STORE_SHARED_FILES_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,5 +42,3 @@ bool shared_each(int data, const char *folder, void (*visit)(void *context, cons
                  struct fault *fault);
 /* Temporary files (of files_write and batch_flush) that a killed supervisor left behind are removed. Only while no other one runs. */
 void shared_tidy(int data, const char *folder);
-
-#endif

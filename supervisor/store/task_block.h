@@ -1,6 +1,5 @@
 /* A task as a block of queue.md (contract section 5), as the worker reads it back. */
-#ifndef AGENTOS_SUPERVISOR_STORE_TASK_BLOCK_H
-#define AGENTOS_SUPERVISOR_STORE_TASK_BLOCK_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,5 +30,3 @@ enum task_known task_block_known(int tree, const struct task_block *block, int *
 /* Appends it to the agent's queue.md, on disk when this returns. data: descriptor of DATA_DIR. EX_OK, or another of
  * sysexits.h and fault. */
 int task_block_append(int data, const char *agent, const struct task_block *block, struct fault *fault);
-
-#endif

@@ -1,6 +1,5 @@
 /* What an auditor is asked to judge: the JSON object of contract section 8, and its texts as the rules read them. */
-#ifndef AGENTOS_WORKER_AUDIT_CASE_H
-#define AGENTOS_WORKER_AUDIT_CASE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,5 +24,3 @@ struct audit_case {
 /* False and fault: it is no such object. Unknown keys are passed over; "skill" may be null or missing. */
 bool audit_case_parse(struct audit_case *subject, const char *json, size_t length, struct fault *fault);
 void audit_case_free(struct audit_case *subject);
-
-#endif

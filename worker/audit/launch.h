@@ -5,8 +5,7 @@
  * processes. It is watched from outside: each fork is asked of us (seccomp_unotify), and past AUDIT_PROCESSES living
  * ones or AUDIT_FORKS in all it is refused. That holds for root too, whom RLIMIT_NPROC lets do anything. When its time
  * is over, or the supervisor has died, its whole group is killed with us. */
-#ifndef AGENTOS_WORKER_AUDIT_LAUNCH_H
-#define AGENTOS_WORKER_AUDIT_LAUNCH_H
+#pragma once
 
 enum {
     AUDIT_MEMORY = 128 << 20, /* bytes */
@@ -19,5 +18,3 @@ enum {
 /* Returns the exit status: the command's, 128 + its signal, or one of sysexits.h when it could not be run; then a
  * sentence stands on standard error. The process must lead a group of its own. */
 int launch(const char *data_dir, char *const *command);
-
-#endif

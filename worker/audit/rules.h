@@ -1,8 +1,7 @@
 /* The rules of the built-in auditor (contract section 8). Each knows one way in which an agent's own score and what it
  * delivered fall apart, and speaks only when it is sure: a wrong word costs an honest agent its evidence. What no rule
  * speaks against is left as the agent scored it, for rules can't tell good work from bad. */
-#ifndef AGENTOS_WORKER_AUDIT_RULES_H
-#define AGENTOS_WORKER_AUDIT_RULES_H
+#pragma once
 
 #include <stddef.h>
 
@@ -21,5 +20,3 @@ extern const size_t audit_rule_count;
 /* The agent's own score, or less. broken: room for audit_rule_count; gets those that are broken, in the table's order,
  * and *count how many. */
 int audit_judge(const struct audit_case *subject, const struct audit_rule **broken, size_t *count);
-
-#endif

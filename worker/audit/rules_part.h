@@ -1,6 +1,5 @@
 /* The rules that rules.c takes into its table from rules_words.c. */
-#ifndef AGENTOS_WORKER_AUDIT_RULES_PART_H
-#define AGENTOS_WORKER_AUDIT_RULES_PART_H
+#pragma once
 
 #include "worker/audit/rules.h"
 
@@ -10,5 +9,3 @@ bool claims_deeds(const struct audit_case *subject);
 bool counts_wrong(const struct audit_case *subject);
 bool contradicts_itself(const struct audit_case *subject);
 bool says_one_thing_over_and_over(const struct audit_case *subject);
-
-#endif

@@ -1,6 +1,5 @@
 /* How the rules read a text: plain ASCII comparisons on a copy in small letters. Every loop is linear in the text. */
-#ifndef AGENTOS_WORKER_AUDIT_TEXT_H
-#define AGENTOS_WORKER_AUDIT_TEXT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,5 +38,3 @@ bool text_has_code(const char *text); /* a block, or some words of it */
 size_t text_words(const char *text); /* runs of letters, digits and bytes of other scripts */
 /* The line begins an item of a list: "- ", "* ", "+ ", "3. ", "3) ". */
 bool text_is_item(struct span line);
-
-#endif

@@ -1,6 +1,5 @@
 /* What an auditor says: {"audit_score": -1|0|1, "reasons": ["…"]} (contract section 8), read with suspicion. */
-#ifndef AGENTOS_WORKER_AUDIT_VERDICT_H
-#define AGENTOS_WORKER_AUDIT_VERDICT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,5 +21,3 @@ struct verdict {
  * text is the object and nothing else. False and fault: there is no score. */
 bool verdict_parse(struct verdict *verdict, const char *text, size_t length, bool loose, struct fault *fault);
 void verdict_free(struct verdict *verdict);
-
-#endif

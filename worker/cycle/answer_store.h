@@ -4,8 +4,7 @@
  * whoever comes after a worker that was killed goes on from the answer and asks no second time. One pwrite into a file of
  * the page cache, not flushed: it must outlive a kill, not a power cut, after which the task is asked about again. One
  * answer at a time, that of the task in hand. A torn or damaged file counts as none. */
-#ifndef AGENTOS_WORKER_CYCLE_ANSWER_STORE_H
-#define AGENTOS_WORKER_CYCLE_ANSWER_STORE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,5 +35,3 @@ void answer_store_end(struct answer_store *store);
 bool answer_store_take(struct answer_store *store, const char *task, uint64_t hash,
                        struct stored_answer *answer);
 void stored_answer_free(struct stored_answer *answer);
-
-#endif

@@ -1,6 +1,5 @@
 /* The case that an auditor gets on its standard input, made from what the tree has of a finished task. */
-#ifndef AGENTOS_WORKER_CYCLE_AUDIT_CASE_H
-#define AGENTOS_WORKER_CYCLE_AUDIT_CASE_H
+#pragma once
 
 #include "common/fault.h"
 #include "worker/memory/learning.h"
@@ -9,5 +8,3 @@
  * a limit are cut, so that the whole is no larger than a message may be. NULL and fault: outputs/TASK.md can't be read.
  * Caller frees. */
 char *audit_case_json(int tree, const char *agent, const struct audit_wanted *wanted, struct fault *fault);
-
-#endif

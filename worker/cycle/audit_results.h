@@ -1,6 +1,5 @@
 /* The results of audits that no commit has taken yet (auditing.h says what a crash makes of them). */
-#ifndef AGENTOS_WORKER_CYCLE_AUDIT_RESULTS_H
-#define AGENTOS_WORKER_CYCLE_AUDIT_RESULTS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -45,5 +44,3 @@ void audit_results_subject(const struct worker *worker,
                            struct buffer *subject); /* of a commit of their own */
 void audit_results_note(const struct worker *worker, struct buffer *body);
 void audit_results_kept(struct worker *worker, const char *commit);
-
-#endif

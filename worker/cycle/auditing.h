@@ -7,8 +7,7 @@
  *
  * The next cycle's prompt should show both scores, so a cycle waits for an auditor that is a process, a quarter of a
  * second at most; for a model's opinion it doesn't. */
-#ifndef AGENTOS_WORKER_CYCLE_AUDITING_H
-#define AGENTOS_WORKER_CYCLE_AUDITING_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,5 +45,3 @@ void auditing_flush(struct worker *worker);                /* it leaves: record 
 void auditing_result(struct worker *worker, uint64_t serial, enum audit_end end, char *text);
 void auditing_answer(struct worker *worker, uint64_t serial, enum answer_kind kind, char *text,
                      const struct question_usage *usage, int64_t retry_after_ms);
-
-#endif

@@ -1,6 +1,5 @@
 /* The agent's tree as it begins (contract section 4): what is missing is made, nothing that is there is changed. */
-#ifndef AGENTOS_WORKER_CYCLE_BOOTSTRAP_H
-#define AGENTOS_WORKER_CYCLE_BOOTSTRAP_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -19,5 +18,3 @@ bool bootstrap_tree(int tree, const char *path, const struct roster_agent *agent
 /* The class in force: the definition's, else persona.md's front matter's, else medium. problems: a line for a front
  * matter that can't be read, or names a class that there is not. */
 enum throughput_class bootstrap_class(int tree, const struct roster_agent *agent, struct buffer *problems);
-
-#endif

@@ -1,6 +1,5 @@
 /* What each file of a new agent says. */
-#ifndef AGENTOS_WORKER_CYCLE_BOOTSTRAP_TEXTS_H
-#define AGENTOS_WORKER_CYCLE_BOOTSTRAP_TEXTS_H
+#pragma once
 
 #include "common/buffer.h"
 #include "common/format/roster.h"
@@ -10,5 +9,3 @@ void bootstrap_goals(const struct roster_agent *agent,
                      struct buffer *out); /* the first 5 of the definition */
 void bootstrap_card(const struct roster_agent *agent, struct buffer *out);
 extern const char bootstrap_constraints[], bootstrap_queue[] /* holds no block */;
-
-#endif

@@ -11,8 +11,7 @@
  * So a sender's old work waits for one turn of somebody else's at most, and old work for one turn of urgent work. A turn
  * that ended without an answer counts for nobody. The last turn is known in memory alone: after a restart one turn may
  * follow on another of the same sender. */
-#ifndef AGENTOS_WORKER_CYCLE_CHOICE_H
-#define AGENTOS_WORKER_CYCLE_CHOICE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -57,5 +56,3 @@ void choice_take_back(struct worker *worker);
 /* Time passes, and new work is seen; at the start of each turn of the loop. */
 void choice_look(struct worker *worker, int64_t now_ms);
 void choice_free(struct worker *worker);
-
-#endif

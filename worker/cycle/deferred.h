@@ -9,8 +9,7 @@
  * The crash: the list is written to .agentos/deferred once after each failed try (deferred_keep) and when a task is
  * forgotten, so a new worker goes on counting; only the pauses are over then. The file outlives a kill and is never
  * flushed: a power cut takes back tries, and a task is tried more often. */
-#ifndef AGENTOS_WORKER_CYCLE_DEFERRED_H
-#define AGENTOS_WORKER_CYCLE_DEFERRED_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -60,5 +59,3 @@ int64_t deferred_until(const struct deferred *deferred);
  * was forgotten. */
 bool deferred_reconcile(struct deferred *deferred, const struct queue *queue, const struct mail *mail);
 void deferred_print(const struct deferred *deferred, struct buffer *problems); /* a line for each task */
-
-#endif

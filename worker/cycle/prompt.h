@@ -1,6 +1,5 @@
 /* The prompt of one cycle (contract section 6): system_prompt.md with its {{placeholders}} filled, within a budget. */
-#ifndef AGENTOS_WORKER_CYCLE_PROMPT_H
-#define AGENTOS_WORKER_CYCLE_PROMPT_H
+#pragma once
 
 #include <stdint.h>
 
@@ -58,5 +57,3 @@ void prompt_quote(struct buffer *out, const char *label, const char *text);
 void prompt_fence(struct buffer *out, const char *heading, const char *text);
 
 extern const char prompt_default_template[]; /* bootstrap writes it */
-
-#endif

@@ -1,6 +1,5 @@
 /* What a worker is born with: filled by the zygote from the supervisor's SPAWN message. */
-#ifndef AGENTOS_WORKER_CYCLE_START_H
-#define AGENTOS_WORKER_CYCLE_START_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,5 +25,3 @@ struct worker_start {
 
 /* The whole life of a worker process, after the zygote's fork. Returns the exit status. */
 int worker_live(struct worker_start *start);
-
-#endif

@@ -1,6 +1,5 @@
 /* The worker's one connection: an nng pair socket to the supervisor. */
-#ifndef AGENTOS_WORKER_CYCLE_SUPERVISOR_LINK_H
-#define AGENTOS_WORKER_CYCLE_SUPERVISOR_LINK_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,5 +18,3 @@ bool link_has(const struct link *link); /* a message waits, or the connection is
 /* 1: *bytes, *length are the message, borrowed until the next call; 0: none waits; -1: the connection is lost. */
 int link_receive(struct link *link, const void **bytes, size_t *length);
 void link_close(struct link *link);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * A timer is off, armed, or due. The loop turns the armed timers whose time has come into due ones, and sleeps until the
  * next armed one; a due timer never shortens the sleep, so an owner that can't act now costs nothing until it does. */
-#ifndef AGENTOS_WORKER_CYCLE_TIMERS_H
-#define AGENTOS_WORKER_CYCLE_TIMERS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -47,5 +46,3 @@ bool timers_take(struct timers *timers, enum timer which); /* true once, when it
 void timers_ring(struct timers *timers, int64_t now_ms);
 /* For poll: how long until an armed timer rings, at most an hour; -1: none is armed. */
 int timers_sleep_ms(const struct timers *timers, int64_t now_ms);
-
-#endif

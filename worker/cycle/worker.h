@@ -1,6 +1,5 @@
 /* One worker's parts and what it is doing; shared by the files of the cycle, owned by worker.c. */
-#ifndef AGENTOS_WORKER_CYCLE_WORKER_H
-#define AGENTOS_WORKER_CYCLE_WORKER_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -364,5 +363,3 @@ void report_count_tokens(struct worker *worker, uint64_t tokens, int64_t now);
 uint64_t report_negative_streak(const struct worker *worker, unsigned more);
 /* The card as it is after the task in hand (if there is one), which took so many tokens. */
 void report_card(struct worker *worker, uint64_t tokens, int64_t now, struct buffer *out);
-
-#endif

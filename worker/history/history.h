@@ -6,8 +6,7 @@
  * the next history_edits reports theirs.
  * git status, log, fsck, commit and gc by people work at any moment: the ref and index are changed under git's own
  * lock files; a lock that is older than 10 s and held by no living process is stale and is broken with a warning. */
-#ifndef AGENTOS_WORKER_HISTORY_HISTORY_H
-#define AGENTOS_WORKER_HISTORY_HISTORY_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -156,5 +155,3 @@ void history_ready(struct history *history);
 bool history_tidy(struct history *history, bool urgent);
 /* When (monotonic ms) there will be something for it although nothing else happens; 0: not before the next commit. */
 int64_t history_tidy_at(const struct history *history);
-
-#endif

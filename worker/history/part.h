@@ -22,8 +22,7 @@
  *   file_note.c      which file it is and when it was last written
  *   oid.c            object ids
  *   tidy.c           checkpoints and packs */
-#ifndef AGENTOS_WORKER_HISTORY_PART_H
-#define AGENTOS_WORKER_HISTORY_PART_H
+#pragma once
 
 #include <git2.h>
 
@@ -463,5 +462,3 @@ git_repository *history_repository(struct history *history, struct fault *fault)
  * missing or no regular file is. False and fault: it names the file and its size. */
 bool history_fits(const struct history *history, const char *path, struct fault *fault);
 void history_warn_once(struct history *history, const char *path, const char *why);
-
-#endif

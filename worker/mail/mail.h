@@ -4,8 +4,7 @@
  * Who writes what: the supervisor adds files to inbox and handoffs and takes away what expires there; people may do
  * anything; the rest is ours. So nothing that was seen a moment ago is relied on: every step either finds the file as it
  * was, or it isn't our work any more. */
-#ifndef AGENTOS_WORKER_MAIL_MAIL_H
-#define AGENTOS_WORKER_MAIL_MAIL_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -140,5 +139,3 @@ void mail_gather(struct mail *mail, const char *work, int64_t now, size_t budget
                  struct buffer *out);
 void bundle_free(struct bundle *bundle);
 void mail_told(struct mail *mail); /* the refusals that the last gather showed are committed as told */
-
-#endif

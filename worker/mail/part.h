@@ -1,6 +1,5 @@
 /* What the files of the post share; nobody else needs it. */
-#ifndef AGENTOS_WORKER_MAIL_PART_H
-#define AGENTOS_WORKER_MAIL_PART_H
+#pragma once
 
 #include "worker/mail/mail.h"
 
@@ -63,5 +62,3 @@ bool mail_final(const char *status);
 /* Of the first line, with "…" when there is more. Caller frees. */
 char *mail_first_words(const char *body, size_t limit);
 void mail_untell(struct mail *mail, const char *id);
-
-#endif

@@ -1,6 +1,5 @@
 /* The agent's card `.agent` (contract section 4): YAML, small enough to scan by the hundred. */
-#ifndef AGENTOS_WORKER_MEMORY_CARD_H
-#define AGENTOS_WORKER_MEMORY_CARD_H
+#pragma once
 
 #include "common/buffer.h"
 #include "common/format/roster.h"
@@ -15,5 +14,3 @@ struct card_figures {
 
 void card_print(const struct roster_agent *agent, enum throughput_class throughput_class,
                 const struct learning *learning, const struct card_figures *figures, struct buffer *out);
-
-#endif

@@ -1,6 +1,5 @@
 /* The files that one commit changes, as a list that grows and owns its paths and texts. */
-#ifndef AGENTOS_WORKER_MEMORY_CHANGES_H
-#define AGENTOS_WORKER_MEMORY_CHANGES_H
+#pragma once
 
 #include <stddef.h>
 
@@ -17,5 +16,3 @@ void change_list_add(struct change_list *changes, enum change_kind kind, const c
 /* Frees the items; the list is empty then and may be used again. */
 void change_list_free(struct change_list *changes);
 #define OWNED_CHANGES __attribute__((cleanup(change_list_free)))
-
-#endif

@@ -1,6 +1,5 @@
 /* A skill that had to make room for another, as the history remembers it. */
-#ifndef AGENTOS_WORKER_MEMORY_EVICTED_SKILL_H
-#define AGENTOS_WORKER_MEMORY_EVICTED_SKILL_H
+#pragma once
 
 #include "common/fault.h"
 #include "common/format/entries.h"
@@ -16,5 +15,3 @@ struct displaced {
 bool displaced_read(struct history *history, const char *skill, struct displaced *displaced,
                     struct fault *fault);
 void displaced_free(struct displaced *displaced);
-
-#endif

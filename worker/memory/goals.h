@@ -1,7 +1,6 @@
 /* goals.md (contract section 8): a list of "- [ ] text", at most 5 active; "- [x] text" is done and goes with the
  * next cycle. Every other line stays as a person wrote it. */
-#ifndef AGENTOS_WORKER_MEMORY_GOALS_H
-#define AGENTOS_WORKER_MEMORY_GOALS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -41,5 +40,3 @@ enum goal_added { GOAL_ADDED, GOAL_KNOWN, GOAL_NO_ROOM };
 enum goal_added goals_add(struct goals *goals, const char *text);
 
 void goals_prompt(const struct goals *goals, struct buffer *out); /* the first 5 active, a line each */
-
-#endif

@@ -1,7 +1,6 @@
 /* What an agent has learned: skills, rewards, goals, reflections (contract section 8), as the files say, and what one
  * finished task changes in them. No git here: the caller commits the changes that come out. */
-#ifndef AGENTOS_WORKER_MEMORY_LEARNING_H
-#define AGENTOS_WORKER_MEMORY_LEARNING_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -100,5 +99,3 @@ void learning_prompt_skills(const struct learning *learning, const char *task,
 void learning_prompt_rewards(const struct learning *learning, size_t budget, struct buffer *out);
 void learning_prompt_goals(const struct learning *learning, struct buffer *out);
 void learning_prompt_reflections(const struct learning *learning, size_t budget, struct buffer *out);
-
-#endif

@@ -1,6 +1,5 @@
 /* reflections.md (contract section 8): what the agent noted about its last 15 tasks worth noting; oldest first. */
-#ifndef AGENTOS_WORKER_MEMORY_REFLECTIONS_H
-#define AGENTOS_WORKER_MEMORY_REFLECTIONS_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -17,5 +16,3 @@ void reflections_add(struct entries *reflections, const char *task_id, int64_t a
 
 /* The newest that fit in budget bytes, oldest first, a line each; the very newest whatever its length. */
 void reflections_prompt(const struct entries *reflections, size_t budget, struct buffer *out);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * A word is a run of letters and digits, folded to small ASCII letters, of three bytes or more, without the endings
  * -ing, -ed, -es, -s, -e, so that "fetches pages" meets "fetch page". Words stand as 32-bit hashes. */
-#ifndef AGENTOS_WORKER_MEMORY_RELEVANCE_H
-#define AGENTOS_WORKER_MEMORY_RELEVANCE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,5 +31,3 @@ struct relevance_text {
  * the word), so that a word that all have says little; twice that when the word stands in the head. */
 void relevance_score(const struct word_set *task, const struct relevance_text *texts, size_t count,
                      double *scores);
-
-#endif

@@ -1,6 +1,5 @@
 /* rewards.md (contract section 8): how the last 30 tasks went. The oldest stands first. */
-#ifndef AGENTOS_WORKER_MEMORY_REWARDS_H
-#define AGENTOS_WORKER_MEMORY_REWARDS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -59,5 +58,3 @@ char *rewards_call_for_honesty(const struct entries *rewards, const struct entry
 
 /* The newest that fit in budget bytes, oldest first, a line each; the very newest whatever its length. */
 void rewards_prompt(const struct entries *rewards, size_t budget, struct buffer *out);
-
-#endif

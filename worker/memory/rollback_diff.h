@@ -1,6 +1,5 @@
 /* What a rollback takes back, as sentences: the difference between two states of what was learned. Pure. */
-#ifndef AGENTOS_WORKER_MEMORY_ROLLBACK_DIFF_H
-#define AGENTOS_WORKER_MEMORY_ROLLBACK_DIFF_H
+#pragma once
 
 #include "common/buffer.h"
 
@@ -13,5 +12,3 @@ struct learned_texts {
  * "skill restored: y (evidence 2)", "skill put back: z (evidence 5 becomes 2)", "goal gone: …", "goal open again: …",
  * "reflection gone: TASK". What is there twice counts by its first. */
 void undone_tell(const struct learned_texts *now, const struct learned_texts *becomes, struct buffer *out);
-
-#endif

@@ -3,8 +3,7 @@
  * skills.md is the list; a skill's text lies in the agentskills.io format in its own folder. Both may be edited by
  * people. A field that is missing counts so: no reward_evidence as 1 (somebody put the skill there), no last_success
  * as `created`, and without either the skill gets `created` with the next change. A date in the future counts as now. */
-#ifndef AGENTOS_WORKER_MEMORY_SKILLS_H
-#define AGENTOS_WORKER_MEMORY_SKILLS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -117,5 +116,3 @@ void skills_prompt(struct skills *skills, int tree, const char *task, const stru
 /* skills_kept.c: what stays, from a worker to the next; into skills that have none yet. */
 void skills_shown_load(struct skills *skills, int tree);
 void skills_shown_save(const struct skills *skills, int tree);
-
-#endif

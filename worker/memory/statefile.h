@@ -1,7 +1,6 @@
 /* One of the files that an agent's learning lies in (skills.md, goals.md …), as it was last seen on disk. People edit
  * it while we run, so every look compares stamps first, and contents where a stamp can't tell. */
-#ifndef AGENTOS_WORKER_MEMORY_STATEFILE_H
-#define AGENTOS_WORKER_MEMORY_STATEFILE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -53,5 +52,3 @@ void statefile_free(struct statefile *file);
 
 /* Files NAME.unreadable-TIME in the tree's top, a line each for status, until somebody takes them away. */
 void statefile_report_aside(int tree, struct buffer *problems);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * The count is written before the attempt (one pwrite of a line; it must outlive a kill, not a power cut, so it isn't
  * flushed) and taken back when the attempt ends in any orderly way. */
-#ifndef AGENTOS_WORKER_QUEUE_ATTEMPTS_H
-#define AGENTOS_WORKER_QUEUE_ATTEMPTS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,5 +22,3 @@ unsigned attempts_failed(const struct attempts *attempts, const char *id, uint64
 /* To be called before each attempt; again for the same one is fine. False and fault: it couldn't be noted. */
 bool attempts_begin(struct attempts *attempts, const char *id, uint64_t hash, struct fault *fault);
 void attempts_end(struct attempts *attempts, const char *id, uint64_t hash); /* orderly: forget it */
-
-#endif

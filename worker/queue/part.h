@@ -3,8 +3,7 @@
  * first, late_saves.c sees to it that what a merge brought home stays there, file.c owns the snapshot, exchange.c replaces
  * the file, merge.c brings home what was written to a file that came out, tidy.c takes out blank space, take.c takes
  * blocks out, queue.c is what the cycle sees. */
-#ifndef AGENTOS_WORKER_QUEUE_PART_H
-#define AGENTOS_WORKER_QUEUE_PART_H
+#pragma once
 
 #include "common/buffer.h"
 #include "common/files.h"
@@ -153,5 +152,3 @@ bool queue_seen_load(struct queue *queue, struct fault *fault);
 void queue_seen_note(struct queue *queue); /* every block that will need it */
 void queue_seen_drop(struct queue *queue, struct mark mark);
 void queue_seen_tidy(struct queue *queue);
-
-#endif

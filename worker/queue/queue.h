@@ -14,8 +14,7 @@
  * The process needs fcntl(F_SETSIG, F_SETLEASE, F_GETLEASE), pread64, pwrite64, ftruncate, fsync, renameat2, unlinkat and
  * getdents64 on its tree. It needs no signal handling: a lease's signal is set to SIGURG, which is ignored by default;
  * so SIGURG must not be caught for anything else. No function here waits longer than the disk does. */
-#ifndef AGENTOS_WORKER_QUEUE_QUEUE_H
-#define AGENTOS_WORKER_QUEUE_QUEUE_H
+#pragma once
 
 #include "common/format/block.h"
 
@@ -55,5 +54,3 @@ bool queue_take(struct queue *queue, const char *id, uint64_t hash, struct fault
 
 /* For idle moments: drop the blank space that blocks left, finish what waits for a writer. True: something was done. */
 bool queue_tidy(struct queue *queue);
-
-#endif

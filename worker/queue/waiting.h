@@ -5,8 +5,7 @@
  * The crash: what has waited for a minute or more is written to .agentos/waiting once a minute, and at an orderly end. A
  * kill or a power cut takes back what was waited since: nothing is lost or done twice by it, old work only comes some
  * minutes later. So the file is never flushed. */
-#ifndef AGENTOS_WORKER_QUEUE_WAITING_H
-#define AGENTOS_WORKER_QUEUE_WAITING_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,5 +32,3 @@ void waiting_end(struct waiting *waiting, int64_t now_ms);
 uint64_t waiting_key(const char *id, uint64_t hash);
 /* Milliseconds; 0 for what no look has noted yet. */
 int64_t waiting_ms(const struct waiting *waiting, uint64_t work);
-
-#endif

@@ -1,6 +1,5 @@
 /* Where the report of a reply lies: in a fence, in tags, or in the last lines. */
-#ifndef AGENTOS_WORKER_REPLY_BLOCK_H
-#define AGENTOS_WORKER_REPLY_BLOCK_H
+#pragma once
 
 #include "worker/reply/span.h"
 
@@ -25,5 +24,3 @@ void reply_blocks_find(struct reply_blocks *blocks, struct span text);
 /* The same without a fence: the last lines. */
 void reply_blocks_unfenced(struct reply_blocks *blocks, struct span text);
 void reply_blocks_free(struct reply_blocks *blocks);
-
-#endif

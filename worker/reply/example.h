@@ -1,10 +1,7 @@
 /* Does a reply only repeat the prompt's own example? */
-#ifndef AGENTOS_WORKER_REPLY_EXAMPLE_H
-#define AGENTOS_WORKER_REPLY_EXAMPLE_H
+#pragma once
 
 #include <stdbool.h>
 
 /* One of the example's texts, or of those that earlier templates had: a person's own template may still show these. */
 bool example_is(const char *text);
-
-#endif

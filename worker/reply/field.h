@@ -1,6 +1,5 @@
 /* Fields of a report, as keys and raw texts, and what such a text means. */
-#ifndef AGENTOS_WORKER_REPLY_FIELD_H
-#define AGENTOS_WORKER_REPLY_FIELD_H
+#pragma once
 
 #include "worker/reply/span.h"
 
@@ -37,5 +36,3 @@ bool field_is_bracketed(const struct field *field);
 
 /* "|", ">-" and the like: the text is in the lines that follow. */
 bool field_is_header(struct span value);
-
-#endif

@@ -1,8 +1,7 @@
 /* "key: value" in each way that models write it: as lines (bulleted, bold, badly indented, with code in them), in
  * YAML's brackets with or without quotes, as JSON that is strict or nearly so. Values stay raw texts until somebody
  * wants them as something, so one bad value harms no other. */
-#ifndef AGENTOS_WORKER_REPLY_FIELDS_H
-#define AGENTOS_WORKER_REPLY_FIELDS_H
+#pragma once
 
 #include "worker/reply/field.h"
 
@@ -11,5 +10,3 @@ void fields_read(struct fields *fields, struct span text, const char *const *key
 /* The entries of a list: in brackets, behind bullets or numbers, or the whole text as one. keys: of an entry that is a
  * mapping, NULL: entries are texts, which commas part in brackets. */
 void fields_entries(struct fields *fields, struct span text, const char *const *keys);
-
-#endif

@@ -1,11 +1,8 @@
 /* Mappings and lists in brackets: JSON that is strict or nearly so, and YAML's, with or without quotes. */
-#ifndef AGENTOS_WORKER_REPLY_FLOW_H
-#define AGENTOS_WORKER_REPLY_FLOW_H
+#pragma once
 
 #include "worker/reply/field.h"
 
 /* text begins with { or [. False: it can't be read, and nothing is added. *end: behind the closing bracket. */
 bool flow_fields(struct fields *fields, struct span text, const char *const *keys, size_t *end);
 bool flow_entries(struct fields *fields, struct span text, const char *const *keys, size_t *end);
-
-#endif

@@ -1,6 +1,5 @@
 /* The keys that a report may have, in every spelling that counts. */
-#ifndef AGENTOS_WORKER_REPLY_KEYS_H
-#define AGENTOS_WORKER_REPLY_KEYS_H
+#pragma once
 
 enum report_key {
     KEY_REWARD,
@@ -17,5 +16,3 @@ enum report_key {
 };
 
 extern const char *const report_keys[]; /* NULL-terminated, for fields_read */
-
-#endif

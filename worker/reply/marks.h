@@ -1,7 +1,6 @@
 /* Marks that servers and models leave around a reply: thoughts, the tokens that begin and end a turn, a fence or a
  * quote around the whole. */
-#ifndef AGENTOS_WORKER_REPLY_MARKS_H
-#define AGENTOS_WORKER_REPLY_MARKS_H
+#pragma once
 
 #include "worker/reply/span.h"
 
@@ -16,5 +15,3 @@ struct span marks_skip_thoughts(struct span text, struct span *front, bool *endl
 
 /* A reply that is quoted as a whole, with "> " before every line: without it. NULL: it isn't. Caller frees. */
 char *marks_unquote(struct span text);
-
-#endif

@@ -1,6 +1,5 @@
 /* Shared by the files that read a reply; nobody else needs it. */
-#ifndef AGENTOS_WORKER_REPLY_READING_H
-#define AGENTOS_WORKER_REPLY_READING_H
+#pragma once
 
 #include <stddef.h>
 
@@ -33,5 +32,3 @@ bool reading_is_example(struct reading *reading, const char *what, const char *t
 void reply_skill_read(struct reading *reading, const struct field *field);
 /* Goals, handoffs, messages, items and segments. */
 void reply_lists_read(struct reading *reading, const struct fields *report);
-
-#endif

@@ -1,7 +1,6 @@
 /* A model's reply (contract section 7), read tolerantly: free text, then a last fenced block `agentos` in YAML; or
  * one JSON object with `answer`. Whatever is malformed harms only its own part and is named in `faults`. */
-#ifndef AGENTOS_WORKER_REPLY_REPLY_H
-#define AGENTOS_WORKER_REPLY_REPLY_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -48,5 +47,3 @@ enum { REPLY_MAX = 2 * 1024 * 1024, REPLY_SENDS_MAX = 64 };
  * the server named), cut off or unstructured reply gets reward 0 and its fault. */
 void reply_parse(struct reply *reply, const char *text, size_t length, const char *finish_reason);
 void reply_free(struct reply *reply);
-
-#endif

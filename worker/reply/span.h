@@ -1,7 +1,6 @@
 /* Pieces of a reply's text, and the characters that models put around what they mean: blanks of every kind, bullets,
  * quotes, bold. Pure; a span borrows its text. */
-#ifndef AGENTOS_WORKER_REPLY_SPAN_H
-#define AGENTOS_WORKER_REPLY_SPAN_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -53,5 +52,3 @@ bool span_key(struct span line, struct span *key, struct span *value);
 size_t span_quoted(struct span span, bool within, size_t *open, size_t *close);
 /* The text of what stands in quotes of the kind that `open` begins with, escapes resolved. */
 void span_unescape(struct span inner, char open, struct buffer *out);
-
-#endif

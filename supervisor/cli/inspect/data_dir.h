@@ -1,7 +1,6 @@
 /* The data directory as the verbs that read find it: they ask no supervisor, since the files say all, also while nobody
  * runs. An agent is one that has a folder, so one that was taken out of agents.yaml can be read, too. */
-#ifndef AGENTOS_SUPERVISOR_CLI_INSPECT_DATA_DIR_H
-#define AGENTOS_SUPERVISOR_CLI_INSPECT_DATA_DIR_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -17,5 +16,3 @@ int data_dir_agent(const struct invocation *invocation, const char *agent, char 
 /* The node of the bus on which the agent lives, as a supervisor of this data directory knows it; caller frees. NULL: it lives here,
  * or nobody knows. */
 char *data_dir_node(const struct invocation *invocation, const char *agent);
-
-#endif

@@ -1,7 +1,6 @@
 /* The envelopes in a data directory, checked where they lie: offline, so what a crash left half done is found too, and
  * it is said when the next start mends it. */
-#ifndef AGENTOS_SUPERVISOR_CLI_INSPECT_ENVELOPE_CHECK_H
-#define AGENTOS_SUPERVISOR_CLI_INSPECT_ENVELOPE_CHECK_H
+#pragma once
 
 #include "common/buffer.h"
 #include "common/format/roster.h"
@@ -13,5 +12,3 @@ void envelope_check(const char *data_dir, const struct roster *roster, struct bu
                     struct buffer *notes);
 /* The locks and segments of DATA_DIR/shared. */
 void envelope_check_shared(const char *data_dir, struct buffer *findings, struct buffer *notes);
-
-#endif

@@ -1,6 +1,5 @@
 /* The verbs that read files, with a supervisor or without; each returns the exit code. */
-#ifndef AGENTOS_SUPERVISOR_CLI_INSPECT_INSPECT_H
-#define AGENTOS_SUPERVISOR_CLI_INSPECT_INSPECT_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -15,5 +14,3 @@ int verb_logs(struct invocation *invocation);
 
 /* Does the agent's skills.md list a skill? folder: the agent's. A file that cannot be read lists none. */
 bool listings_has_skill(int folder);
-
-#endif

@@ -1,6 +1,5 @@
 /* Items as programs get them, as a table for people. */
-#ifndef AGENTOS_SUPERVISOR_CLI_INSPECT_ITEMS_TABLE_H
-#define AGENTOS_SUPERVISOR_CLI_INSPECT_ITEMS_TABLE_H
+#pragma once
 
 #include <jansson.h>
 
@@ -14,5 +13,3 @@ struct item_column {
 
 /* The columns end with a head that is NULL, or with the eighth. A value that is null or missing is shown as "-". */
 void items_table_show(const json_t *items, const struct item_column columns[ITEM_COLUMNS_MAX]);
-
-#endif

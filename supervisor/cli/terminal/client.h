@@ -1,6 +1,5 @@
 /* The client's side of the control socket (common/control.h). */
-#ifndef AGENTOS_SUPERVISOR_CLI_TERMINAL_CLIENT_H
-#define AGENTOS_SUPERVISOR_CLI_TERMINAL_CLIENT_H
+#pragma once
 
 #include <jansson.h>
 
@@ -38,5 +37,3 @@ void client_show_said(const json_t *answer);
 
 /* Is there a supervisor on this data directory? Says nothing. */
 bool client_reaches(const struct invocation *invocation);
-
-#endif

@@ -1,6 +1,5 @@
 /* Work on what an agent wrote, in a child process that can read one folder and do nothing else. */
-#ifndef AGENTOS_SUPERVISOR_CLI_TERMINAL_CONFINE_H
-#define AGENTOS_SUPERVISOR_CLI_TERMINAL_CONFINE_H
+#pragma once
 
 #include <stddef.h>
 
@@ -15,5 +14,3 @@ int confine(const char *folder, int (*work)(void *context), void *context);
 
 /* This process's environment loses every variable but the `count` named ones. */
 void confine_environment(const char *const *names, size_t count);
-
-#endif

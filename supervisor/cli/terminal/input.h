@@ -1,6 +1,5 @@
 /* What people give with a verb: a text, its id, and how long and how urgently it lives. */
-#ifndef AGENTOS_SUPERVISOR_CLI_TERMINAL_INPUT_H
-#define AGENTOS_SUPERVISOR_CLI_TERMINAL_INPUT_H
+#pragma once
 
 #include <jansson.h>
 
@@ -14,5 +13,3 @@ json_t *input_request(const struct invocation *invocation, const char *what, con
 
 /* When --timeout is over, monotonic ms; 0: there is none. False: wrong usage, it has been said. */
 bool input_until(const struct invocation *invocation, int64_t *until);
-
-#endif

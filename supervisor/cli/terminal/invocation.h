@@ -1,6 +1,5 @@
 /* One command line of `agentos`, taken apart after a table of verbs. */
-#ifndef AGENTOS_SUPERVISOR_CLI_TERMINAL_INVOCATION_H
-#define AGENTOS_SUPERVISOR_CLI_TERMINAL_INVOCATION_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -94,5 +93,3 @@ int invocation_without_roster(const struct invocation *invocation);
 
 /* The folder of the program that runs: its sister programs lie beside it. Caller frees; NULL and fault. */
 char *invocation_programs(struct fault *fault);
-
-#endif

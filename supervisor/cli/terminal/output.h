@@ -1,8 +1,7 @@
 /* What people see: complaints on standard error, tables and texts on standard output. Texts come from models and
  * other people, so what could steer a terminal is shown as '?',
  * and escaped in JSON. */
-#ifndef AGENTOS_SUPERVISOR_CLI_TERMINAL_OUTPUT_H
-#define AGENTOS_SUPERVISOR_CLI_TERMINAL_OUTPUT_H
+#pragma once
 
 #include <jansson.h>
 #include <stddef.h>
@@ -60,5 +59,3 @@ const char *output_bytes(int64_t bytes, char text[32]);
 
 /* Standard output reached its reader: the given status, else 74 when that is 0. */
 int output_end(int status);
-
-#endif

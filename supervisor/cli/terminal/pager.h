@@ -1,8 +1,7 @@
 /* Long output goes through a pager, as git's does: PAGER, else less, with LESS=FRX unless that is set; PAGER=cat or an empty
  * one is none. Only when standard output is a terminal. Whatever is printed was cleaned before (output_clean): the
  * pager passes colours on, so a text that steers a terminal must not reach it. */
-#ifndef AGENTOS_SUPERVISOR_CLI_TERMINAL_PAGER_H
-#define AGENTOS_SUPERVISOR_CLI_TERMINAL_PAGER_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -10,5 +9,3 @@
  * for the pager's end when it exits. */
 void pager_begin(void);
 bool pager_runs(void);
-
-#endif

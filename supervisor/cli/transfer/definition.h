@@ -1,6 +1,5 @@
 /* An agent's definition that comes from elsewhere, on its way into agents.yaml. */
-#ifndef AGENTOS_SUPERVISOR_CLI_TRANSFER_DEFINITION_H
-#define AGENTOS_SUPERVISOR_CLI_TRANSFER_DEFINITION_H
+#pragma once
 
 #include <sys/stat.h>
 
@@ -25,5 +24,3 @@ int definition_read(struct definition *definition, const char *data_dir, const c
 /* agents.yaml gets it, whole or not at all; refused when the file has changed since it was read. */
 int definition_add(struct definition *definition, struct fault *fault);
 void definition_free(struct definition *definition);
-
-#endif

@@ -8,8 +8,7 @@
  *
  * Only version 2, and only bundles that stand alone: a line with '-' (a commit that whoever reads must have) is a
  * fault. Untrusted input: every name is one that git allows, and none comes twice. */
-#ifndef AGENTOS_SUPERVISOR_CLI_TRANSFER_GITBUNDLE_H
-#define AGENTOS_SUPERVISOR_CLI_TRANSFER_GITBUNDLE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,5 +41,3 @@ const struct gitbundle_ref *gitbundle_find(const struct gitbundle *bundle, const
 void gitbundle_print(const struct gitbundle *bundle, struct buffer *out);
 /* "HEAD", or what git allows below refs/ (git check-ref-format). */
 bool gitbundle_ref_name(const char *name);
-
-#endif

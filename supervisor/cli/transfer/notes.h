@@ -1,6 +1,5 @@
 /* Which of a worker's notes (.agentos/) go along when its agent is moved to another node. */
-#ifndef AGENTOS_SUPERVISOR_CLI_TRANSFER_NOTES_H
-#define AGENTOS_SUPERVISOR_CLI_TRANSFER_NOTES_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -10,5 +9,3 @@
 bool notes_travel(const char *name);
 /* The text of such a file as it is on another node: what is true of this node's files alone is taken out of it. */
 void notes_leave_node(const char *name, struct buffer *text);
-
-#endif

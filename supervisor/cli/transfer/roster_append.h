@@ -1,6 +1,5 @@
 /* One more agent in agents.yaml as text: everything else, comments too, stays as it is byte for byte. */
-#ifndef AGENTOS_SUPERVISOR_CLI_TRANSFER_ROSTER_APPEND_H
-#define AGENTOS_SUPERVISOR_CLI_TRANSFER_ROSTER_APPEND_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,5 +13,3 @@
  * way that this can't be done with. Caller frees. */
 char *roster_append(const char *text, size_t length, const struct roster_agent *agent, bool *differs,
                     struct fault *fault);
-
-#endif

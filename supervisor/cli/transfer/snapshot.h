@@ -1,6 +1,5 @@
 /* An agent's work tree as it stands, as a git tree that is in memory only. */
-#ifndef AGENTOS_SUPERVISOR_CLI_TRANSFER_SNAPSHOT_H
-#define AGENTOS_SUPERVISOR_CLI_TRANSFER_SNAPSHOT_H
+#pragma once
 
 #include <git2.h>
 #include <stdbool.h>
@@ -28,5 +27,3 @@ bool snapshot_object(git_odb *odb, git_object_t kind, const void *bytes, size_t 
 
 /* The raw entry of a tree object. Entries stand in git's order: by name, a folder's as if it ended in '/'. */
 void snapshot_entry(struct buffer *tree, git_filemode_t mode, const char *name, const git_oid *id);
-
-#endif

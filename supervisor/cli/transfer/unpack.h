@@ -2,8 +2,7 @@
  *
  * The file may come from anybody. So everything that reads its pack is done in a child that is in a worker's sandbox
  * (its folder, no network, so much memory and time), and nothing of it counts before all is checked. */
-#ifndef AGENTOS_SUPERVISOR_CLI_TRANSFER_UNPACK_H
-#define AGENTOS_SUPERVISOR_CLI_TRANSFER_UNPACK_H
+#pragma once
 
 #include "common/buffer.h"
 #include "common/fault.h"
@@ -23,5 +22,3 @@ enum {
  * the folder is worth nothing. Call while the process has one thread. */
 int unpack_bundle(const char *folder, int file, const struct gitbundle *bundle, bool moved,
                   struct buffer *definition, struct fault *fault);
-
-#endif
