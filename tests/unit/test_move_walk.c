@@ -40,7 +40,7 @@ static void begin_node(struct node *node)
     node->supervisor.options = &node->options;
     node->supervisor.data = open(node->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     node->supervisor.programs.bus = (struct bus_link *)node;
-    node->supervisor.programs.nodes = nodes_open(&node->supervisor, lives);
+    node->supervisor.programs.nodes = nodes_open(&node->supervisor, lives, NULL);
     nodes_begin(node->supervisor.programs.nodes);
     nodes_agent(node->supervisor.programs.nodes, &node->agent);
     join(node);
