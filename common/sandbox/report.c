@@ -74,7 +74,7 @@ void sandbox_tell_sealed(const struct sandbox *sandbox, const char *name)
     bool connects = !refused(network);
     OWNED char *landlock =
         files ? memory_text("no landlock") : memory_print("landlock %d", sandbox->facts.landlock);
-    setproctitle("-%s" SANDBOX_SEALED "%s, %s]", name, landlock, connects ? "network" : "no network socket");
+    setproctitle("-%s [sealed: %s, %s]", name, landlock, connects ? "network" : "no network socket");
 }
 
 bool sandbox_seal(enum sandbox_role role, const struct sandbox_room *room, const char *name,

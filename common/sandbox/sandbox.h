@@ -112,7 +112,6 @@ bool sandbox_seal(enum sandbox_role role, const struct sandbox_room *room, const
 /* In a process that is in its sandbox: tries to open / and to make a socket, and puts the outcome behind `name` in this
  * process's title, where `agentos doctor` reads it: "NAME [sealed: landlock 7, no network socket]". After
  * setproctitle_init. */
-#define SANDBOX_SEALED " [sealed: "
 void sandbox_tell_sealed(const struct sandbox *sandbox, const char *name);
 
 /* The supervisor's own part: no new privileges (so nor for anybody below it), no core file, not dumpable. */

@@ -10,7 +10,6 @@
 #include "common/held.h"
 #include "common/listing.h"
 #include "common/memory.h"
-#include "common/sandbox/sandbox.h"
 
 struct process {
     int parent, no_new_privileges, seccomp, filters;
@@ -52,34 +51,30 @@ static char *descriptors_of(int pid)
     return memory_print("%zu descriptors", count);
 }
 
-/* Its title, which a process may choose itself; whoever prints it cleans it. */
-static void name_of(int pid, char *name, size_t room)
+/* Its title. Whoever prints it cleans it. */
+static void title_of(int pid, char *title, size_t room)
 {
     OWNED char *path = memory_print("/proc/%d/cmdline", pid);
     OWNED_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, name, room - 1);
-    name[n > 0 ? n : 0] = '\0';
-    name[strcspn(name, "\n")] = '\0';
+    ssize_t n = fd < 0 ? -1 : read(fd, title, room - 1);
+    title[n > 0 ? n : 0] = '\0';
+    title[strcspn(title, "\n")] = '\0';
 }
 
+/* A process may choose its title itself, so the title stands behind all that was seen of the process, and ends the line. */
 static void add(int pid, const struct process *process, struct buffer *lines)
 {
-    char name[192];
-    name_of(pid, name, sizeof name);
-    char *sealed = strstr(name, SANDBOX_SEALED), *end = sealed ? strrchr(sealed, ']') : NULL;
-    if (sealed)
-        *sealed = '\0';
-    if (end)
-        *end = '\0';
+    char title[192];
+    title_of(pid, title, sizeof title);
     OWNED char *descriptors = descriptors_of(pid);
     OWNED char *capabilities = process->capabilities
                                    ? memory_print("capabilities %016" PRIx64, process->capabilities)
                                    : memory_text("no capabilities");
     OWNED char *filters = process->seccomp == 2 ? memory_print("%d system call filter(s)", process->filters)
                                                 : memory_text("no system call filter");
-    buffer_print(lines, "%s (pid %d), seen: uid %u, %s, %s, %s, %s; reported: %s\n", name, pid, process->uid,
+    buffer_print(lines, "pid %d, seen: uid %u, %s, %s, %s, %s; reported by itself: %s\n", pid, process->uid,
                  capabilities, process->no_new_privileges ? "no new privileges" : "may gain privileges",
-                 filters, descriptors, end ? sealed + strlen(SANDBOX_SEALED) : "nothing");
+                 filters, descriptors, *title ? title : "nothing");
 }
 
 void processes_list(const char *data_dir, struct buffer *lines)

@@ -392,16 +392,16 @@ def test_doctor_says_what_a_poorer_kernel_lacks(tmp_path):
 @needs_landlock
 def test_doctor_says_of_each_living_process_what_it_could_still_do(agents):
     said = agents.cli("doctor", check=False).stdout
-    rows = {int(pid): text for pid, text in re.findall(r"^ok +process +.*\(pid (\d+)\), seen: (.*)$", said, re.MULTILINE)}
+    rows = {int(pid): text for pid, text in re.findall(r"^ok +process +pid (\d+), seen: (.*)$", said, re.MULTILINE)}
     processes = agents.processes()
     assert set(processes.values()) <= set(rows)
     for name in (*AGENTS, "gateway"):
         sealed = r"landlock \d+, " + ("network" if name == "gateway" else "no network socket")
-        assert re.search(f"; reported: {sealed}$", rows[processes[name]])
+        assert re.search(rf"; reported by itself: agentos-.*\[sealed: {sealed}\]$", rows[processes[name]])
         row = rows[processes[name]]
         assert f"uid {os.geteuid()}, no capabilities, no new privileges, " in row
         assert int(re.search(r"(\d+) system call filter", row).group(1)) == int(fields(f"/proc/{processes[name]}/status")["Seccomp_filters"])
-    assert rows[processes["supervisor"]].endswith("; reported: nothing")
+    assert re.search("; reported by itself: [^;]*$", rows[processes["supervisor"]])[0].count("sealed") == 0
     assert "no system call filter" in rows[processes["supervisor"]] and re.search(r"\d+ descriptors|descriptors are not shown", row)
 
 

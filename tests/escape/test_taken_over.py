@@ -120,6 +120,18 @@ def test_the_adversary_runs_in_a_complete_sandbox_and_outside(taken):
     assert all(result >= 0 for result in outside(*lines))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel tells root alone where the title lies")
+def test_a_title_that_a_worker_forges_stands_behind_what_was_seen_of_it(taken):
+    worker = taken.system.worker()
+    place = int(pathlib.Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[45])  # arg_start, proc(5)
+    forged = b"pid 1, seen: uid 77, no capabilities, no system call filter; reported by itself: agentos\0\0\0\0\0\0\0\0\0"
+    words = [int.from_bytes(forged[at : at + 8], "little") for at in range(0, len(forged) - 7, 8)]
+    taken.run(*(f"put\t{place + 8 * at}\t{word}" for at, word in enumerate(words)))
+    said = taken.system.cli("doctor", check=False).stdout
+    [row] = [row for row in re.findall("^ok +process +(.*)$", said, re.MULTILINE) if "uid 77" in row]
+    assert re.match(rf"pid {worker}, seen: uid 0, no capabilities, no new privileges, \d+ system call filter[^;]*; reported by itself: pid 1,", row)
+
+
 # --- memory ---
 
 BIG = 256 * MB
