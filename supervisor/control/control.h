@@ -48,11 +48,12 @@ struct control_owner {
     /* The other nodes are asked what they have of this; the answer, a new reference, or NULL: control_told brings it. */
     json_t *(*ask_nodes)(void *context, const json_t *request, uint64_t ticket);
     /* The agent is to be moved to the node, or node NULL: has been. EX_OK and how far that is, or why it is not done. */
-    /* The same from the git remote to this node; lacks gets what that doesn't have. begin: and it is. */
-    int (*from_remote)(void *context, struct agent *agent, const char *node, bool begin, struct buffer *lacks,
-                       struct fault *fault);
     int (*move)(void *context, struct agent *agent, const char *node, const char **stage,
                 struct fault *fault);
+    /* The agent is to come from the git remote to this node; lacks gets all that the remote does not have of it. begin false: it
+     * is only asked whether it may. */
+    int (*from_remote)(void *context, struct agent *agent, const char *node, bool begin, struct buffer *lacks,
+                       struct fault *fault);
     void (*retry)(void *context, struct agent *agent); /* its provider is asked now, whatever backoff runs */
     void *context;
 };

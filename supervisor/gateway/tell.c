@@ -1,4 +1,3 @@
-
 #include "common/clock.h"
 #include "common/memory.h"
 #include "supervisor/gateway/ask.h"

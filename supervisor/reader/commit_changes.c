@@ -1,5 +1,4 @@
 #include "supervisor/reader/commit_changes.h"
-#include "common/repository/commits.h"
 
 #include <git2.h>
 #include <stdlib.h>
