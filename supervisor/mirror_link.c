@@ -98,8 +98,12 @@ static bool hear(void *context, const void *bytes, size_t length)
     }
     if (known && type == MESSAGE_PUSHED)
         is_pushed(link, agent);
-    else if (known && link->fetch.done && strcmp(agent, link->fetch.agent) == 0)
-        end_fetch(link, end == PUSH_DONE ? NULL : text, end == PUSH_DONE ? text : "");
+    else if (type == MESSAGE_FETCHED && link->fetch.done && strcmp(agent, link->fetch.agent) == 0)
+        end_fetch(link,
+                  !known             ? "it was taken out of agents.yaml meanwhile"
+                  : end == PUSH_DONE ? NULL
+                                     : text,
+                  known && end == PUSH_DONE ? text : "");
     free(text);
     return true;
 }

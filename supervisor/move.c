@@ -277,6 +277,11 @@ bool move_has(const struct move *move, const char *agent)
     return move->out.stage > NONE && move->out.stage < DONE && strcmp(move->out.agent, agent) == 0;
 }
 
+bool move_fetches(const struct move *move, const char *agent)
+{
+    return move->in.agent && !*move->in.node && strcmp(move->in.agent, agent) == 0;
+}
+
 const char *move_stage(const struct move *move, const char *agent, struct fault *fault)
 {
     if (move->fetch.agent && strcmp(move->fetch.agent, agent) == 0) {
@@ -455,6 +460,8 @@ int move_fetch(struct move *move, const char *agent, uint64_t epoch, struct faul
 {
     OWNED char *id = names_new_id();
     const char *why = is_busy(move, agent) ? "another agent is just coming here" : NULL;
+    if (!why && move->fetch.stage == LEASING && strcmp(move->fetch.agent, agent) != 0)
+        why = "another agent just waits for its lease here";
     why = why ? why : begin_in(move, agent, id, "", epoch);
     if (why) {
         fault_set(fault, "agent '%s' can't be taken now: %s", agent, why);
@@ -463,6 +470,7 @@ int move_fetch(struct move *move, const char *agent, uint64_t epoch, struct faul
     memory_set(&move->fetch.agent, agent);
     move->fetch.stage = FETCHING;
     log_info("agentos", agent, "It is taken from the git remote");
+    move->owner.claim(move->owner.context, agent); /* from here on it is not begun anew */
     mirror_link_fetch(move->supervisor->programs.mirror, agent, FOLDER "/in.bundle", has_fetched, move);
     return EX_OK;
 }

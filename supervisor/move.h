@@ -40,6 +40,8 @@ int move_begin(struct move *move, struct agent *agent, const char *node, struct 
 int move_fetch(struct move *move, const char *agent, uint64_t epoch, struct fault *fault);
 /* Whether the agent is on its way from here. */
 bool move_has(const struct move *move, const char *agent);
+/* Whether it is being taken from the git remote: until its epoch is noted, nothing here begins it anew or takes it up. */
+bool move_fetches(const struct move *move, const char *agent);
 /* What the move of this agent that was begun last does, "draining" …, "done"; or NULL and fault: it has failed, or there was
  * none. */
 const char *move_stage(const struct move *move, const char *agent, struct fault *fault);

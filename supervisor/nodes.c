@@ -227,7 +227,8 @@ static void say_why(struct place *place, struct agent *agent)
 
 static enum lease_claim claim_of(const struct place *place, const struct agent *agent)
 {
-    if (!agent || agent->leaving || agent->agents->ending || is_pinned_elsewhere(agent->definition))
+    if (!agent || agent->leaving || agent->agents->ending || is_pinned_elsewhere(agent->definition) ||
+        move_fetches(place->nodes->move, place->agent))
         return LEASE_NEVER;
     if (move_has(place->nodes->move, place->agent))
         return LEASE_KEEPS;

@@ -189,7 +189,8 @@ static void begin(struct job *job)
         int error = errno;
         memory_close_at(&pipe[0]);
         memory_close_at(&pipe[1]);
-        log_warn("mirror", job->agent, "No push can be started: %s; it is tried again", strerror(error));
+        log_warn("mirror", job->agent, "Its branch can be neither pushed nor fetched: %s; it is tried again",
+                 strerror(error));
         job->failures++;
         due_in(job, pause_ms(job->failures));
         return;

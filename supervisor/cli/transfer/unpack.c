@@ -211,7 +211,8 @@ static bool is_foreign_note(const struct unpacking *unpacking, const git_tree_en
     bool folder = strcmp(path, TREE_NOTES) == 0, note = strncmp(path, TREE_NOTES "/", sizeof TREE_NOTES) == 0;
     bool is_tree = git_tree_entry_type(entry) == GIT_OBJECT_TREE;
     bool travels = folder ? is_tree : note && !is_tree && notes_travel(path + sizeof TREE_NOTES);
-    return (folder || note) && !(unpacking->moved && travels);
+    bool exported = gitbundle_find(unpacking->bundle, BUNDLE_REF) != NULL; /* a git remote has no notes */
+    return (folder || note) && !(unpacking->moved && exported && travels);
 }
 
 static int write_entry(struct unpacking *unpacking, const git_tree_entry *entry, const char *path, int depth)
