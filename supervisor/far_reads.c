@@ -27,6 +27,7 @@ enum {
     TOTAL_BYTES = 8 * 1024 * 1024,    /* of all answers to one question */
     READ_SIZE = 64 * 1024,
     PROBLEMS_MAX = 20,
+    DEPTH_MAX = 32, /* of an answer; an honest one is six deep */
     SENTENCE_MAX = 300,
 };
 
@@ -180,6 +181,18 @@ json_t *far_reads_ask(struct far_reads *reads, const json_t *request, uint64_t t
     return answer;
 }
 
+/* Clients refuse a line that is nested deeper than their parser goes, with all that honest nodes told in it. */
+static bool is_deep(const json_t *value, unsigned most)
+{
+    size_t i;
+    const char *key;
+    json_t *inner;
+    bool deep = most == 0;
+    json_array_foreach(value, i, inner) deep = deep || is_deep(inner, most - 1);
+    json_object_foreach((json_t *)value, key, inner) deep = deep || is_deep(inner, most - 1);
+    return deep;
+}
+
 /* An envelope that a node doesn't have is no problem of it. */
 static void take(struct question *question, const char *node, const json_t *word)
 {
@@ -188,6 +201,8 @@ static void take(struct question *question, const char *node, const json_t *word
     question->bytes += json_dumpb(told, NULL, 0, JSON_COMPACT);
     if (question->bytes > TOTAL_BYTES)
         complain(question->answer, memory_print("node '%s' told so much that it is not shown", node));
+    else if (is_deep(told, DEPTH_MAX))
+        complain(question->answer, memory_print("node '%s' told what is no answer", node));
     else if (json_is_object(told))
         json_array_append_new(json_object_get(question->answer, "nodes"),
                               json_pack("{s:s, s:O}", "node", node, "answer", told));

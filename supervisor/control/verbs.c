@@ -261,7 +261,9 @@ static void say_elsewhere(const struct request *request)
     const struct agent *agent = request->agent;
     OWNED char *sentence =
         memory_print("agent '%s' does not run on this node: %s", agent->name, agent->order.elsewhere);
-    if (json_is_true(json_object_get(request->json, "all"))) {
+    const struct control_owner *owner = &request->control->owner;
+    json_auto_t *far = owner->far_agent(owner->context, agent->name); /* NULL: it may come to live here */
+    if (far && json_is_true(json_object_get(request->json, "all"))) {
         OWNED char *said = memory_print("%s; it is left alone", sentence);
         client_say(request->client, EX_OK, json_pack("{s:s}", "said", said));
         return;

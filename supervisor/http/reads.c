@@ -60,8 +60,16 @@ static void merge_envelope(struct read *read)
 {
     json_t *view = json_object_get(read->answer, "answer");
     json_t *whole = nodes_merge_envelope(json_incref(view), read->far.told);
-    if (!whole)
+    const char *problem = json_string_value(json_array_get(json_object_get(read->far.told, "problems"), 0));
+    bool missing = json_integer_value(json_object_get(read->answer, "exit")) == EX_NOINPUT;
+    if (!whole && !(problem && missing))
         return;
+    if (!whole) { /* a node that may have it was not asked, or did not answer */
+        OWNED char *unsure = memory_print("no node that answered has it; %s", problem);
+        json_decref(read->answer);
+        read->answer = json_pack("{s:i, s:s}", "exit", EX_TEMPFAIL, "complaint", unsure);
+        return;
+    }
     json_decref(read->answer);
     read->answer = json_pack("{s:i, s:o}", "exit", EX_OK, "answer", whole);
 }

@@ -129,13 +129,21 @@ static void add_page(struct pool *pool, const json_t *page, const char *node)
         pool->floor = last;
 }
 
-static json_t *mark_of(const json_t *item)
+/* Of copies that are shown once, those of other owners don't come on the next page: '~' sorts behind every owner's name. */
+static json_t *mark_of(const json_t *item, const struct nodes_page *how)
 {
+    bool all_owners = how->once && strcmp(text_of(item, "kind"), "task") != 0;
     int64_t created = 0;
     (void)clock_parse(text_of(item, "created"), &created);
-    OWNED char *mark =
-        memory_print("%" PRId64 "/%s/%s", created, text_of(item, "owner"), text_of(item, "id"));
+    OWNED char *mark = memory_print("%" PRId64 "/%s/%s", created, all_owners ? "~" : text_of(item, "owner"),
+                                    text_of(item, "id"));
     return json_string(mark);
+}
+
+static bool is_before_floor(const struct pool *pool, const json_t *item)
+{
+    return !pool->floor || compare(item, pool->floor) <= 0 ||
+           (pool->how->once && strcmp(text_of(item, "id"), text_of(pool->floor, "id")) == 0);
 }
 
 static void put_items(const struct pool *pool, json_t *page)
@@ -149,13 +157,12 @@ static void put_items(const struct pool *pool, json_t *page)
         all[count++] = item;
     }
     qsort(all, count, sizeof *all, by_age);
-    while (shown < count && shown < pool->how->most &&
-           (!pool->floor || compare(all[shown], pool->floor) <= 0))
+    while (shown < count && shown < pool->how->most && is_before_floor(pool, all[shown]))
         json_array_append(list, all[shown++]);
     const json_t *last = shown == pool->how->most ? all[shown - 1] : pool->floor;
     if (pool->how->paged)
         json_object_set_new(page, "next",
-                            last && (shown < count || pool->floor) ? mark_of(last) : json_null());
+                            last && (shown < count || pool->floor) ? mark_of(last, pool->how) : json_null());
     json_array_foreach(list, shown, item)
     {
         json_object_del(item, NODES_IGNORANCE);
@@ -176,6 +183,8 @@ static void add_queues(json_t *page, const json_t *far)
     json_t *have, *queues = json_object_get(page, "queues");
     json_array_foreach(json_object_get(far, "queues"), i, queue)
     {
+        if (i == ROWS_MAX)
+            break;
         json_int_t items = json_integer_value(json_object_get(queue, "items"));
         json_t *known = NULL;
         json_array_foreach(queues, k, have)
@@ -363,6 +372,8 @@ static json_t *hands_of(const struct parts *parts)
     for (size_t i = 0; i < parts->count; i++)
         json_array_foreach(json_object_get(json_object_get(parts->views[i], "cost"), "hands"), k, hand)
         {
+            if (k == ROWS_MAX)
+                break;
             add_hand(hands, hand);
         }
     return hands;

@@ -180,8 +180,8 @@ static void bound(const struct reading *reading, json_t *view, const char *list)
     json_t *item, *items = json_object_get(view, list);
     size_t count = json_array_size(items), kept = goes_far && count > RELATIVES_MAX ? RELATIVES_MAX : count;
     if (kept < count) {
-        OWNED char *sentence =
-            memory_print("%zu more envelopes of the same trace are not told", count - kept);
+        OWNED char *sentence = memory_print("%zu more of its %s are not told", count - kept,
+                                            strcmp(list, "answers") == 0 ? "answers" : "trace's envelopes");
         reading->complain(sentence);
     }
     while (json_array_size(items) > kept)
