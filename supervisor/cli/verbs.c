@@ -101,11 +101,8 @@ static const char EXPORT_DETAILS[] =
     "FILE is a git bundle (`git clone FILE` takes the history out of it) with the agent's definition and its "
     "files as\nthey are now: what is pending in queue.md and iac/ too, what people have not committed, and "
     "answers that left the\ngit tree. Not in it: .agentos/ (made anew; --notes has the part that `move` "
-    "carries), .git's configuration and hooks, "
-    "links "
-    "and other files that are none,\nand no key: agents have none. Works while the agent runs and when "
-    "nothing "
-    "does. A FILE that is there stays: 73.\n";
+    "carries), .git's configuration and\nhooks, links and other files that are none, and no key: agents have "
+    "none. Works while the agent runs and when nothing\ndoes. A FILE that is there stays: 73.\n";
 static const char IMPORT_DETAILS[] =
     "Makes DATA_DIR/agents/NAME and puts its definition at the end of the agents of agents.yaml, whose other "
     "lines stay\nas they are. It arrives stopped: what it would do (checker, schedule, limits, queue) is "
