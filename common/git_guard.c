@@ -190,6 +190,8 @@ static char *read_text(struct guard *guard, const struct folder *folder, const c
     int got = files_read(folder->fd, name, TEXT_BYTES, &text, length, NULL, NULL);
     if (guard->look->texts && !own)
         ++*guard->look->texts;
+    if (guard->look->config && own && got == 1)
+        buffer_add(guard->look->config, text, *length);
     if (got < 0 && (files_lasting(errno) || errno == EWOULDBLOCK)) /* the latter: a lease is on the file */
         find(guard, folder, name, "can't be read as a file of at most 1 MiB", "");
     return got == 1 ? text : NULL;

@@ -15,10 +15,11 @@
 #define GUARD_ASIDE ".agentos/set-aside"
 
 struct guard_look {
-    const char *agents; /* the folder of all agents, absolute */
-    bool take;          /* false: only say what there is */
-    size_t most;        /* files and folders that are looked at; what is beyond is a finding */
-    size_t *texts;      /* counts files whose text was read, but .git/config; NULL: nobody wants to know */
+    const char *agents;    /* the folder of all agents, absolute */
+    bool take;             /* false: only say what there is */
+    size_t most;           /* files and folders that are looked at; what is beyond is a finding */
+    size_t *texts;         /* counts files whose text was read, but .git/config; NULL: nobody wants to know */
+    struct buffer *config; /* gets .git/config's text as it was judged; NULL: likewise. The caller's */
 };
 
 /* Looks at .git and at each repository that lies elsewhere in the tree. Adds a sentence and a line end to said for each

@@ -561,6 +561,7 @@ int supervisor_run(const struct run_options *options)
                    .zygote = &supervisor.zygote,
                    .data_dir = options->data_dir,
                    .poll_seconds = setting_integer(SET_POLL_INTERVAL, NULL),
+                   .found.workers_fork = sandbox_mode() != SANDBOX_REQUIRE,
                    .grace_ms = setting_integer(SET_STOP_GRACE, NULL) * 1000},
         .notes = -1,
         .programs.zygote_logs = {-1, -1},

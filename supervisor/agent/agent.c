@@ -360,6 +360,7 @@ void agent_exited(struct agent *agent, int status)
     bool at_once = agent->life.state == STATE_BACKOFF && agent->life.failures == 1;
     if (!agent->agents->ending && !at_once)
         tree_guard_look(&agent->guard, agent->agents->data, agent->name, agent->path);
+    buffer_free(&agent->guard.config); /* it is asked for of a living worker's tree alone */
     agent->agents->callbacks->down(agent);
 }
 

@@ -58,6 +58,8 @@ static void glance(struct agents *agents, struct agent *agent)
     bool told = watch_has_top(&agent->watched);
     bool looked = tree_guard_glance(&agent->guard, agents->data, agent->name, agent->path, agents->count,
                                     TREE_GUARD_GLANCE_MS, told);
+    if (looked)
+        buffer_free(&agent->guard.config); /* it is asked for of a living worker's tree alone */
     if (looked && agent->notice.listed)
         rested_note(agent); /* what was found, for the next supervisor */
 }
@@ -100,6 +102,7 @@ void agents_scan(struct agents *agents)
 static void guard(struct agents *agents, struct agent *agent, int64_t glance_ms)
 {
     struct tree_guard *guard = &agent->guard;
+    agent->worker.worked_at_ms = 0; /* asked for anew: in the second before, it may have written something */
     int64_t worked_ns = agent_worked_ns(agent);
     if (guard->looked_ms && guard->worked_ns == worked_ns) {
         tree_guard_glance(guard, agents->data, agent->name, agent->path, agents->count, glance_ms,

@@ -34,6 +34,7 @@ struct disk_limit {
         char *name; /* owned; NULL: none is counted now */
         struct tree_size *size;
         int64_t worked_ns;
+        pid_t pid; /* of its worker when the count began */
     } now;
 };
 
@@ -143,6 +144,7 @@ static void begin(struct disk_limit *disk, struct agent *agent)
     OWNED char *path = memory_print("agents/%s", agent->name);
     disk->now.name = memory_text(agent->name);
     disk->now.worked_ns = agent_worked_ns(agent);
+    disk->now.pid = agent->worker.pid;
     disk->now.size = tree_size_begin(files_open(disk->agents->data, path, O_RDONLY | O_DIRECTORY, 0),
                                      agent->worker.pid > 0);
 }
@@ -158,7 +160,7 @@ static void forget(struct disk_limit *disk)
 static void keep_list(struct disk_limit *disk, struct agent *agent)
 {
     struct tree_list *list = tree_size_take_list(disk->now.size);
-    if (list && agent->worker.pid > 0) {
+    if (list && agent->worker.pid > 0 && agent->worker.pid == disk->now.pid) {
         list = tree_list_end(list, disk->now.worked_ns);
     } else {
         tree_list_free(list); /* nothing is asked of a tree without a worker */
@@ -177,7 +179,8 @@ static void count(struct disk_limit *disk, struct agent *agent, int64_t until_ms
     int64_t bytes = tree_size_bytes(disk->now.size);
     account->spent_us = tree_size_spent_us(disk->now.size);
     account->worked_ns = disk->now.worked_ns;
-    account->counted_ms = clock_monotonic_ms();
+    /* A worker that has ended meanwhile may have written behind the count: its finished tree is counted, too. */
+    account->counted_ms = agent->worker.pid == disk->now.pid ? clock_monotonic_ms() : 0;
     keep_list(disk, agent);
     forget(disk);
     if (agent->leaving)
@@ -193,7 +196,7 @@ static bool is_as_counted(struct agent *agent)
     struct disk_account *account = &agent->disk;
     int64_t worked_ns = agent_worked_ns(agent);
     if (!account->list || account->problem || account->limit_mb != agent->definition->limits.disk_mb ||
-        !tree_list_holds(account->list, agent->tree, worked_ns))
+        !tree_list_stands(account->list, agent->tree, worked_ns))
         return false;
     account->worked_ns = worked_ns;
     account->counted_ms = clock_monotonic_ms();

@@ -1,8 +1,8 @@
 /* Leases that agents keep on their own files (contract section 11): a process that opens such a file waits until the lease's
  * holder lets go, or until the kernel ends the lease, after lease-break-time (45 s). The supervisor never waits, but a
- * person may. So each scan looks for leases that somebody waits for, of very many workers each second or third one: a
- * worker that keeps the same lease from one look to the next is ended, and its leases with it. On queue.md an honest worker has a lease for a moment; there the kernel's time
- * holds. */
+ * person may. So each scan looks for leases that somebody waits for, of very many workers each second or third one, and
+ * every fifteen seconds at least: a worker that keeps the same lease from one look to the next is ended, and its leases with
+ * it. On queue.md an honest worker has a lease for a moment; there the kernel's time holds. */
 #include "supervisor/agent/file_leases.h"
 
 #include <inttypes.h>
@@ -13,7 +13,10 @@
 #include "common/tree.h"
 #include "supervisor/agent/agent.h"
 
-enum { SHARE = 1000 }; /* of the time, for what the kernel prints of all locks: each worker has two */
+enum {
+    SHARE = 1000,              /* of the time, for what the kernel prints of all locks: each worker has two */
+    REST_US = 15 * 1000 * 1000 /* at most: two looks have to meet a lease before the kernel ends it */
+};
 
 static bool is_of_queue(const struct agents *agents, const struct agent *agent, uint64_t inode)
 {
@@ -58,6 +61,7 @@ void file_leases_scan(struct agents *agents, struct file_leases *met)
     if (locks)
         fclose(locks);
     int64_t ended_us = clock_kernel_monotonic_us();
-    now.rest_until_us = ended_us + (ended_us - begun_us) * SHARE;
+    int64_t rest_us = (ended_us - begun_us) * SHARE;
+    now.rest_until_us = ended_us + (rest_us < REST_US ? rest_us : REST_US);
     *met = now;
 }

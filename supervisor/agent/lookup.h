@@ -1,6 +1,7 @@
 /* Agents found by their name and by their worker's process, and counted, however many there are. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/queue.h>
 #include <sys/types.h>
@@ -18,6 +19,7 @@ struct lookup { /* zeroed at first */
     struct lookup_chain living; /* all agents with a pid */
     size_t settled;             /* agents: ready once, or failed to become so */
     size_t with_process;        /* agents: life_has_process */
+    bool workers_fork; /* nothing is sure to keep them from it, and a worker's clock shows no child's work */
 };
 
 void lookup_add(struct agent *agent);

@@ -84,7 +84,8 @@ static void forget_looks(struct agent *agent)
     agent->disk.counted_ms = 0;
 }
 
-/* Within one boot the monotonic clock is the same for all, and the tree was written by nobody but people since. */
+/* Within one boot the monotonic clock is the same for all, and the tree was written by nobody but people since. A last
+ * look in the future is refused: it would put the next one off. */
 static void take_looks(struct agent *agent, const char *text)
 {
     struct tree_guard guard = {.problem = NULL};
@@ -92,7 +93,7 @@ static void take_looks(struct agent *agent, const char *text)
     if (sscanf(text, "%" SCNx64 " %" SCNx64 " %x %" SCNd64 " %" SCNd64, &guard.mark, &guard.top_mark,
                &guard.there, &guard.whole_ms, &limit_mb) != LOOK_FIELDS)
         return;
-    if (guard.mark) {
+    if (guard.mark && guard.whole_ms <= clock_monotonic_ms()) {
         guard.looked_ms = LONG_AGO_MS;
         agent->guard = guard;
     }

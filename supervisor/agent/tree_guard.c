@@ -12,14 +12,14 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "supervisor/agent/tree_list.h"
 
 enum {
     FILES_MOST = 100 * 1000,
     WHOLE_MS = 600 * 1000,
     WHOLE_EACH_MS = 360, /* apart, so that ten thousand trees are looked at within an hour */
     PROBLEM_BYTES = 8 * 1024,
-    CONFIG_BYTES = 64 * 1024, /* a larger one is looked at each time */
-    COARSE_MS = 100
+    CONFIG_BYTES = 4 * 1024 /* each living worker's is kept; a larger one is looked at each time */
 };
 
 /* Places whose coming shows in no other place's stamp are looked at each time; the others only where they were there. */
@@ -46,7 +46,7 @@ static uint64_t mark_of(int data, const char *name, bool top, unsigned *there)
 {
     struct file_stamp stamps[PLACES] = {{0}};
     struct stat status;
-    int64_t settled_ns = (clock_now_ms() - COARSE_MS) * 1000000;
+    int64_t now_ns = clock_kernel_ns();
     bool settled = true;
     char path[2 * NAME_BYTES];
     size_t length = (size_t)snprintf(path, NAME_BYTES, "agents/%s/", name);
@@ -58,7 +58,7 @@ static uint64_t mark_of(int data, const char *name, bool top, unsigned *there)
             stamps[i] = files_stamp(&status);
         else
             *there &= ~(1u << i);
-        settled = settled && stamps[i].changed_ns < settled_ns;
+        settled = settled && tree_stamp_settled(&stamps[i], now_ns);
     }
     return settled ? names_hash(stamps, sizeof stamps) | 1 : 0;
 }
@@ -75,15 +75,6 @@ static void tell(struct tree_guard *guard, const char *name, const char *lines)
     }
 }
 
-/* 0: it can't be read. */
-static uint64_t hash_of_config(int tree)
-{
-    OWNED char *text = NULL;
-    size_t length;
-    int found = files_read(tree, ".git/config", CONFIG_BYTES, &text, &length, NULL, NULL);
-    return found == 1 ? names_hash(text, length) | 1 : 0;
-}
-
 void tree_guard_look(struct tree_guard *guard, int data, const char *name, const char *path)
 {
     OWNED_BUFFER struct buffer said = {0};
@@ -91,8 +82,9 @@ void tree_guard_look(struct tree_guard *guard, int data, const char *name, const
     OWNED char *agents = memory_slice(path, strlen(path) - strlen(name) - 1);
     OWNED_FD int tree = files_open(data, below, O_RDONLY | O_DIRECTORY, 0);
     guard->looked_ms = guard->whole_ms = clock_monotonic_ms();
-    guard->mark = guard->top_mark = guard->config = 0;
+    guard->mark = guard->top_mark = 0;
     guard->top_quiet = false;
+    buffer_free(&guard->config);
     if (tree < 0)
         return;
     guard->there = ALL_PLACES;
@@ -100,12 +92,13 @@ void tree_guard_look(struct tree_guard *guard, int data, const char *name, const
     uint64_t mark = mark_of(data, name, false, &guard->there),
              top_mark = mark_of(data, name, true, &guard->there);
     size_t texts = 0;
-    struct guard_look look = {.agents = agents, .take = true, .most = FILES_MOST, .texts = &texts};
-    uint64_t config = hash_of_config(tree);
+    struct guard_look look = {
+        .agents = agents, .take = true, .most = FILES_MOST, .texts = &texts, .config = &guard->config};
     size_t found = guard_tree(tree, &look, &said);
     guard->mark = found == 0 && top_mark ? mark : 0;
     guard->top_mark = top_mark;
-    guard->config = found == 0 && texts == 0 ? config : 0;
+    if (found > 0 || texts > 0 || guard->config.length > CONFIG_BYTES)
+        buffer_free(&guard->config);
     if (found > 0) {
         tell(guard, name, said.data);
     } else if (!guard_has_aside(tree)) {
@@ -144,10 +137,16 @@ bool tree_guard_glance(struct tree_guard *guard, int data, const char *name, con
 
 bool tree_guard_holds(const struct tree_guard *guard, int tree)
 {
-    return guard->config && hash_of_config(tree) == guard->config;
+    const struct buffer *config = &guard->config;
+    OWNED char *text = NULL;
+    size_t length;
+    return config->length > 0 && clock_monotonic_ms() - guard->whole_ms < WHOLE_MS &&
+           files_read(tree, ".git/config", CONFIG_BYTES, &text, &length, NULL, NULL) == 1 &&
+           length == config->length && memcmp(text, config->data, length) == 0;
 }
 
 void tree_guard_free(struct tree_guard *guard)
 {
     free(guard->problem);
+    buffer_free(&guard->config);
 }

@@ -6,7 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct tree_guard {
+#include "common/buffer.h"
+
+struct tree_guard {    /* zeroed at first */
     char *problem;     /* for status, lines; NULL: nothing lies aside. Owned */
     int64_t looked_ms; /* monotonic; 0: not yet, or its worker has ended since */
     int64_t whole_ms;  /* monotonic: the last look that was no glance */
@@ -15,8 +17,10 @@ struct tree_guard {
     uint64_t top_mark; /* how those in the top stood */
     unsigned there;    /* which of the places there were then, a bit each */
     int64_t worked_ns; /* CPU time of its worker before the last look; agents.c's */
-    uint64_t config;   /* of .git/config's text, when nothing was found and no other text was read; 0: else */
     bool top_quiet;    /* the top stands as top_mark says, unless the kernel has told of a change since */
+    /* .git/config's text as it was judged, when nothing was found and no other text was read; empty: else, or it is larger
+     * than 4 KiB. Owned; whoever won't ask tree_guard_holds may free it before. */
+    struct buffer config;
 };
 
 /* One look, at most some 50 ms long, whose findings are logged. data: descriptor of DATA_DIR; path: the agent's folder,
@@ -31,6 +35,7 @@ enum { TREE_GUARD_GLANCE_MS = 55 * 1000 }; /* once a minute */
 bool tree_guard_glance(struct tree_guard *guard, int data, const char *name, const char *path, size_t trees,
                        int64_t after_ms, bool told);
 /* Of a tree all of whose names stand as they did at the last look: nothing was found then, and nothing would be now. A text
- * can be written through a mapping, which shows nowhere, so it is read. tree: the folder's descriptor. */
+ * can be written through a mapping, which shows nowhere, so it is read. False ten minutes after the last look, whatever
+ * stands there. tree: the folder's descriptor. */
 bool tree_guard_holds(const struct tree_guard *guard, int tree);
 void tree_guard_free(struct tree_guard *guard);

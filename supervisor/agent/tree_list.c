@@ -6,23 +6,29 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
-#include "common/files.h"
 #include "common/memory.h"
 #include "common/names.h"
 
 enum {
-    BYTES_MOST = 128 * 1024, /* of one list: some three thousand names */
+    BYTES_MOST = 128 * 1024, /* of one list: some two and a half thousand names */
+    SECOND_NS = 1000 * 1000 * 1000,
     COARSE_NS = 100 * 1000 * 1000
+};
+
+/* The time of modification may be set at will, so the hash alone could be forged; nobody can set the time of change. */
+struct mark {
+    uint64_t hash;
+    int64_t changed_ns;
 };
 
 struct tree_list {
     struct buffer entries; /* a mark, and the path with its NUL, of each */
-    uint64_t top;          /* the top's mark */
+    struct mark top;
     int64_t begun_ms, begun_ns, worked_ns;
     bool useless;
 };
 
-static uint64_t mark_of(const struct stat *status)
+static struct mark mark_of(const struct stat *status)
 {
     struct {
         struct file_stamp stamp;
@@ -31,13 +37,25 @@ static uint64_t mark_of(const struct stat *status)
              .mode = status->st_mode,
              .links = status->st_nlink,
              .blocks = (uint64_t)status->st_blocks};
-    return names_hash(&all, sizeof all);
+    return (struct mark){.hash = names_hash(&all, sizeof all), .changed_ns = all.stamp.changed_ns};
 }
 
-/* The kernel's times are too coarse to tell what comes right after a change. */
+static bool has_mark(const struct stat *status, const struct mark *mark)
+{
+    struct mark now = mark_of(status);
+    return now.hash == mark->hash && now.changed_ns == mark->changed_ns;
+}
+
+bool tree_stamp_settled(const struct file_stamp *stamp, int64_t now_ns)
+{
+    bool whole_seconds = stamp->changed_ns % SECOND_NS == 0;
+    return stamp->changed_ns < now_ns - COARSE_NS - (whole_seconds ? 2 * (int64_t)SECOND_NS : 0);
+}
+
 static void note_time(struct tree_list *list, const struct stat *status)
 {
-    list->useless = list->useless || files_stamp(status).changed_ns >= list->begun_ns - COARSE_NS;
+    struct file_stamp stamp = files_stamp(status);
+    list->useless = list->useless || !tree_stamp_settled(&stamp, list->begun_ns);
 }
 
 struct tree_list *tree_list_new(const struct stat *top)
@@ -51,7 +69,7 @@ struct tree_list *tree_list_new(const struct stat *top)
 
 void tree_list_add(struct tree_list *list, const char *path, const struct stat *status)
 {
-    uint64_t mark = mark_of(status);
+    struct mark mark = mark_of(status);
     note_time(list, status);
     list->useless = list->useless || list->entries.length > BYTES_MOST;
     if (list->useless)
@@ -79,26 +97,31 @@ int64_t tree_list_begun_ms(const struct tree_list *list)
 static bool all_stand(const struct tree_list *list, int tree)
 {
     struct stat status;
-    uint64_t mark;
-    if (fstat(tree, &status) != 0 || mark_of(&status) != list->top)
+    struct mark mark;
+    if (fstat(tree, &status) != 0 || !has_mark(&status, &list->top))
         return false;
     const char *at = list->entries.data, *end = at ? at + list->entries.length : NULL;
     for (; at < end; at += strlen(at) + 1) {
         memcpy(&mark, at, sizeof mark);
         at += sizeof mark;
         if (fstatat(tree, at, &status, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) != 0 ||
-            mark_of(&status) != mark)
+            !has_mark(&status, &mark))
             return false;
     }
     return true;
 }
 
-bool tree_list_holds(struct tree_list *list, int tree, int64_t worked_ns)
+bool tree_list_stands(struct tree_list *list, int tree, int64_t worked_ns)
 {
-    if (worked_ns != list->worked_ns && !all_stand(list, tree))
+    if (!all_stand(list, tree))
         return false;
     list->worked_ns = worked_ns;
     return true;
+}
+
+bool tree_list_holds(struct tree_list *list, int tree, int64_t worked_ns)
+{
+    return worked_ns == list->worked_ns || tree_list_stands(list, tree, worked_ns);
 }
 
 void tree_list_free(struct tree_list *list)

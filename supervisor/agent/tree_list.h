@@ -9,7 +9,13 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "common/files.h"
+
 struct tree_list;
+
+/* Whether a change after now_ns (clock_kernel_ns) shows in the time of change: the kernel's times are as coarse as its ticks,
+ * and those of a file system that keeps no fractions as its second or two. */
+bool tree_stamp_settled(const struct file_stamp *stamp, int64_t now_ns);
 
 /* A list of a tree whose folder stands so. */
 struct tree_list *tree_list_new(const struct stat *top);
@@ -23,4 +29,6 @@ int64_t tree_list_begun_ms(const struct tree_list *list);
 /* The tree stands as it did. tree: its folder's descriptor; worked_ns: CPU time of its worker, read before: a worker that has
  * done nothing since the last question has changed nothing. */
 bool tree_list_holds(struct tree_list *list, int tree, int64_t worked_ns);
+/* The same, and each name is asked for whatever the worker did: people write there, too. */
+bool tree_list_stands(struct tree_list *list, int tree, int64_t worked_ns);
 void tree_list_free(struct tree_list *list); /* NULL is fine */

@@ -27,10 +27,10 @@ enum {
     SCANNED_AT_LEAST = 256, /* agents without a process that each scan looks at; all of them within */
     SCANNED_WITHIN_MS = 60 * 1000,
     UP_EACH_MS = 20,
-    UP_WITHIN_MS = 50 * 1000, /* between two scans of one with a process, where they are many */
-    SCANS_BETWEEN = 4,        /* of such an agent; then its outbox and its dead letters are looked at too */
-    OUTBOX_REST_MS = 100,     /* between two looks at a whole outbox */
-    ORIGINS_MAX = 16,         /* works of one agent that are remembered */
+    UP_WITHIN_MS = 50 * 1000,   /* between two scans of one with a process, where they are many */
+    OTHERS_EACH_MS = 30 * 1000, /* between two looks at outbox and dead letters of one without */
+    OUTBOX_REST_MS = 100,       /* between two looks at a whole outbox */
+    ORIGINS_MAX = 16,           /* works of one agent that are remembered */
     ROOM_UNKNOWN = -1,
     IDS_MAX = 1024, /* of one outbox in memory; when more are rung, the folder is looked at instead */
 };
@@ -121,7 +121,7 @@ struct box {
         int64_t after_ms;
         uint64_t pass;
         uint64_t marks[FOLDER_COUNT]; /* of the folders that were looked at; 0: look again */
-        unsigned scans;               /* while it is down */
+        int64_t others_ms;            /* monotonic: those of outbox and dead letters, while it is down */
         int64_t scanned_ms;           /* monotonic: while it isn't */
         LIST_ENTRY(box) up_link;      /* in post->scan.up, while it isn't */
     } look;                           /* at inbox and handoffs */

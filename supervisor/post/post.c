@@ -410,14 +410,18 @@ static void take_stamps(struct box *box, struct file_stamp now[FOLDER_COUNT])
     static const unsigned arrivals = 1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS,
                           others = 1u << FOLDER_OUTBOX | 1u << FOLDER_DEAD_LETTERS;
     int data = box->post->data;
+    int64_t now_ms = clock_monotonic_ms();
     memset(now, 0, FOLDER_COUNT * sizeof *now);
-    if (box == box->post->people)
+    if (box == box->post->people) {
         now[FOLDER_OUTBOX] = mailbox_stamp(data, box->name, FOLDER_OUTBOX);
-    else if (!box->down || !box->look.marks[FOLDER_INBOX] || !box->look.marks[FOLDER_HANDOFFS])
+    } else if (!box->down || !box->look.marks[FOLDER_INBOX] || !box->look.marks[FOLDER_HANDOFFS]) {
         mailbox_stamps(data, box->name, now);
-    else
-        mailbox_stamps_by_path(data, box->name,
-                               box->look.scans++ % SCANS_BETWEEN ? arrivals : arrivals | others, now);
+    } else if (now_ms - box->look.others_ms < OTHERS_EACH_MS) {
+        mailbox_stamps_by_path(data, box->name, arrivals, now);
+    } else {
+        box->look.others_ms = now_ms;
+        mailbox_stamps_by_path(data, box->name, arrivals | others, now);
+    }
 }
 
 static void scan(struct box *box)

@@ -3,7 +3,7 @@
 #include "common/test_clock.h"
 #include "post_office.h"
 
-enum { CROWD = 700, SCAN_S = 5, MINUTE_S = 60 };
+enum { CROWD = 700, SCAN_S = 5, RARE_S = 15, MINUTE_S = 60 };
 
 static char names[CROWD][16];
 static bool watched;
@@ -59,11 +59,16 @@ static size_t count_found(const struct office *office, const char *id)
     return count;
 }
 
-static void scan(struct office *office)
+static void scan_after(struct office *office, int seconds)
 {
-    test_clock_move(SCAN_S * 1000, SCAN_S * 1000);
+    test_clock_move(seconds * 1000, seconds * 1000);
     post_scan(office->post);
     office_settle(office);
+}
+
+static void scan(struct office *office)
+{
+    scan_after(office, SCAN_S);
 }
 
 static void scan_for(struct office *office, int seconds)
@@ -119,6 +124,24 @@ static void test_so_are_those_of_agents_without_a_process(void **state)
     UNTIL(office, count_found(office, "two") == CROWD);
 }
 
+static void test_within_a_minute_so_is_what_people_put_into_their_outboxes(void **state)
+{
+    struct office *office = *state;
+    size_t found = 0;
+    for (size_t i = 0; i < CROWD; i++)
+        post_worker_down(office->post, names[i]);
+    scan_for(office, 2 * MINUTE_S);
+    for (size_t i = 0; i < CROWD; i++) {
+        struct envelope handoff = office_letter("sent", KIND_HANDOFF, names[i], names[(i + 1) % CROWD]);
+        office_put(office, names[i], FOLDER_OUTBOX, &handoff);
+    }
+    for (int gone = 0; gone < MINUTE_S; gone += RARE_S)
+        scan_after(office, RARE_S);
+    for (size_t i = 0; i < CROWD; i++)
+        found += office_lies(office, names[i], FOLDER_HANDOFFS, "sent");
+    assert_int_equal(found, CROWD);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -127,6 +150,7 @@ int main(void)
         TEST(test_without_the_kernels_word_each_scan_finds_all),
         TEST(test_with_it_all_are_found_within_a_minute_and_not_by_each_scan),
         TEST(test_so_are_those_of_agents_without_a_process),
+        TEST(test_within_a_minute_so_is_what_people_put_into_their_outboxes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

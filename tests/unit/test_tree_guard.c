@@ -179,10 +179,29 @@ static void test_a_text_that_was_written_through_a_mapping_is_seen(void **state)
     text[1] = 'c';
     munmap(text, 5);
     assert_true(tree_guard_holds(&guard, folder_of_tree));
+    guard.whole_ms -= 10 * 60 * 1000; /* then all is looked through, whatever stands there */
+    assert_false(tree_guard_holds(&guard, folder_of_tree));
+    guard.whole_ms += 10 * 60 * 1000;
     in_tree("echo '*.md text' > .gitattributes"); /* nothing bad, and it may become so unseen */
     assert_true(glance());
     settle();
     assert_false(tree_guard_holds(&guard, folder_of_tree));
+}
+
+static void test_a_text_that_is_too_long_to_keep_is_looked_at_each_time(void **state)
+{
+    (void)state;
+    OWNED char *tree = memory_print("agents/orion");
+    OWNED_FD int folder_of_tree = files_open(data, tree, O_RDONLY | O_DIRECTORY, 0);
+    in_tree("printf '#%5000s\\n' x >> .git/config");
+    assert_true(glance());
+    settle();
+    assert_null(guard.problem);
+    assert_false(tree_guard_holds(&guard, folder_of_tree));
+    in_tree("git config --file short user.name Ann && mv short .git/config");
+    assert_true(glance());
+    settle();
+    assert_true(tree_guard_holds(&guard, folder_of_tree));
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, begin, end)
@@ -197,6 +216,7 @@ int main(void)
         TEST(test_of_the_trees_top_the_kernels_word_is_enough),
         TEST(test_a_tree_is_asked_for_once_more_when_the_kernel_begins_to_tell),
         TEST(test_a_text_that_was_written_through_a_mapping_is_seen),
+        TEST(test_a_text_that_is_too_long_to_keep_is_looked_at_each_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,6 +85,8 @@ static void test_whatever_is_done_to_it_shows(void **state)
         "truncate -s 1G outputs/b.md",
         "fallocate -n -l 1M outputs/b.md 2>/dev/null || echo more >> outputs/b.md",
         "printf y | dd of=outputs/b.md bs=1 conv=notrunc status=none && touch -d '2020-01-01' outputs/b.md",
+        "t=$(stat -c %y outputs/b.md) && printf z | dd of=outputs/b.md bs=1 conv=notrunc status=none && "
+        "touch -d \"$t\" outputs/b.md",
         "ln outputs/b.md second",
         "chmod 600 outputs/b.md",
         "rm link && ln -s /etc link",
@@ -113,11 +115,25 @@ static void test_a_tree_whose_worker_did_nothing_is_not_asked_for(void **state)
 {
     (void)state;
     struct tree_list *list = settled();
-    in_tree("echo more >> b.md"); /* a person's, who are counted when the worker works again */
+    assert_true(tree_list_stands(list, tree, worked));
+    in_tree("echo more >> b.md"); /* a person's */
     assert_true(tree_list_holds(list, tree, worked));
+    assert_false(tree_list_stands(list, tree, worked)); /* unless it is for people's sake */
     assert_false(tree_list_holds(list, tree, worked + 1));
     assert_false(tree_list_holds(list, tree, worked + 1));
     tree_list_free(list);
+}
+
+static void test_times_of_whole_seconds_settle_later(void **state)
+{
+    static const int64_t second_ns = 1000000000, now_ns = 1000 * second_ns;
+    (void)state;
+    struct file_stamp stamp = {.changed_ns = now_ns - 2 * second_ns};
+    assert_false(tree_stamp_settled(&stamp, now_ns));
+    stamp.changed_ns -= second_ns;
+    assert_true(tree_stamp_settled(&stamp, now_ns));
+    stamp.changed_ns = now_ns - second_ns + 1; /* a file system with fractions */
+    assert_true(tree_stamp_settled(&stamp, now_ns));
 }
 
 static void test_a_folder_that_was_not_read_makes_no_list(void **state)
@@ -140,6 +156,7 @@ int main(void)
         TEST(test_whatever_is_done_to_it_shows),
         TEST(test_what_changed_just_before_is_not_listed),
         TEST(test_a_tree_whose_worker_did_nothing_is_not_asked_for),
+        TEST(test_times_of_whole_seconds_settle_later),
         TEST(test_a_folder_that_was_not_read_makes_no_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
