@@ -284,7 +284,7 @@ static void is_readable(void *context, uint32_t events)
     forget_reading(reading);
 }
 
-/* What is asked for, and nothing else, as a line; NULL: nothing that is read for others. Caller frees. */
+/* The request, cut down to the keys that are known, as a line; NULL: no request that is read for others. Caller frees. */
 static char *line_of(const json_t *request)
 {
     static const char *const texts[] = {"id", "agent", "queue", "kind", "status", "place", "cursor"};

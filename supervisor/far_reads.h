@@ -1,5 +1,5 @@
-/* What nodes read for each other (contract section 12): a person who asks here for the items of work queues, for handoffs, or for
- * one envelope sees those of the other nodes too.
+/* Questions that nodes read for each other (contract section 12): a person who asks here for the items of work queues, for
+ * handoffs, or for one envelope sees those of the other nodes too.
  *
  *   A → B  read_question   a request to agentos-reader: its name and what is asked for (supervisor/reader/reader.h)
  *   B → A  read_answer     what B's agentos-reader said, or why it said nothing
@@ -29,7 +29,7 @@ void far_reads_free(struct far_reads *reads); /* NULL is fine */
 /* Asks the nodes that are there. The answer, a new reference, where nobody needs to be asked; NULL: control_told brings it under
  * the ticket. {"here": this node, or null without a bus, "nodes": [{"node", "answer"}], "problems": [sentence]} */
 json_t *far_reads_ask(struct far_reads *reads, const json_t *request, uint64_t ticket);
-/* What another node says. False: it is neither a question nor an answer. */
+/* A word of another node. False: it is neither a question nor an answer. */
 bool far_reads_hear(struct far_reads *reads, const char *node, const json_t *word);
 /* True: it was one of the readers, and has ended with this wait status. NULL is fine. */
 bool far_reads_reap(struct far_reads *reads, pid_t pid, int status);

@@ -50,7 +50,7 @@ bool nodes_own(void *supervisor, const char *agent);
 const json_t *nodes_far_agent(struct nodes *nodes, const char *agent);
 /* The agent's lease as this node knows it, borrowed likewise; NULL: without a bus. */
 const struct lease *nodes_lease(const struct nodes *nodes, const char *agent);
-/* What a node tells, or has told last, of an agent; NULL: nothing. */
+/* The object that a node tells, or has told last, of an agent; NULL: none. */
 const json_t *nodes_told(const struct nodes *nodes, const char *node, const char *agent);
 /* Begins a move (move.h). EX_OK, or why not: EX_CONFIG without a bus, EX_NOINPUT for a node that nobody knows. */
 int nodes_move(struct nodes *nodes, struct agent *agent, const char *node, struct fault *fault);

@@ -46,7 +46,7 @@ static void sample(struct buffer *out, const char *name, const json_t *agent, co
     buffer_print(out, "%s%s%s ", both ? "," : "", more, *who || *more ? "}" : "");
 }
 
-/* What is printed, and a family of it: the samples under one name. */
+/* The page of metrics, and a family of it: the samples under one name. */
 struct page {
     const json_t *metrics, *agents;
     struct buffer *out;

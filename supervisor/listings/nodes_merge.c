@@ -56,7 +56,7 @@ static void complain(json_t *object, const char *node, const char *sentence)
     json_array_append_new(json_object_get(object, "problems"), json_string(whole));
 }
 
-/* What could not be asked, and what other nodes could not read. */
+/* The nodes that could not be asked, and the files that other nodes could not read. */
 static void add_problems(json_t *object, const json_t *told)
 {
     size_t i, k;

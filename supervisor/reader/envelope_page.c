@@ -38,7 +38,7 @@ static json_t *item_of(const struct copy *copy)
     return item;
 }
 
-/* Those for other nodes go over the bus, in one message. */
+/* An answer for other nodes goes over the bus, in one message. */
 static size_t bytes_wanted(const struct reading *reading)
 {
     return reading_count(reading, "bytes", PAGE_BYTES_MAX, PAGE_BYTES_MAX);

@@ -20,7 +20,7 @@ static const char *const travelling[] = {
 
 #define BASE ".base"
 
-/* What came out of queue.md and may not be home yet: queue.K, and queue.K.base (worker/queue/exchange.c). */
+/* The files that came out of queue.md and may not be home yet: queue.K, and queue.K.base (worker/queue/exchange.c). */
 static bool is_of_queue(const char *name)
 {
     static const char start[] = "queue.";

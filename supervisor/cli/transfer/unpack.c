@@ -205,7 +205,7 @@ static int write_blob(struct unpacking *unpacking, const git_oid *id, const char
     return status;
 }
 
-/* What is in the worker's notes, and nothing that the worker on this node makes itself. */
+/* A note of a worker, but those that travel in an export that `move` made: the worker on this node makes its own. */
 static bool is_foreign_note(const struct unpacking *unpacking, const git_tree_entry *entry, const char *path)
 {
     bool folder = strcmp(path, TREE_NOTES) == 0, note = strncmp(path, TREE_NOTES "/", sizeof TREE_NOTES) == 0;
