@@ -36,7 +36,7 @@ static const struct {
     [STATE_REFLECTIONS] = {TREE_REFLECTIONS, reflections_preamble},
 };
 
-/* The kind of each file; the goals' is another. */
+/* The entries of each file but the goals', which are no such list. */
 static struct entries *list_of(struct learning *learning, enum state state)
 {
     return state == STATE_SKILLS    ? &learning->skills->entries
