@@ -54,7 +54,7 @@ bool files_write(int folder, const char *path, const void *bytes, size_t length,
                  struct fault *fault);
 
 /* The file that the temporary of this name was to become, to be freed by the caller; NULL: it is none of files_write's.
- * One that lies there without its writer was cut short by a kill, and its folder's only writer removes it. */
+ * A temporary that lies there without its writer was cut short by a kill, and the folder's only writer removes it. */
 char *files_unfinished(const char *name);
 
 /* Append in one write(2), fsynced; the file is created when missing. What doesn't fit on the disk isn't left in pieces. */

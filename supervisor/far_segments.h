@@ -32,9 +32,9 @@ void far_segments_free(struct far_segments *far); /* NULL is fine */
 /* A write for a segment whose home is node, "": nobody knows yet. POST_WAITS: the home is asked. */
 enum post_verdict far_segments_write(struct far_segments *far, const char *node,
                                      const struct envelope *envelope, struct fault *why);
-/* What has become of a word (bus_link.h); why NULL: the stream has it. */
+/* The end of a word that was published (bus_link.h); why NULL: the stream has it. */
 void far_segments_published(struct far_segments *far, uint64_t ticket, const char *why);
-/* What a node says. False: it is no word about a segment. decide: as post_hooks' segment; POST_WAITS: not here. */
+/* A word of another node. False: it is no word about a segment. decide: as post_hooks' segment; POST_WAITS: not here. */
 bool far_segments_hear(struct far_segments *far, const char *node, const json_t *object,
                        enum post_verdict (*decide)(void *context, const struct envelope *envelope,
                                                    struct fault *why),

@@ -20,7 +20,7 @@ void shared_locks_give_up(struct shared_locks *shared, const char *name, const c
 void shared_locks_agent_gone(struct shared_locks *shared, const char *name); /* its worker has ended */
 void shared_locks_scan(struct shared_locks *shared);
 
-/* What another node says. False: it is no word about a lock. */
+/* A word of another node. False: it is no word about a lock. */
 bool shared_locks_hear(struct shared_locks *shared, const char *node, const json_t *object);
 void shared_locks_far_turn(struct shared_locks *shared); /* every few seconds, with a bus */
 void shared_locks_asks(struct shared_locks *shared);     /* the bus is another: homes are asked again */

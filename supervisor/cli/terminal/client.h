@@ -29,7 +29,7 @@ enum { CLIENT_PATIENCE = 30 };
 /* For verbs that read files, and need no supervisor: the answer where one says that all is well, else NULL, and nothing is said.
  * The request is stolen. */
 json_t *client_consult(const struct invocation *invocation, json_t *request);
-/* What the other nodes read for this request to agentos-reader (the verb `nodes`, common/control.h); likewise. */
+/* The other nodes' answers to this request to agentos-reader (the verb `nodes`, common/control.h); likewise. */
 json_t *client_nodes(const struct invocation *invocation, json_t *read);
 
 /* Prints "said" of an answer, a text of several lines, where it is. */
