@@ -85,8 +85,8 @@ static void test_whatever_is_done_to_it_shows(void **state)
         "truncate -s 1G outputs/b.md",
         "fallocate -n -l 1M outputs/b.md 2>/dev/null || echo more >> outputs/b.md",
         "printf y | dd of=outputs/b.md bs=1 conv=notrunc status=none && touch -d '2020-01-01' outputs/b.md",
-        "t=$(stat -c %y outputs/b.md) && printf z | dd of=outputs/b.md bs=1 conv=notrunc status=none && "
-        "touch -d \"$t\" outputs/b.md",
+        ("t=$(stat -c %y outputs/b.md) && printf z | dd of=outputs/b.md bs=1 conv=notrunc status=none && "
+         "touch -d \"$t\" outputs/b.md"),
         "ln outputs/b.md second",
         "chmod 600 outputs/b.md",
         "rm link && ln -s /etc link",
