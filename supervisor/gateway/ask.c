@@ -3,6 +3,7 @@
 #include <search.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/memory.h"
 #include "common/names.h"
 
@@ -48,13 +49,14 @@ void ask_leave(struct ask *ask)
             TAILQ_REMOVE(&scheduler->turns, ask->agent, turn);
         break;
     case ASK_WAITING:
-        TAILQ_REMOVE(&scheduler->waiting, ask, link);
+        timer_clear(scheduler->setup.loop, &ask->timer);
         break;
     case ASK_UNDER_WAY:
         scheduler->under_way--;
         ask->transfer = NULL;
         break;
     }
+    ask->state = ASK_WAITING;
 }
 
 void ask_queue_up(struct ask *ask, bool first)
@@ -71,18 +73,15 @@ void ask_queue_up(struct ask *ask, bool first)
 
 void ask_wait(struct ask *ask, int64_t until)
 {
-    struct scheduler *scheduler = ask->scheduler;
-    ask->state = ASK_WAITING;
     ask->until = until;
-    TAILQ_INSERT_TAIL(&scheduler->waiting, ask, link);
-    if (!ask->needs_leave && (scheduler->next_wake < 0 || until < scheduler->next_wake))
-        scheduler->next_wake = until;
+    if (!ask->needs_leave)
+        timer_set(ask->scheduler->setup.loop, &ask->timer, until - clock_monotonic_ms());
 }
 
 void ask_free(struct ask *ask)
 {
     if (ask->state == ASK_UNDER_WAY && ask->transfer)
-        client_cancel(ask->scheduler->client, ask->transfer);
+        client_cancel(ask->scheduler->setup.client, ask->transfer);
     ask_leave(ask);
     LIST_REMOVE(ask, sibling);
     ask->agent->count--;
@@ -91,16 +90,4 @@ void ask_free(struct ask *ask)
     free(ask->system);
     free(ask->task);
     free(ask);
-}
-
-void ask_free_all(struct scheduler *scheduler)
-{
-    while (scheduler->agents) {
-        struct agent *agent = *(struct agent **)scheduler->agents;
-        while (!LIST_EMPTY(&agent->asks))
-            ask_free(LIST_FIRST(&agent->asks));
-        tdelete(agent, &scheduler->agents, names_order);
-        free(agent->name);
-        free(agent);
-    }
 }

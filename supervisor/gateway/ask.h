@@ -13,7 +13,8 @@
 #include "supervisor/gateway/response.h"
 #include "supervisor/gateway/scheduler.h"
 
-enum ask_state { ASK_QUEUED, ASK_WAITING, ASK_UNDER_WAY };
+/* A question that waits stands in no list: its timer rings, AGAIN comes, or it is about to be freed. */
+enum ask_state { ASK_WAITING, ASK_QUEUED, ASK_UNDER_WAY };
 
 struct agent;
 
@@ -27,6 +28,7 @@ struct ask {
     enum ask_state state;
     size_t provider;         /* in the agent's route */
     int64_t asked_ms, until; /* monotonic: since when this provider is to answer it; ASK_WAITING: its end */
+    struct timer timer;      /* ASK_WAITING */
     unsigned failures, form, changed; /* of this provider; bits of enum form: of the request, by refusals */
     bool unheard, needs_leave; /* asked again once for an old connection; ASK_WAITING: for AGAIN, too */
     struct {
@@ -39,17 +41,15 @@ struct ask {
     struct buffer faults;      /* of the providers that were given up, "; " between */
     enum answer_kind kind;     /* the answer's, should no provider be left */
     int64_t retry_after;       /* ms; the least of all providers that said one; 0: none */
-    TAILQ_ENTRY(ask) link;     /* in agent->queue or scheduler->waiting; by state */
+    TAILQ_ENTRY(ask) link;     /* ASK_QUEUED: in agent->queue */
     LIST_ENTRY(ask) sibling;   /* in agent->asks */
 };
-
-TAILQ_HEAD(ask_queue, ask);
 
 struct agent {
     char *name; /* first: agents are found by it */
     struct route *route;
     size_t room; /* for its prompts, as it was told last; 0: it wasn't yet */
-    struct ask_queue queue;
+    TAILQ_HEAD(, ask) queue;
     LIST_HEAD(, ask) asks;
     unsigned count;
     TAILQ_ENTRY(agent) turn; /* in scheduler->turns while queue isn't empty */
@@ -57,12 +57,9 @@ struct agent {
 
 struct scheduler {
     struct scheduler_setup setup;
-    struct client *client;
     struct providers *providers;
     void *agents; /* tsearch tree by name */
     TAILQ_HEAD(, agent) turns;
-    struct ask_queue waiting;
-    int64_t next_wake; /* no ask of waiting is due before; -1: none waits */
     unsigned under_way;
 };
 
@@ -73,12 +70,11 @@ struct scheduler {
 struct agent *ask_agent(struct scheduler *scheduler, char *name);
 struct ask *ask_find(struct agent *agent, uint64_t serial); /* NULL: there is none */
 struct provider *ask_provider_of(const struct ask *ask);    /* the one that is asked now */
-/* Out of its state's list: what follows is ask_queue_up, ask_wait, ASK_UNDER_WAY or ask_free. */
+/* ASK_WAITING from whatever state: what follows is ask_queue_up, ask_wait, ASK_UNDER_WAY or ask_free. */
 void ask_leave(struct ask *ask);
 void ask_queue_up(struct ask *ask, bool first);
 void ask_wait(struct ask *ask, int64_t until);
 void ask_free(struct ask *ask); /* out of whatever state it is in, and gone */
-void ask_free_all(struct scheduler *scheduler);
 
 /* tell.c */
 

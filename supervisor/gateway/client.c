@@ -1,11 +1,11 @@
 #include "supervisor/gateway/client.h"
 
-#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 
 #include "common/clock.h"
 #include "common/memory.h"
@@ -26,7 +26,7 @@ struct transfer {
     struct client *client;
     CURL *easy;
     void *context;
-    struct transfer *next, *previous; /* under way; or, next only, kept for reuse */
+    LIST_ENTRY(transfer) link; /* in active while it is under way, else in spare */
     struct buffer body;
     size_t header_bytes, body_most;
     client_done *done;
@@ -40,11 +40,19 @@ struct transfer {
 
 struct client {
     CURLM *multi;
-    int epoll;
-    int64_t deadline; /* libcurl's own timer: monotonic ms; -1: none */
-    int64_t earliest; /* no transfer of active is overdue before; ms of the kernel's clock */
-    struct transfer *active, *spare;
+    struct loop *loop;
+    struct timer timer;   /* libcurl's own */
+    struct timer overdue; /* rings at `earliest` */
+    int64_t earliest;     /* when the first of active is overdue; kernel_ms; INT64_MAX: there is none */
+    LIST_HEAD(, transfer) active, spare;
     unsigned spare_count;
+};
+
+/* A socket of libcurl's. */
+struct watched {
+    struct client *client;
+    curl_socket_t fd;
+    struct loop_watch *watch;
 };
 
 /* A request's time is the kernel's, as libcurl's own is: a test that moves the other clock ends no request. */
@@ -132,23 +140,35 @@ static int begin_sending(void *context, char *address, char *own_address, int po
     return again ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
-/* libcurl may close a descriptor before it says so, and the kernel drops closed ones from an epoll by itself: then
- * removing fails, and adding again after a failed change is right. */
+static void collect(struct client *client);
+
+static void is_ready(void *context, uint32_t events)
+{
+    const struct watched *socket = context;
+    struct client *client = socket->client;
+    int running, what = (events & EPOLLIN ? CURL_CSELECT_IN : 0) |
+                        (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+                        (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+    curl_multi_socket_action(client->multi, socket->fd, what, &running);
+    collect(client);
+}
+
+/* libcurl may close a descriptor before it says so, and the kernel drops closed ones from an epoll by itself: so a socket
+ * is not changed but watched anew. */
 static int watch(CURL *easy, curl_socket_t fd, int what, void *context, void *known)
 {
     (void)easy;
     struct client *client = context;
+    struct watched *socket = known ? known : memory_new(1, sizeof *socket);
+    loop_forget(client->loop, socket->watch);
     if (what == CURL_POLL_REMOVE) {
-        epoll_ctl(client->epoll, EPOLL_CTL_DEL, fd, NULL);
+        free(socket);
         return 0;
     }
-    struct epoll_event event = {.data.fd = fd};
-    event.events =
-        (what & CURL_POLL_IN ? (uint32_t)EPOLLIN : 0) | (what & CURL_POLL_OUT ? (uint32_t)EPOLLOUT : 0);
-    int change = known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    if (epoll_ctl(client->epoll, change, fd, &event) != 0)
-        epoll_ctl(client->epoll, errno == EEXIST ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
-    curl_multi_assign(client->multi, fd, client);
+    uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
+    *socket = (struct watched){.client = client, .fd = fd};
+    socket->watch = loop_watch(client->loop, fd, events, is_ready, socket);
+    curl_multi_assign(client->multi, fd, socket);
     return 0;
 }
 
@@ -156,17 +176,34 @@ static int set_timer(CURLM *multi, long milliseconds, void *context)
 {
     (void)multi;
     struct client *client = context;
-    client->deadline = milliseconds < 0 ? -1 : clock_monotonic_ms() + milliseconds;
+    if (milliseconds < 0)
+        timer_clear(client->loop, &client->timer);
+    else
+        timer_set(client->loop, &client->timer, milliseconds);
     return 0;
 }
 
-struct client *client_open(int epoll, struct fault *fault)
+static void is_due(void *context)
+{
+    struct client *client = context;
+    int running;
+    curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    collect(client);
+}
+
+static void end_overdue(void *context);
+
+struct client *client_open(struct loop *loop, struct fault *fault)
 {
     CURLM *multi = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_multi_init() : NULL;
     if (!multi)
         return fault_set(fault, "libcurl can't be started, so no provider can be asked"), NULL;
     struct client *client = memory_new(1, sizeof *client);
-    *client = (struct client){.multi = multi, .epoll = epoll, .deadline = -1};
+    *client = (struct client){.multi = multi,
+                              .loop = loop,
+                              .earliest = INT64_MAX,
+                              .timer = {.ring = is_due, .context = client},
+                              .overdue = {.ring = end_overdue, .context = client}};
     curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, watch);
     curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, client);
     curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, set_timer);
@@ -222,19 +259,11 @@ static CURL *make_easy(struct transfer *transfer)
     return easy;
 }
 
-static void free_transfer(struct transfer *transfer)
-{
-    curl_easy_cleanup(transfer->easy);
-    forget_headers(transfer);
-    buffer_free(&transfer->body);
-    free(transfer);
-}
-
 static struct transfer *take_transfer(struct client *client)
 {
-    struct transfer *transfer = client->spare;
+    struct transfer *transfer = LIST_FIRST(&client->spare);
     if (transfer) {
-        client->spare = transfer->next;
+        LIST_REMOVE(transfer, link);
         client->spare_count--;
         return transfer;
     }
@@ -247,21 +276,29 @@ static struct transfer *take_transfer(struct client *client)
     return NULL;
 }
 
+static void wait_until(struct client *client, int64_t earliest)
+{
+    client->earliest = earliest;
+    if (earliest == INT64_MAX)
+        timer_clear(client->loop, &client->overdue);
+    else
+        timer_set(client->loop, &client->overdue, earliest - kernel_ms());
+}
+
 /* Off the list of those under way; kept for the next request unless there are enough of them. */
-static void release(struct client *client, struct transfer *transfer)
+void client_cancel(struct client *client, struct transfer *transfer)
 {
     curl_multi_remove_handle(client->multi, transfer->easy);
-    if (transfer->previous)
-        transfer->previous->next = transfer->next;
-    else
-        client->active = transfer->next;
-    if (transfer->next)
-        transfer->next->previous = transfer->previous;
+    LIST_REMOVE(transfer, link);
+    if (LIST_EMPTY(&client->active))
+        wait_until(client, INT64_MAX);
+    forget_headers(transfer);
     if (client->spare_count >= HANDLES_KEPT) {
-        free_transfer(transfer);
+        curl_easy_cleanup(transfer->easy);
+        buffer_free(&transfer->body);
+        free(transfer);
         return;
     }
-    forget_headers(transfer);
     if (transfer->body.capacity > BODY_KEPT)
         buffer_free(&transfer->body);
     transfer->body.length = transfer->header_bytes = 0;
@@ -269,9 +306,7 @@ static void release(struct client *client, struct transfer *transfer)
     transfer->context = NULL;
     curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS, NULL);
     curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, NULL);
-    transfer->previous = NULL;
-    transfer->next = client->spare;
-    client->spare = transfer;
+    LIST_INSERT_HEAD(&client->spare, transfer, link);
     client->spare_count++;
 }
 
@@ -304,24 +339,15 @@ struct transfer *client_start(struct client *client, const struct client_request
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect);
     transfer->deadline = kernel_ms() + request->timeout_ms;
-    if (!client->active || transfer->deadline < client->earliest)
-        client->earliest = transfer->deadline;
-    transfer->previous = NULL;
-    transfer->next = client->active;
-    if (client->active)
-        client->active->previous = transfer;
-    client->active = transfer;
+    LIST_INSERT_HEAD(&client->active, transfer, link);
+    if (transfer->deadline < client->earliest)
+        wait_until(client, transfer->deadline);
     CURLMcode code = curl_multi_add_handle(client->multi, easy);
     if (code == CURLM_OK)
         return transfer;
     fault_set(fault, "libcurl can't start the request: %s", curl_multi_strerror(code));
-    release(client, transfer);
+    client_cancel(client, transfer);
     return NULL;
-}
-
-void client_cancel(struct client *client, struct transfer *transfer)
-{
-    release(client, transfer);
 }
 
 /* ---- the end of a transfer ---- */
@@ -395,87 +421,49 @@ static void collect(struct client *client)
         CURLcode code = message->data.result;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
         deliver(transfer, code);
-        release(client, transfer);
+        client_cancel(client, transfer);
     }
-}
-
-void client_event(struct client *client, int fd, uint32_t events)
-{
-    int running, what = (events & EPOLLIN ? CURL_CSELECT_IN : 0) |
-                        (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
-                        (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
-    curl_multi_socket_action(client->multi, fd, what, &running);
-    collect(client);
 }
 
 /* The first that is overdue; earliest is renewed when there is none. */
 static struct transfer *find_overdue(struct client *client)
 {
     int64_t now = kernel_ms(), earliest = INT64_MAX;
-    if (!client->active || now < client->earliest)
-        return NULL;
-    for (struct transfer *transfer = client->active; transfer; transfer = transfer->next) {
+    struct transfer *transfer;
+    LIST_FOREACH(transfer, &client->active, link)
+    {
         if (transfer->deadline <= now)
             return transfer;
         if (transfer->deadline < earliest)
             earliest = transfer->deadline;
     }
-    client->earliest = earliest;
+    wait_until(client, earliest);
     return NULL;
 }
 
 /* Timeouts are kept here and not by libcurl, which looks at the time before it reads: an answer that came while this
  * process was stopped would be thrown away, paid for, and asked for again. done may start and cancel transfers. */
-static void end_overdue(struct client *client)
+static void end_overdue(void *context)
 {
+    struct client *client = context;
     for (struct transfer *transfer; (transfer = find_overdue(client));) {
         snprintf(transfer->error, sizeof transfer->error, "timed out with %zu bytes received",
                  transfer->body.length);
         deliver(transfer, CURLE_OPERATION_TIMEDOUT);
-        release(client, transfer);
+        client_cancel(client, transfer);
     }
-}
-
-int64_t client_deadline(const struct client *client)
-{
-    int64_t own = client->active ? clock_monotonic_ms() + client->earliest - kernel_ms() : -1;
-    return own < 0 || (client->deadline >= 0 && client->deadline < own) ? client->deadline : own;
-}
-
-void client_expire(struct client *client)
-{
-    int running;
-    if (client->deadline >= 0 && client->deadline <= clock_monotonic_ms()) {
-        client->deadline = -1;
-        curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-        collect(client);
-    }
-    end_overdue(client);
 }
 
 bool client_busy(const struct client *client)
 {
-    return client->active != NULL;
+    return !LIST_EMPTY(&client->active);
 }
 
 void client_stood_still(struct client *client, int64_t milliseconds)
 {
-    for (struct transfer *transfer = client->active; transfer; transfer = transfer->next)
-        transfer->deadline += milliseconds;
-    client->earliest += milliseconds;
-}
-
-void client_close(struct client *client)
-{
-    if (!client)
-        return;
-    while (client->active)
-        release(client, client->active);
-    for (struct transfer *transfer = client->spare, *next; transfer; transfer = next) {
-        next = transfer->next;
-        free_transfer(transfer);
-    }
-    curl_multi_cleanup(client->multi);
-    curl_global_cleanup();
-    free(client);
+    struct transfer *transfer;
+    LIST_FOREACH(transfer, &client->active, link)
+    transfer->deadline += milliseconds;
+    if (client_busy(client))
+        wait_until(client, client->earliest + milliseconds);
 }

@@ -1,4 +1,4 @@
-/* HTTP requests through libcurl's multi interface, on the caller's epoll: any number at once in one thread, with
+/* HTTP requests through libcurl's multi interface, on the process's loop: any number at once in one thread, with
  * connections kept alive and shared by all agents.
  *
  * TLS is verified against the system's authorities. Only http and https; no redirect is followed; no .netrc is read.
@@ -13,6 +13,7 @@
 #include "common/buffer.h"
 #include "common/fault.h"
 #include "common/proxy.h"
+#include "supervisor/process/loop.h"
 
 struct client;
 struct transfer;
@@ -45,22 +46,15 @@ struct client_result {
     const struct buffer *body;
 };
 
-struct client *client_open(int epoll, struct fault *fault); /* NULL and fault */
-void client_close(struct client *client); /* whatever is under way is dropped without a call */
+struct client *client_open(struct loop *loop, struct fault *fault); /* NULL and fault */
 
 /* Adds a line to a request's headers, which the caller frees; without memory for the line the headers stay as they are. */
 void client_header(struct curl_slist **headers, const char *line);
 
-/* context is what done is called with, from client_event and client_expire only, never from here. NULL and fault: it could
- * not even be started. */
+/* context is what done is called with, by the loop only, never from here. NULL and fault: it could not even be started. */
 struct transfer *client_start(struct client *client, const struct client_request *request, void *context,
                               struct fault *fault);
 void client_cancel(struct client *client, struct transfer *transfer); /* done is not called */
-
-/* The caller's epoll: sockets are registered with their descriptor as data.fd. */
-void client_event(struct client *client, int fd, uint32_t events);
-int64_t client_deadline(const struct client *client); /* monotonic ms when client_expire is due; -1: none */
-void client_expire(struct client *client);
 
 bool client_busy(const struct client *client); /* a transfer is under way */
 /* This process did not run for so long (it was stopped, or its container was paused): no request's time went by. */

@@ -1,4 +1,4 @@
-/* The gateway's loop: the supervisor's channel, libcurl's sockets and the waits of the scheduler, on one epoll. */
+/* The gateway: the supervisor's channel, libcurl's sockets and the waits of the scheduler, on one loop. */
 #pragma once
 
 #include "supervisor/gateway/keys.h"

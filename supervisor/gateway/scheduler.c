@@ -44,7 +44,7 @@ static void note_fault(struct ask *ask, const struct verdict *verdict)
         ask->retry_after = verdict->retry_after;
 }
 
-/* The provider failed for good; ask is in no state's list. */
+/* The provider failed for good; ask is ASK_WAITING. */
 static void give_up(struct ask *ask, const struct verdict *verdict)
 {
     note_fault(ask, verdict);
@@ -66,7 +66,6 @@ static void give_up(struct ask *ask, const struct verdict *verdict)
         log_event(verdict->kind == ANSWER_PASSING ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "gateway",
                   ask->agent->name, "%s; the task stays where it is", safe);
     tell_answer(ask, ask->kind, ask->faults.data, NULL, ask_provider_of(ask)->name);
-    ask_queue_up(ask, true); /* ask_free takes it out of a list */
     ask_free(ask);
 }
 
@@ -120,7 +119,7 @@ static void ask_at_once(struct ask *ask)
     ask_wait(ask, 0);
 }
 
-/* ask is in no state's list when this is called. */
+/* ask is ASK_WAITING when this is called. */
 static void judge(struct ask *ask, const struct exchange *exchange, int64_t wait)
 {
     struct scheduler *scheduler = ask->scheduler;
@@ -144,7 +143,6 @@ static void judge(struct ask *ask, const struct exchange *exchange, int64_t wait
         tell_provider(ask, true, "answers");
         learned_report(ask_provider_of(ask), &response.usage, ask->bytes);
         tell_answer(ask, ANSWER_OK, response.text, &response, ask_provider_of(ask)->name);
-        ask_queue_up(ask, true); /* ask_free takes it out of a list */
         ask_free(ask);
     } else if (response.kind == ANSWER_LENGTH) {
         learned_length(ask_provider_of(ask), &response.length, ask->bytes);
@@ -183,7 +181,7 @@ static void ask_provider(struct ask *ask)
                                   .timeout_ms = provider->timeout_ms,
                                   .done = answered};
     struct fault fault;
-    ask->transfer = client_start(ask->scheduler->client, &sent, ask, &fault);
+    ask->transfer = client_start(ask->scheduler->setup.client, &sent, ask, &fault);
     if (!ask->transfer) {
         failed(ask, &(struct verdict){
                         .kind = ANSWER_PASSING, .retry = true, .text = fault.text, .retry_after = -1});
@@ -240,22 +238,21 @@ struct scheduler *scheduler_open(const struct scheduler_setup *setup)
     struct scheduler *scheduler = memory_new(1, sizeof *scheduler);
     scheduler->setup = *setup;
     scheduler->providers = providers_open(setup->keys);
-    scheduler->next_wake = -1;
     TAILQ_INIT(&scheduler->turns);
-    TAILQ_INIT(&scheduler->waiting);
     return scheduler;
-}
-
-void scheduler_attach(struct scheduler *scheduler, struct client *client)
-{
-    scheduler->client = client;
 }
 
 void scheduler_close(struct scheduler *scheduler)
 {
-    ask_free_all(scheduler);
     providers_close(scheduler->providers);
-    free(scheduler);
+}
+
+static void wake(void *context)
+{
+    struct ask *ask = context;
+    ask_leave(ask);
+    ask_queue_up(ask, true);
+    pump(ask->scheduler);
 }
 
 /* A second question with the same serial comes from a new worker of the agent's: nobody waits for the first. */
@@ -267,8 +264,12 @@ void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *name, cha
     if (known)
         ask_free(known);
     struct ask *ask = memory_new(1, sizeof *ask);
-    *ask = (struct ask){
-        .scheduler = scheduler, .agent = agent, .serial = serial, .system = system, .task = task};
+    *ask = (struct ask){.scheduler = scheduler,
+                        .agent = agent,
+                        .serial = serial,
+                        .system = system,
+                        .task = task,
+                        .timer = {.ring = wake, .context = ask}};
     ask->bytes = strlen(system) + strlen(task);
     ask->least = least;
     ask->asked_ms = clock_monotonic_ms();
@@ -291,9 +292,7 @@ void scheduler_again(struct scheduler *scheduler, uint64_t serial, const char *n
     if (!ask || !ask->needs_leave)
         return;
     ask->needs_leave = false;
-    if (scheduler->next_wake < 0 || ask->until < scheduler->next_wake)
-        scheduler->next_wake = ask->until;
-    scheduler_expire(scheduler, clock_monotonic_ms());
+    ask_wait(ask, ask->until);
 }
 
 void scheduler_forget(struct scheduler *scheduler, uint64_t serial, const char *name)
@@ -362,28 +361,6 @@ static void answered(void *context, const struct client_result *result)
                                       .slow = result->timed_out,
                                       .text = text,
                                       .retry_after = -1});
-    }
-    pump(scheduler);
-}
-
-int64_t scheduler_deadline(const struct scheduler *scheduler)
-{
-    return scheduler->next_wake;
-}
-
-void scheduler_expire(struct scheduler *scheduler, int64_t now)
-{
-    scheduler->next_wake = -1;
-    for (struct ask *ask = TAILQ_FIRST(&scheduler->waiting), *next; ask; ask = next) {
-        next = TAILQ_NEXT(ask, link);
-        if (ask->needs_leave)
-            continue;
-        if (ask->until <= now) {
-            ask_leave(ask);
-            ask_queue_up(ask, true);
-        } else if (scheduler->next_wake < 0 || ask->until < scheduler->next_wake) {
-            scheduler->next_wake = ask->until;
-        }
     }
     pump(scheduler);
 }

@@ -8,23 +8,24 @@
 
 #include <stdint.h>
 
-#include "common/buffer.h"
 #include "supervisor/gateway/client.h"
 #include "supervisor/gateway/keys.h"
+#include "supervisor/process/report.h"
 
 enum { DESK_PER_AGENT_MAX = 16 /* questions of one agent at once; more are answered PASSING */ };
 
-struct scheduler_setup {
+struct scheduler_setup { /* all borrowed */
     const struct keys *keys;
-    unsigned concurrency;                                      /* requests under way at once; at least 1 */
-    void (*send)(void *context, const struct buffer *message); /* an ANSWER, SPENT, WAITING, ROOM, LEARNED */
-    void *context;
+    struct loop *loop;
+    struct client *client;
+    struct report *report; /* gets ANSWER, SPENT, WAITING, ROOM, LEARNED, PROVIDER */
+    unsigned concurrency;  /* requests under way at once; at least 1 */
 };
 
 struct scheduler;
 struct scheduler *scheduler_open(const struct scheduler_setup *setup);
-void scheduler_close(struct scheduler *scheduler); /* nothing is sent any more */
-void scheduler_attach(struct scheduler *scheduler, struct client *client);
+void scheduler_close(
+    struct scheduler *scheduler); /* what holds keys is overwritten, before the process ends */
 
 /* Texts are taken. least: the prompt can't be made smaller. */
 void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *agent, char *system, char *task,
@@ -40,7 +41,3 @@ void scheduler_retry(struct scheduler *scheduler, const char *agent);
 void scheduler_recall(struct scheduler *scheduler, const char *url, const char *model, const char *text);
 
 void scheduler_drain(struct scheduler *scheduler); /* no further request goes out */
-
-int64_t scheduler_deadline(
-    const struct scheduler *scheduler); /* monotonic ms when scheduler_expire is due; -1: none */
-void scheduler_expire(struct scheduler *scheduler, int64_t now);

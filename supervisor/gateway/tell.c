@@ -10,29 +10,26 @@ char *tell_masked(const struct scheduler *scheduler, const char *text)
 
 void tell_spent(struct ask *ask, bool again)
 {
-    OWNED_BUFFER struct buffer message = {0};
     ask->needs_leave = ask->request.sent && again;
     if (!ask->request.sent)
         return; /* what was reserved for it is there for the next one */
     ask->request.sent = false;
-    message_make(&message, MESSAGE_SPENT, ask->serial, ask->agent->name, ask_provider_of(ask)->model,
-                 (uint64_t)ask->request.spent, ask->request.usage.in, ask->request.usage.out,
-                 ask->request.usage.cached, (uint64_t)again);
-    ask->scheduler->setup.send(ask->scheduler->setup.context, &message);
+    report_send(ask->scheduler->setup.report, MESSAGE_SPENT, ask->serial, ask->agent->name,
+                ask_provider_of(ask)->model, (uint64_t)ask->request.spent, ask->request.usage.in,
+                ask->request.usage.out, ask->request.usage.cached, (uint64_t)again);
 }
 
 /* How much the agent's next prompt may have, where that is news or the answer is about it. */
 static void tell_room(struct ask *ask, const struct provider *provider, bool always)
 {
     struct agent *agent = ask->agent;
-    OWNED_BUFFER struct buffer message = {0};
     uint64_t tokens;
     size_t room = learned_room(provider, &tokens);
     if (room == agent->room && !always)
         return;
     agent->room = room;
-    message_make(&message, MESSAGE_ROOM, ask->serial, agent->name, (uint64_t)room, tokens, UINT64_C(0));
-    ask->scheduler->setup.send(ask->scheduler->setup.context, &message);
+    report_send(ask->scheduler->setup.report, MESSAGE_ROOM, ask->serial, agent->name, (uint64_t)room, tokens,
+                UINT64_C(0));
 }
 
 void tell_answer(struct ask *ask, enum answer_kind kind, const char *text, const struct response *response,
@@ -46,43 +43,36 @@ void tell_answer(struct ask *ask, enum answer_kind kind, const char *text, const
     OWNED char *reason = tell_masked(scheduler, response ? response->finish_reason : "");
     OWNED char *model =
         tell_masked(scheduler, response && *response->model ? response->model : ask_provider_of(ask)->model);
-    OWNED_BUFFER struct buffer message = {0};
-    message_make(&message, MESSAGE_ANSWER, ask->serial, ask->agent->name, (uint64_t)kind, safe, reason, model,
-                 (uint64_t)0, (uint64_t)0, provider, (uint64_t)(kind == ANSWER_OK ? 0 : ask->retry_after),
-                 (uint64_t)ask_provider_of(ask)->service->answered_ms, (uint64_t)0, (uint64_t)0,
-                 USAGE_NO_COST);
-    scheduler->setup.send(scheduler->setup.context, &message);
+    report_send(
+        scheduler->setup.report, MESSAGE_ANSWER, ask->serial, ask->agent->name, (uint64_t)kind, safe, reason,
+        model, (uint64_t)0, (uint64_t)0, provider, (uint64_t)(kind == ANSWER_OK ? 0 : ask->retry_after),
+        (uint64_t)ask_provider_of(ask)->service->answered_ms, (uint64_t)0, (uint64_t)0, USAGE_NO_COST);
 }
 
 void tell_waiting(struct ask *ask, int64_t milliseconds, const char *sentence)
 {
     const struct scheduler *scheduler = ask->scheduler;
-    OWNED_BUFFER struct buffer message = {0};
     OWNED char *safe = tell_masked(scheduler, sentence);
     int64_t until = (clock_now_ms() + milliseconds + 999) / 1000;
-    message_make(&message, MESSAGE_WAITING, ask->serial, ask->agent->name, "provider", (uint64_t)until, safe);
-    scheduler->setup.send(scheduler->setup.context, &message);
+    report_send(scheduler->setup.report, MESSAGE_WAITING, ask->serial, ask->agent->name, "provider",
+                (uint64_t)until, safe);
 }
 
 void tell_provider(const struct ask *ask, bool answers, const char *text)
 {
     const struct provider *provider = ask_provider_of(ask);
-    OWNED_BUFFER struct buffer message = {0};
     if (answers && provider->service->told_well)
         return;
     provider->service->told_well = answers;
     OWNED char *safe = tell_masked(ask->scheduler, text);
-    message_make(&message, MESSAGE_PROVIDER, provider->name, provider->service->url, provider->model,
-                 (uint64_t)answers, safe);
-    ask->scheduler->setup.send(ask->scheduler->setup.context, &message);
+    report_send(ask->scheduler->setup.report, MESSAGE_PROVIDER, provider->name, provider->service->url,
+                provider->model, (uint64_t)answers, safe);
 }
 
 void tell_learned(const struct scheduler *scheduler, struct service *service)
 {
-    OWNED_BUFFER struct buffer message = {0};
     OWNED char *news = learned_news(service);
     if (!news)
         return;
-    message_make(&message, MESSAGE_LEARNED, service->url, service->model, news);
-    scheduler->setup.send(scheduler->setup.context, &message);
+    report_send(scheduler->setup.report, MESSAGE_LEARNED, service->url, service->model, news);
 }

@@ -2,11 +2,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "common/clock.h"
 #include "common/memory.h"
-#include "common/message.h"
 #include "common/proxy.h"
 #include "common/utf8.h"
 #include "supervisor/gateway/retry.h"
@@ -18,20 +16,17 @@ struct post {
     struct proxy proxy;
     struct curl_slist *headers;
     struct transfer *transfer;
-    LIST_ENTRY(post) link;
 };
 
 struct webhooks {
     struct webhooks_setup setup;
-    LIST_HEAD(, post) posts;
-    unsigned count;
+    unsigned count; /* of those under way */
 };
 
 struct webhooks *webhooks_open(const struct webhooks_setup *setup)
 {
     struct webhooks *webhooks = memory_new(1, sizeof *webhooks);
     webhooks->setup = *setup;
-    LIST_INIT(&webhooks->posts);
     return webhooks;
 }
 
@@ -46,7 +41,6 @@ void webhook_free(struct webhook *hook)
 
 static void free_post(struct post *post)
 {
-    LIST_REMOVE(post, link);
     post->webhooks->count--;
     curl_slist_free_all(post->headers);
     proxy_free(&post->proxy);
@@ -54,26 +48,12 @@ static void free_post(struct post *post)
     free(post);
 }
 
-void webhooks_close(struct webhooks *webhooks)
-{
-    if (!webhooks)
-        return;
-    while (!LIST_EMPTY(&webhooks->posts)) {
-        struct post *post = LIST_FIRST(&webhooks->posts);
-        client_cancel(webhooks->setup.client, post->transfer);
-        free_post(post);
-    }
-    free(webhooks);
-}
-
 static void tell(const struct webhooks *webhooks, uint64_t serial, long status, int64_t wait, const char *why)
 {
-    OWNED_BUFFER struct buffer message = {0};
     OWNED char *clean = utf8_clean(why, strlen(why));
     OWNED char *safe = keys_mask(webhooks->setup.keys, memory_text(clean));
-    message_make(&message, MESSAGE_NOTIFIED, serial, (uint64_t)status,
-                 wait < 0 ? MESSAGE_NOWHERE : (uint64_t)wait, safe);
-    webhooks->setup.send(webhooks->setup.context, &message);
+    report_send(webhooks->setup.report, MESSAGE_NOTIFIED, serial, (uint64_t)status,
+                wait < 0 ? MESSAGE_NOWHERE : (uint64_t)wait, safe);
 }
 
 /* A status says enough, whatever became of the body behind it. */
@@ -108,7 +88,6 @@ void webhooks_post(struct webhooks *webhooks, uint64_t serial, const struct webh
     struct post *post = memory_new(1, sizeof *post);
     struct fault fault;
     *post = (struct post){.webhooks = webhooks, .serial = serial, .hook = *hook};
-    LIST_INSERT_HEAD(&webhooks->posts, post, link);
     proxy_find(keys_secrets(webhooks->setup.keys), hook->url, &post->proxy);
     make_headers(post);
     const struct client_request request = {.url = post->hook.url,

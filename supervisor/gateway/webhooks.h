@@ -5,9 +5,9 @@
 
 #include <stdint.h>
 
-#include "common/buffer.h"
 #include "supervisor/gateway/client.h"
 #include "supervisor/gateway/keys.h"
+#include "supervisor/process/report.h"
 
 enum {
     WEBHOOK_MS = 15 * 1000,
@@ -18,9 +18,8 @@ enum {
 
 struct webhooks_setup {
     struct client *client;
-    const struct keys *keys;                                   /* for the proxy, and to mask what is told */
-    void (*send)(void *context, const struct buffer *message); /* a NOTIFIED */
-    void *context;
+    const struct keys *keys; /* for the proxy, and to mask what is told */
+    struct report *report;   /* gets NOTIFIED */
 };
 
 /* All owned; signature is "" where there is none. */
@@ -30,7 +29,6 @@ struct webhook {
 
 struct webhooks;
 struct webhooks *webhooks_open(const struct webhooks_setup *setup);
-void webhooks_close(struct webhooks *webhooks); /* before its client; NULL is fine */
 
 /* Answered by one NOTIFIED of this serial. hook is taken. */
 void webhooks_post(struct webhooks *webhooks, uint64_t serial, const struct webhook *hook);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/channel.h"
+#include "common/log.h"
 #include "common/memory.h"
 
 struct report {
@@ -14,13 +15,17 @@ struct report {
     struct loop_watch *watch;
     struct report_owner owner;
     enum party party;
+    bool writing; /* the loop waits for room in the channel */
     bool behind;
 };
 
 static void update(struct report *report)
 {
     size_t left = report->channel.out.bytes;
-    loop_change(report->loop, report->watch, EPOLLIN | (left ? EPOLLOUT : 0u));
+    bool writing = left > 0;
+    if (writing != report->writing)
+        loop_change(report->loop, report->watch, EPOLLIN | (writing ? EPOLLOUT : 0u));
+    report->writing = writing;
     if (report->behind ? left > 0 : left < REPORT_BEHIND)
         return;
     report->behind = !report->behind;
@@ -35,9 +40,13 @@ static bool hear(struct report *report)
     while (channel_next(&report->channel, &bytes, &length)) {
         struct reader reader;
         unsigned type = 0;
-        if (!message_receive(&reader, bytes, length, PARTY_SUPERVISOR, report->party, &type) ||
-            !report->owner.hear(report->owner.context, type, &reader))
-            return false;
+        if (message_receive(&reader, bytes, length, PARTY_SUPERVISOR, report->party, &type) &&
+            report->owner.hear(report->owner.context, type, &reader))
+            continue;
+        log_error("agentos", NULL,
+                  "the supervisor sent a message that isn't understood (%s); this process ends",
+                  message_name(type));
+        return false;
     }
     return true;
 }
