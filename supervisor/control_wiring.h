@@ -1,0 +1,10 @@
+/* The control server and the rest of the supervisor: where its verbs and listings have what only the supervisor knows. */
+#pragma once
+
+#include "common/fault.h"
+
+struct control;
+struct supervisor;
+
+/* Once post, shared state and nodes are open. NULL and fault: the control socket can't be made. */
+struct control *control_wiring_open(struct supervisor *supervisor, struct fault *fault);
