@@ -100,7 +100,7 @@ static void worker_gone(struct agent *agent)
 static void down(struct agent *agent)
 {
     struct supervisor *supervisor = supervisor_of(agent);
-    nodes_agent_down(supervisor->programs.nodes, agent);
+    nodes_agent_down(supervisor->local.nodes, agent);
     if (supervisor->agents.ending && agents_all_down(&supervisor->agents)) {
         loop_end(supervisor->loop);
     } else if (agent->leaving) {

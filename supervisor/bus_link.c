@@ -11,12 +11,13 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/settings.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/local_node.h"
+#include "supervisor/process/child.h"
 
 enum { TEXT_MAX = 2048, UNWANTED_MS = 30 * 1000, BEHIND_BYTES = 32 * 1024 * 1024, LAST_WORDS_MS = 500 };
 
 struct bus_link {
-    struct supervisor *supervisor;
+    const struct local_node *local;
     struct child child;
     bool connected;
     char *why;      /* what is wrong, as it was told last; "": nothing. Owned */
@@ -165,19 +166,19 @@ static void ended(void *context)
     set_state(context, false, "agentos-bus has ended, and is started again");
 }
 
-struct bus_link *bus_link_open(struct supervisor *supervisor)
+struct bus_link *bus_link_open(const struct local_node *local)
 {
     static char *arguments[] = {"agentos-bus", "3", NULL};
     if (!setting_text(SET_AGENTOS_BUS, NULL))
         return NULL;
     struct bus_link *link = memory_new(1, sizeof *link);
-    link->supervisor = supervisor;
+    link->local = local;
     link->why = memory_text("");
     link->ticket = (uint64_t)clock_monotonic_ms();
-    if (child_begin(&link->child, supervisor->loop,
+    if (child_begin(&link->child, local->loop,
                     &(struct child_plan){.name = "bus",
                                          .component = "bus",
-                                         .folder = supervisor->options->programs,
+                                         .folder = local->programs,
                                          .arguments = arguments,
                                          .environment = environ,
                                          .extras = {-1},

@@ -46,11 +46,11 @@ struct bus_owner {
 
 #define BUS_OTHER_REVISION MESSAGE_OTHER_REVISION
 
-struct supervisor;
+struct local_node;
 struct bus_link;
 
 /* NULL: AGENTOS_BUS is not set, or its program can't be started, which is said. */
-struct bus_link *bus_link_open(struct supervisor *supervisor);
+struct bus_link *bus_link_open(const struct local_node *local);
 void bus_link_close(struct bus_link *link); /* NULL is fine, here and below */
 /* Before the loop runs, in the order in which they are asked about what arrived. owner is copied. */
 void bus_link_join(struct bus_link *link, const struct bus_owner *owner);

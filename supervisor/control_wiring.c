@@ -19,8 +19,8 @@ static void shared_problems(void *context, const char *agent, struct buffer *lin
 {
     struct supervisor *supervisor = context;
     shared_state_problems(supervisor->shared, agent, lines);
-    mirror_link_problem(supervisor->programs.mirror, agent, lines);
-    nodes_problem(supervisor->programs.nodes, agent, lines);
+    mirror_link_problem(supervisor->local.mirror, agent, lines);
+    nodes_problem(supervisor->local.nodes, agent, lines);
 }
 
 static void own_problems(void *context, struct buffer *lines)
@@ -31,8 +31,8 @@ static void own_problems(void *context, struct buffer *lines)
         buffer_print(lines, "%zu of %zu agent(s) have started; the others wait for their first start\n",
                      agents->found.settled, agents->count);
     alerts_problems(supervisor->alerts.queue, lines);
-    bus_link_problem(supervisor->programs.bus, lines);
-    nodes_own_problems(supervisor->programs.nodes, lines);
+    bus_link_problem(supervisor->local.bus, lines);
+    nodes_own_problems(supervisor->local.nodes, lines);
 }
 
 static size_t alerts_waiting(void *context)
@@ -60,9 +60,9 @@ static void retry_now(void *context, struct agent *agent)
 static json_t *far_agent(void *context, const char *agent)
 {
     const struct supervisor *supervisor = context;
-    const char *node = nodes_of(supervisor->programs.nodes, agent);
+    const char *node = nodes_of(supervisor->local.nodes, agent);
     json_t *far = node && *node ? json_pack("{s:s}", "node", node) : NULL;
-    json_t *told = (json_t *)nodes_far_agent(supervisor->programs.nodes, agent);
+    json_t *told = (json_t *)nodes_far_agent(supervisor->local.nodes, agent);
     if (far && told)
         json_object_update_missing(far, told);
     return far;
@@ -72,7 +72,7 @@ static int move_agent(void *context, struct agent *agent, const char *node, cons
                       struct fault *fault)
 {
     const struct supervisor *supervisor = context;
-    struct nodes *nodes = supervisor->programs.nodes;
+    struct nodes *nodes = supervisor->local.nodes;
     int exit = node ? nodes_move(nodes, agent, node, fault) : EX_OK;
     *stage = exit == EX_OK ? move_stage(nodes_moves(nodes), agent->name, fault) : NULL;
     return *stage ? EX_OK : exit ? exit : EX_UNAVAILABLE;
@@ -81,13 +81,20 @@ static int move_agent(void *context, struct agent *agent, const char *node, cons
 static int take_from_remote(void *context, struct agent *agent, const char *node, bool begin,
                             struct buffer *lacks, struct fault *fault)
 {
-    return from_remote_move(context, agent, node, begin, lacks, fault);
+    const struct supervisor *supervisor = context;
+    return from_remote_move(&supervisor->local, agent, node, begin, lacks, fault);
 }
 
 static json_t *ask_nodes(void *context, const json_t *request, uint64_t ticket)
 {
     const struct supervisor *supervisor = context;
     return far_reads_ask(supervisor->programs.reads, request, ticket);
+}
+
+void control_wiring_told(void *context, uint64_t ticket, json_t *answer)
+{
+    const struct supervisor *supervisor = context;
+    control_told(supervisor->control, ticket, answer);
 }
 
 struct control *control_wiring_open(struct supervisor *supervisor, struct fault *fault)

@@ -4,20 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/buffer.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "supervisor/local_node.h"
 #include "supervisor/node_word.h"
 #include "supervisor/nodes.h"
-#include "supervisor/supervisor.h"
 
-bool far_items_say(struct supervisor *supervisor, const char *node, const struct queue_word *word)
+bool far_items_say(const struct local_node *local, const char *node, const struct queue_word *word)
 {
     const struct envelope *item = &word->item;
     OWNED_BUFFER struct buffer whole = {0};
-    if (!node && !nodes_answers(supervisor->programs.nodes, word->agent))
+    if (!node && !nodes_answers(local->nodes, word->agent))
         return false;
     if (!node)
-        node = nodes_of(supervisor->programs.nodes, word->agent);
+        node = nodes_of(local->nodes, word->agent);
     if (item->body)
         envelope_print(item, &whole);
     json_t *object = json_pack(
@@ -27,7 +28,7 @@ bool far_items_say(struct supervisor *supervisor, const char *node, const struct
         "ttl_seconds", (json_int_t)item->ttl_seconds, "attempts", (json_int_t)item->attempts);
     if (item->body)
         json_object_set_new(object, "whole", json_stringn(whole.data, whole.length));
-    return node_word_say(supervisor, node, object) != 0;
+    return node_word_say(local, node, object) != 0;
 }
 
 /* Borrows from the object, but for the whole item: that is the caller's to free. False: it is none. */

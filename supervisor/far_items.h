@@ -7,9 +7,9 @@
 
 #include "supervisor/shared/work_queues.h"
 
-struct supervisor;
+struct local_node;
 
 /* As queues_operations.say. */
-bool far_items_say(struct supervisor *supervisor, const char *node, const struct queue_word *word);
+bool far_items_say(const struct local_node *local, const char *node, const struct queue_word *word);
 /* False: the object is no such word. */
 bool far_items_hear(struct queues *queues, const char *node, const json_t *object);

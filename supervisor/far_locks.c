@@ -9,7 +9,7 @@
 #include "common/tree.h"
 #include "supervisor/node_word.h"
 #include "supervisor/shared/lock_claims.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/local_node.h"
 
 enum { LEASE_SECONDS_MAX = 366 * 86400 };
 
@@ -21,12 +21,12 @@ static json_t *claim_of(const struct lock_claim_word *claim)
                      (json_int_t)claim->left_ms, "begun", (int)claim->begun);
 }
 
-bool far_locks_say(struct supervisor *supervisor, const char *node, const struct lock_word *word)
+bool far_locks_say(const struct local_node *local, const char *node, const struct lock_word *word)
 {
     json_t *claims = json_array();
     for (size_t i = 0; i < word->count; i++)
         json_array_append_new(claims, claim_of(&word->claims[i]));
-    return node_word_say(supervisor, node,
+    return node_word_say(local, node,
                          json_pack("{s:s, s:s, s:I, s:I, s:o}", "lock_word", word->what, "lock", word->lock,
                                    "turn", (json_int_t)word->turn, "token", (json_int_t)word->token, "claims",
                                    claims)) != 0;

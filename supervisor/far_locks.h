@@ -7,9 +7,9 @@
 
 #include "supervisor/shared/locks.h"
 
-struct supervisor;
+struct local_node;
 
-bool far_locks_say(struct supervisor *supervisor, const char *node, const struct lock_word *word);
+bool far_locks_say(const struct local_node *local, const char *node, const struct lock_word *word);
 /* False: the object is no such word. A malformed one is passed over. */
 bool far_locks_hear(const json_t *object, void (*hear)(void *context, const struct lock_word *word),
                     void *context);

@@ -10,6 +10,7 @@
 #include "supervisor/bus_link.h"
 #include "supervisor/far_reads.h"
 #include "supervisor/node_word.h"
+#include "supervisor/nodes.h"
 #include "supervisor/post/post.h"
 #include "supervisor/shared_state.h"
 #include "supervisor/supervisor.h"
@@ -19,7 +20,7 @@
 static void send(struct supervisor *supervisor, const char *subject, const char *message,
                  const struct buffer *text)
 {
-    struct bus_link *link = supervisor->programs.bus;
+    struct bus_link *link = supervisor->local.bus;
     (void)bus_link_publish(link, subject, message, text->data, text->length, bus_link_ticket(link));
 }
 
@@ -40,13 +41,19 @@ static void tell(void *context, const char *node, const struct buffer *text)
 static void took(void *context, uint64_t token)
 {
     const struct supervisor *supervisor = context;
-    bus_link_took(supervisor->programs.bus, token);
+    bus_link_took(supervisor->local.bus, token);
 }
 
 static void later(void *context, uint64_t token, int64_t ms)
 {
     const struct supervisor *supervisor = context;
-    bus_link_later(supervisor->programs.bus, token, ms);
+    bus_link_later(supervisor->local.bus, token, ms);
+}
+
+static bool owns(void *context, const char *agent)
+{
+    const struct supervisor *supervisor = context;
+    return nodes_own(supervisor->local.nodes, agent);
 }
 
 /* --- what the bus says --- */
@@ -75,7 +82,7 @@ static bool arrived(void *context, uint64_t token, const char *subject, const ch
                    !far_reads_hear(supervisor->programs.reads, node, word)
              : !post_node_says(supervisor->post, bytes, length))
         return false;
-    bus_link_took(supervisor->programs.bus, token);
+    bus_link_took(supervisor->local.bus, token);
     return true;
 }
 
@@ -85,9 +92,9 @@ static void published(void *context, uint64_t ticket, const char *why)
     shared_state_published(supervisor->shared, ticket, why);
 }
 
-void far_post_open(struct supervisor *supervisor, bool (*owns)(void *supervisor, const char *agent))
+void far_post_open(struct supervisor *supervisor)
 {
-    struct bus_link *link = supervisor->programs.bus;
+    struct bus_link *link = supervisor->local.bus;
     OWNED char *subject = memory_print(NODE_SUBJECT "%s", node_name());
     if (!link)
         return;
@@ -109,6 +116,6 @@ void far_post_lives(const struct agent *agent, const char *node, bool there)
     const struct supervisor *supervisor = supervisor_of(agent);
     OWNED char *subject = memory_print(AGENT_SUBJECT "%s", agent->name);
     post_lives(supervisor->post, agent->name, node, there);
-    bus_link_follow(supervisor->programs.bus, subject, node == NULL);
+    bus_link_follow(supervisor->local.bus, subject, node == NULL);
     shared_state_agent_moved(supervisor->shared, agent->name);
 }

@@ -7,7 +7,7 @@
 struct agent;
 struct supervisor;
 
-/* Once post and bus are open, before the loop runs. owns: as post_bus has it, its context the supervisor. */
-void far_post_open(struct supervisor *supervisor, bool (*owns)(void *supervisor, const char *agent));
+/* Once post and bus are open, before the loop runs. */
+void far_post_open(struct supervisor *supervisor);
 /* As post_lives, and what comes for an agent that lives here is asked for. */
 void far_post_lives(const struct agent *agent, const char *node, bool there);

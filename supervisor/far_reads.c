@@ -9,17 +9,18 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "common/buffer.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/settings.h"
 #include "common/tree.h"
 #include "common/utf8.h"
 #include "supervisor/bus_link.h"
-#include "supervisor/control/control.h"
+#include "supervisor/local_node.h"
 #include "supervisor/node_word.h"
 #include "supervisor/nodes.h"
 #include "supervisor/process/file_readers.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/process/loop.h"
 
 enum {
     TEXT_MAX = 1024,                  /* bytes of one text of a request */
@@ -58,7 +59,9 @@ struct reading {
 };
 
 struct far_reads {
-    struct supervisor *supervisor;
+    const struct local_node *local;
+    far_reads_told *told;
+    void *context;
     struct file_readers *readers;
     LIST_HEAD(, question) questions;
     LIST_HEAD(, reading) readings;
@@ -66,11 +69,13 @@ struct far_reads {
     size_t count;    /* questions */
 };
 
-struct far_reads *far_reads_new(struct supervisor *supervisor)
+struct far_reads *far_reads_new(const struct local_node *local, far_reads_told *told, void *context)
 {
     struct far_reads *reads = memory_new(1, sizeof *reads);
-    reads->supervisor = supervisor;
-    reads->readers = file_readers_new(supervisor->loop, supervisor->options->programs, supervisor->data);
+    reads->local = local;
+    reads->told = told;
+    reads->context = context;
+    reads->readers = file_readers_new(local->loop, local->programs, local->data);
     reads->number = (uint64_t)arc4random() << 16;
     return reads;
 }
@@ -79,7 +84,7 @@ struct far_reads *far_reads_new(struct supervisor *supervisor)
 
 static void forget_question(struct question *question)
 {
-    timer_clear(question->reads->supervisor->loop, &question->deadline);
+    timer_clear(question->reads->local->loop, &question->deadline);
     LIST_REMOVE(question, link);
     question->reads->count--;
     json_decref(question->answer);
@@ -96,7 +101,8 @@ static void complain(json_t *answer, char *sentence)
 
 static void finish(struct question *question)
 {
-    control_told(question->reads->supervisor->control, question->ticket, json_incref(question->answer));
+    const struct far_reads *reads = question->reads;
+    reads->told(reads->context, question->ticket, json_incref(question->answer));
     forget_question(question);
 }
 
@@ -128,7 +134,7 @@ static void say_question(struct question *question, const json_t *request)
     for (size_t i = 0; i < question->count; i++) {
         char *name = question->asked[i].name;
         if (node_word_say(
-                question->reads->supervisor, name,
+                question->reads->local, name,
                 json_pack("{s:I, s:O}", "read_question", (json_int_t)question->number, "request", request))) {
             question->open++;
         } else {
@@ -141,19 +147,19 @@ static void say_question(struct question *question, const json_t *request)
 
 static json_t *nothing(const struct far_reads *reads)
 {
-    bool bus = reads->supervisor->programs.bus != NULL;
+    bool bus = reads->local->bus != NULL;
     return json_pack("{s:s?, s:[], s:[]}", "here", bus ? node_name() : NULL, "nodes", "problems");
 }
 
 json_t *far_reads_ask(struct far_reads *reads, const json_t *request, uint64_t ticket)
 {
-    const struct supervisor *supervisor = reads->supervisor;
+    const struct local_node *local = reads->local;
     OWNED_BUFFER struct buffer away = {0};
     json_t *answer = nothing(reads);
-    if (!supervisor->programs.bus)
+    if (!local->bus)
         return answer;
-    if (!bus_link_connected(supervisor->programs.bus)) {
-        bus_link_problem(supervisor->programs.bus, &away);
+    if (!bus_link_connected(local->bus)) {
+        bus_link_problem(local->bus, &away);
         complain(answer, memory_print("%.*s: what other nodes have is not shown",
                                       (int)strcspn(away.data, "\n"), away.data));
         return answer;
@@ -170,10 +176,10 @@ json_t *far_reads_ask(struct far_reads *reads, const json_t *request, uint64_t t
     question->deadline = (struct timer){.ring = is_late, .context = question};
     LIST_INSERT_HEAD(&reads->questions, question, link);
     reads->count++;
-    nodes_each(supervisor->programs.nodes, ask_node, question);
+    nodes_each(local->nodes, ask_node, question);
     say_question(question, request);
     if (question->open) {
-        timer_set(supervisor->loop, &question->deadline, FAR_READS_MS);
+        timer_set(local->loop, &question->deadline, FAR_READS_MS);
         return NULL;
     }
     answer = json_incref(question->answer);
@@ -233,7 +239,7 @@ static void hear_answer(struct far_reads *reads, const char *node, const json_t 
 
 static void forget_reading(struct reading *reading)
 {
-    loop_forget(reading->reads->supervisor->loop, reading->watch);
+    loop_forget(reading->reads->local->loop, reading->watch);
     LIST_REMOVE(reading, link);
     close(reading->fd);
     buffer_free(&reading->in);
@@ -243,7 +249,7 @@ static void forget_reading(struct reading *reading)
 static void answer(struct far_reads *reads, const char *node, uint64_t number, json_t *told)
 {
     json_object_set_new(told, "read_answer", json_integer((json_int_t)number));
-    (void)node_word_say(reads->supervisor, node, told); /* the other one waits in vain, and says so */
+    (void)node_word_say(reads->local, node, told); /* the other one waits in vain, and says so */
 }
 
 static void refuse(struct far_reads *reads, const char *node, uint64_t number, const char *why)
@@ -319,7 +325,7 @@ static void hear_question(struct far_reads *reads, const char *node, const json_
     *reading = (struct reading){.reads = reads, .number = number, .fd = fd};
     snprintf(reading->node, sizeof reading->node, "%s", node);
     LIST_INSERT_HEAD(&reads->readings, reading, link);
-    reading->watch = loop_watch(reads->supervisor->loop, fd, EPOLLIN, is_readable, reading);
+    reading->watch = loop_watch(reads->local->loop, fd, EPOLLIN, is_readable, reading);
     ssize_t length = (ssize_t)strlen(line);
     if (reading->watch && send(fd, line, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT) == length)
         return;

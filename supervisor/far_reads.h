@@ -15,7 +15,7 @@
 #include <sys/types.h>
 
 struct far_reads;
-struct supervisor;
+struct local_node;
 
 enum {
     FAR_READS_MS = 10 * 1000,
@@ -24,9 +24,12 @@ enum {
     FAR_READS_BYTES = 768 * 1024,
 };
 
-struct far_reads *far_reads_new(struct supervisor *supervisor);
+/* The ticket's answer has come; it is the caller's no more. */
+typedef void far_reads_told(void *context, uint64_t ticket, json_t *answer);
+
+struct far_reads *far_reads_new(const struct local_node *local, far_reads_told *told, void *context);
 void far_reads_free(struct far_reads *reads); /* NULL is fine */
-/* Asks the nodes that are there. The answer, a new reference, where nobody needs to be asked; NULL: control_told brings it under
+/* Asks the nodes that are there. The answer, a new reference, where nobody needs to be asked; NULL: told brings it under
  * the ticket. {"here": this node, or null without a bus, "nodes": [{"node", "answer"}], "problems": [sentence]} */
 json_t *far_reads_ask(struct far_reads *reads, const json_t *request, uint64_t ticket);
 /* A word of another node. False: it is neither a question nor an answer. */

@@ -5,13 +5,14 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "common/buffer.h"
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "supervisor/bus_link.h"
+#include "supervisor/local_node.h"
 #include "supervisor/node_word.h"
 #include "supervisor/nodes.h"
-#include "supervisor/supervisor.h"
 
 enum { ASK_AGAIN_MS = 2000, FORGOTTEN_MS = 60 * 1000 /* when nobody offers it */ };
 
@@ -31,14 +32,14 @@ struct far_write {
 };
 
 struct far_segments {
-    struct supervisor *supervisor;
+    const struct local_node *local;
     TAILQ_HEAD(, far_write) writes; /* those that were offered last, at the end */
 };
 
-struct far_segments *far_segments_new(struct supervisor *supervisor)
+struct far_segments *far_segments_new(const struct local_node *local)
 {
     struct far_segments *far = memory_new(1, sizeof *far);
-    far->supervisor = supervisor;
+    far->local = local;
     TAILQ_INIT(&far->writes);
     return far;
 }
@@ -92,11 +93,11 @@ static enum post_verdict ask(struct far_segments *far, struct far_write *write, 
                              const struct envelope *envelope, struct fault *why)
 {
     OWNED_BUFFER struct buffer whole = {0};
-    if (!bus_link_connected(far->supervisor->programs.bus)) {
+    if (!bus_link_connected(far->local->bus)) {
         fault_set(why, "the bus is away, by which the home of %s is asked", envelope->to);
         return POST_LATER;
     }
-    if (*node && !nodes_are_there(far->supervisor->programs.nodes, node)) {
+    if (*node && !nodes_are_there(far->local->nodes, node)) {
         fault_set(why, "the home of %s, node '%s', is away", envelope->to, node);
         return POST_LATER;
     }
@@ -114,7 +115,7 @@ static enum post_verdict ask(struct far_segments *far, struct far_write *write, 
             envelope->to, node, length, BUS_BYTES_MAX);
         return POST_REFUSED;
     }
-    write->ticket = node_word_say(far->supervisor, node, word);
+    write->ticket = node_word_say(far->local, node, word);
     if (write->ticket && !write->unsent)
         return POST_WAITS;
     fault_set(why, "the home of %s, node '%s', can't be asked now: %s", envelope->to, node,
@@ -175,7 +176,7 @@ bool far_segments_hear(struct far_segments *far, const char *node, const json_t 
             envelope.kind == KIND_SEGMENT ? decide(context, &envelope, &why) : POST_WAITS;
         for (size_t i = 0; i < sizeof verdicts / sizeof *verdicts; i++)
             if (verdict == verdicts[i].verdict)
-                node_word_say(far->supervisor, node,
+                node_word_say(far->local, node,
                               json_pack("{s:s, s:s, s:s, s:s}", "segment_word", "verdict", "id", envelope.id,
                                         "verdict", verdicts[i].word, "why", why.text));
         envelope_free(&envelope);

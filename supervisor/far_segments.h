@@ -25,9 +25,9 @@
 
 struct far_segments;
 struct segments;
-struct supervisor;
+struct local_node;
 
-struct far_segments *far_segments_new(struct supervisor *supervisor);
+struct far_segments *far_segments_new(const struct local_node *local);
 void far_segments_free(struct far_segments *far); /* NULL is fine */
 /* A write for a segment whose home is node, "": nobody knows yet. POST_WAITS: the home is asked. */
 enum post_verdict far_segments_write(struct far_segments *far, const char *node,

@@ -4,13 +4,15 @@
 #include <sysexits.h>
 
 #include "common/clock.h"
+#include "common/format/roster.h"
 #include "common/memory.h"
 #include "common/settings.h"
+#include "supervisor/agent/agent.h"
 #include "supervisor/lease.h"
+#include "supervisor/local_node.h"
 #include "supervisor/move.h"
 #include "supervisor/node_word.h"
 #include "supervisor/nodes.h"
-#include "supervisor/supervisor.h"
 
 static int no(struct fault *fault, int exit, char *why)
 {
@@ -19,14 +21,14 @@ static int no(struct fault *fault, int exit, char *why)
     return exit;
 }
 
-static int check_settings(const struct supervisor *supervisor, const struct agent *agent, const char *node,
+static int check_settings(const struct local_node *local, const struct agent *agent, const char *node,
                           struct fault *fault)
 {
     const char *pinned = agent->definition->node;
-    if (!nodes_lease(supervisor->programs.nodes, agent->name))
+    if (!nodes_lease(local->nodes, agent->name))
         return no(fault, EX_CONFIG,
                   memory_text("AGENTOS_BUS is not set, so nobody knows whether the agent lives elsewhere"));
-    if (!supervisor->programs.mirror)
+    if (!local->mirror)
         return no(fault, EX_CONFIG,
                   memory_print("AGENTOS_GIT_REMOTE is not set, so there is nothing to take agent '%s' from",
                                agent->name));
@@ -96,12 +98,12 @@ static void name_lacks(const struct lease *lease, const json_t *told, struct buf
                        "instead: that has all of it\n");
 }
 
-int from_remote_move(struct supervisor *supervisor, const struct agent *agent, const char *node, bool begin,
+int from_remote_move(const struct local_node *local, const struct agent *agent, const char *node, bool begin,
                      struct buffer *lacks, struct fault *fault)
 {
-    struct nodes *nodes = supervisor->programs.nodes;
+    struct nodes *nodes = local->nodes;
     const struct lease *lease = nodes_lease(nodes, agent->name);
-    int exit = check_settings(supervisor, agent, node, fault);
+    int exit = check_settings(local, agent, node, fault);
     exit = exit ? exit : check_lease(agent, lease, fault);
     if (exit != EX_OK)
         return exit;

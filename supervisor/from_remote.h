@@ -8,10 +8,10 @@
 #include "common/fault.h"
 
 struct agent;
-struct supervisor;
+struct local_node;
 
 /* lacks gets what the remote does not have, a line each, as far as this node can tell. begin: and the agent is fetched (move.h);
  * else nothing is done. EX_OK, or why it is not possible: EX_USAGE on another node than the agent is to come to, EX_CONFIG,
  * EX_DATAERR where the remote's branch went another way, EX_TEMPFAIL while some node holds the lease or nobody knows. */
-int from_remote_move(struct supervisor *supervisor, const struct agent *agent, const char *node, bool begin,
+int from_remote_move(const struct local_node *local, const struct agent *agent, const char *node, bool begin,
                      struct buffer *lacks, struct fault *fault);

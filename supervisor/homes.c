@@ -22,9 +22,10 @@
 #include "common/names.h"
 #include "common/settings.h"
 #include "supervisor/bus_link.h"
+#include "supervisor/local_node.h"
+#include "supervisor/process/loop.h"
 #include "supervisor/shared/segments.h"
 #include "supervisor/store/shared_files.h"
-#include "supervisor/supervisor.h"
 
 #define HOME_KEY "home."
 
@@ -52,7 +53,7 @@ struct home {
 };
 
 struct homes {
-    struct supervisor *supervisor;
+    const struct local_node *local;
     struct homes_owner owner;
     void *by_key; /* tsearch: struct home */
     struct home **all;
@@ -73,14 +74,14 @@ static bool is_here(const struct home *home)
 
 static void due(struct homes *homes, int64_t in_ms)
 {
-    timer_set(homes->supervisor->loop, &homes->timer, in_ms);
+    timer_set(homes->local->loop, &homes->timer, in_ms);
 }
 
 /* --- what is known --- */
 
 static int read_file(const struct homes *homes, const struct home *home, char **text, size_t *length)
 {
-    return shared_read(homes->supervisor->data, kinds[home->kind].folder, home->file, SEGMENT_FILE_MAX, text,
+    return shared_read(homes->local->data, kinds[home->kind].folder, home->file, SEGMENT_FILE_MAX, text,
                        length, NULL, NULL);
 }
 
@@ -137,7 +138,7 @@ static void set_node(struct homes *homes, struct home *home, const char *node)
 
 const char *homes_of(struct homes *homes, enum home_kind kind, const char *file, bool use)
 {
-    if (!homes->supervisor->programs.bus)
+    if (!homes->local->bus)
         return NULL;
     struct home *home = meet(homes, kind, file);
     if (!home)
@@ -171,7 +172,7 @@ static char *value_of(const struct homes *homes, struct home *home)
 
 static void put(struct homes *homes, struct home *home)
 {
-    struct bus_link *bus = homes->supervisor->programs.bus;
+    struct bus_link *bus = homes->local->bus;
     uint64_t ticket = bus_link_ticket(bus);
     OWNED char *value = home->leaving ? NULL : value_of(homes, home);
     bool sent = home->leaving ? bus_link_delete(bus, home->key, home->revision, ticket)
@@ -204,7 +205,7 @@ static void turn(void *context)
 
 void homes_changed(struct homes *homes, enum home_kind kind, const char *file)
 {
-    struct home *home = homes->supervisor->programs.bus ? meet(homes, kind, file) : NULL;
+    struct home *home = homes->local->bus ? meet(homes, kind, file) : NULL;
     if (!home || !is_here(home))
         return;
     home->dirty = true;
@@ -213,7 +214,7 @@ void homes_changed(struct homes *homes, enum home_kind kind, const char *file)
 
 void homes_forget(struct homes *homes, enum home_kind kind, const char *file)
 {
-    struct home *home = homes->supervisor->programs.bus ? meet(homes, kind, file) : NULL;
+    struct home *home = homes->local->bus ? meet(homes, kind, file) : NULL;
     if (!home || !is_here(home))
         return;
     home->leaving = true;
@@ -349,10 +350,10 @@ static void on_kept(void *context, uint64_t ticket, uint64_t revision, const cha
     }
 }
 
-struct homes *homes_open(struct supervisor *supervisor, const struct homes_owner *owner)
+struct homes *homes_open(const struct local_node *local, const struct homes_owner *owner)
 {
     struct homes *homes = memory_new(1, sizeof *homes);
-    homes->supervisor = supervisor;
+    homes->local = local;
     homes->owner = *owner;
     homes->timer = (struct timer){.ring = turn, .context = homes};
     return homes;
@@ -360,7 +361,7 @@ struct homes *homes_open(struct supervisor *supervisor, const struct homes_owner
 
 void homes_begin(struct homes *homes)
 {
-    bus_link_join(homes->supervisor->programs.bus,
+    bus_link_join(homes->local->bus,
                   &(struct bus_owner){.state = on_state, .key = on_key, .kept = on_kept, .context = homes});
 }
 
@@ -373,7 +374,7 @@ void homes_close(struct homes *homes)
 {
     if (!homes)
         return;
-    timer_clear(homes->supervisor->loop, &homes->timer);
+    timer_clear(homes->local->loop, &homes->timer);
     tdestroy(homes->by_key, leave_alone);
     for (size_t i = 0; i < homes->count; i++)
         free_home(homes->all[i]);

@@ -14,7 +14,7 @@
 enum home_kind { HOME_LOCK, HOME_SEGMENT, HOME_KINDS };
 
 struct homes;
-struct supervisor;
+struct local_node;
 
 struct homes_owner {
     /* The name has another home than before, or its first one: node as homes_of gives it. */
@@ -25,7 +25,7 @@ struct homes_owner {
     void *context;
 };
 
-struct homes *homes_open(struct supervisor *supervisor, const struct homes_owner *owner); /* owner: copied */
+struct homes *homes_open(const struct local_node *local, const struct homes_owner *owner); /* owner: copied */
 void homes_close(struct homes *homes);                                                    /* NULL is fine */
 void homes_begin(struct homes *homes); /* the bus is open; before the loop runs */
 /* file: a name in shared/locks or shared/segments without its ending. NULL: here, "": nobody knows; else the node, borrowed

@@ -151,7 +151,7 @@ static bool is_home(void *context, const char *file)
 static void say(void *context, const char *node, const struct lock_word *word)
 {
     const struct shared_locks *shared = context;
-    (void)far_locks_say(shared->supervisor, node, word);
+    (void)far_locks_say(&shared->supervisor->local, node, word);
 }
 
 static const struct locks_operations lock_operations = {
@@ -227,10 +227,10 @@ static const char *absence(void *context, const char *node)
 {
     const struct shared_locks *shared = context;
     static char sentence[NAME_LENGTH_MAX + 100];
-    if (!bus_link_connected(shared->supervisor->programs.bus))
+    if (!bus_link_connected(shared->supervisor->local.bus))
         return "nobody that this node knows of: the bus is away, and the lock's home is asked when it is "
                "back";
-    if (!*node || nodes_are_there(shared->supervisor->programs.nodes, node))
+    if (!*node || nodes_are_there(shared->supervisor->local.nodes, node))
         return NULL;
     snprintf(sentence, sizeof sentence, "its home, the node '%s', which is away", node);
     return sentence;
@@ -248,7 +248,7 @@ static bool say_claims(void *context, const char *node, const struct lock_word *
     const struct shared_locks *shared = context;
     struct lock_word whole = *word;
     whole.token = locks_token(shared->locks);
-    return far_locks_say(shared->supervisor, node, &whole);
+    return far_locks_say(&shared->supervisor->local, node, &whole);
 }
 
 static int64_t boot_ms(void *context)
@@ -397,7 +397,7 @@ struct shared_locks *shared_locks_open(struct supervisor *supervisor, struct hom
 
 void shared_locks_start(struct shared_locks *shared)
 {
-    if (shared->supervisor->programs.bus)
+    if (shared->supervisor->local.bus)
         timer_set(shared->supervisor->loop, &shared->claims_timer, LOCK_CLAIMS_TURN_MS);
 }
 

@@ -11,7 +11,9 @@
 #include "common/message.h"
 #include "common/names.h"
 #include "common/settings.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/agent/agent.h"
+#include "supervisor/local_node.h"
+#include "supervisor/process/child.h"
 
 enum { TEXT_MAX = 2048, PUSH_DONE = 0, PUSH_DIVERGED = 2 };
 
@@ -23,7 +25,7 @@ struct failing {
 };
 
 struct mirror_link {
-    struct supervisor *supervisor;
+    const struct local_node *local;
     struct child child;
     void *failing; /* tsearch: struct failing by agent */
     struct {
@@ -91,7 +93,7 @@ static bool hear(void *context, const void *bytes, size_t length)
         (type != MESSAGE_PUSHED && type != MESSAGE_FETCHED) ||
         !message_read(&reader, type, &agent, &end, &text))
         return false;
-    bool known = agents_find(&link->supervisor->agents, agent) && strlen(text) <= TEXT_MAX;
+    bool known = agents_find(link->local->agents, agent) && strlen(text) <= TEXT_MAX;
     if (known && type == MESSAGE_PUSHED && end != PUSH_DONE) {
         is_not_pushed(link, agent, end == PUSH_DIVERGED, text);
         return true;
@@ -111,7 +113,7 @@ static bool hear(void *context, const void *bytes, size_t length)
 /* The branch of an agent that lives elsewhere is that node's to push. */
 static bool lives_here(const struct mirror_link *link, const char *name)
 {
-    const struct agent *agent = link ? agents_find(&link->supervisor->agents, name) : NULL;
+    const struct agent *agent = link ? agents_find(link->local->agents, name) : NULL;
     return agent && !agent->order.elsewhere;
 }
 
@@ -120,24 +122,24 @@ static void started(void *context)
 {
     struct mirror_link *link = context;
     end_fetch(link, "agentos-mirror ended meanwhile", "");
-    for (size_t i = 0; i < link->supervisor->agents.count; i++)
-        mirror_link_note(link, link->supervisor->agents.list[i]->name);
+    for (size_t i = 0; i < link->local->agents->count; i++)
+        mirror_link_note(link, link->local->agents->list[i]->name);
 }
 
-struct mirror_link *mirror_link_open(struct supervisor *supervisor)
+struct mirror_link *mirror_link_open(const struct local_node *local)
 {
     static char *arguments[] = {"agentos-mirror", "3", "4", NULL};
     if (!setting_text(SET_AGENTOS_GIT_REMOTE, NULL))
         return NULL;
     struct mirror_link *link = memory_new(1, sizeof *link);
-    link->supervisor = supervisor;
-    if (child_begin(&link->child, supervisor->loop,
+    link->local = local;
+    if (child_begin(&link->child, local->loop,
                     &(struct child_plan){.name = "mirror",
                                          .component = "mirror",
-                                         .folder = supervisor->options->programs,
+                                         .folder = local->programs,
                                          .arguments = arguments,
                                          .environment = environ,
-                                         .extras = {supervisor->data, -1},
+                                         .extras = {local->data, -1},
                                          .message = hear,
                                          .started = started,
                                          .context = link}))

@@ -6,11 +6,11 @@
 
 #include "common/buffer.h"
 
-struct supervisor;
+struct local_node;
 struct mirror_link;
 
 /* NULL: AGENTOS_GIT_REMOTE is not set, or its program can't be started, which is said. */
-struct mirror_link *mirror_link_open(struct supervisor *supervisor);
+struct mirror_link *mirror_link_open(const struct local_node *local);
 void mirror_link_close(struct mirror_link *link); /* NULL is fine, here and below */
 void mirror_link_note(struct mirror_link *link, const char *agent);
 /* Adds why the agent's branch is not at the remote, a line; nothing: it is, or nothing is known yet. */

@@ -14,6 +14,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "common/buffer.h"
 #include "common/clock.h"
 #include "common/files.h"
 #include "common/log.h"
@@ -24,10 +25,10 @@
 #include "supervisor/agent/agent.h"
 #include "supervisor/bus_link.h"
 #include "supervisor/lease.h"
+#include "supervisor/local_node.h"
 #include "supervisor/mirror_link.h"
 #include "supervisor/node_word.h"
 #include "supervisor/post/post.h"
-#include "supervisor/supervisor.h"
 
 #define FOLDER ".run/moves"
 
@@ -52,7 +53,7 @@ static const char *const stages[] = {[DRAINING] = "draining",
                                      [DONE] = "done"};
 
 struct move {
-    struct supervisor *supervisor;
+    const struct local_node *local;
     struct move_owner owner;
     struct { /* from here */
         enum stage stage;
@@ -87,17 +88,16 @@ struct move {
 
 static char *path_of(const struct move *move, const char *which)
 {
-    return memory_print("%s/" FOLDER "/%s.bundle", move->supervisor->options->data_dir, which);
+    return memory_print("%s/" FOLDER "/%s.bundle", move->local->data_dir, which);
 }
 
 /* A program of ours on the data directory; what it says stands in the log. */
 static pid_t run(const struct move *move, const char *verb, const char *option, const char *word,
                  const char *file)
 {
-    OWNED char *program = memory_print("%s/agentos", move->supervisor->options->programs);
-    char *arguments[] = {
-        "agentos",      (char *)verb, "--data",     (char *)move->supervisor->options->data_dir,
-        (char *)option, (char *)word, (char *)file, NULL};
+    OWNED char *program = memory_print("%s/agentos", move->local->programs);
+    char *arguments[] = {"agentos",      (char *)verb, "--data",     (char *)move->local->data_dir,
+                         (char *)option, (char *)word, (char *)file, NULL};
     posix_spawn_file_actions_t actions;
     pid_t pid = 0;
     posix_spawn_file_actions_init(&actions);
@@ -112,7 +112,7 @@ static pid_t run(const struct move *move, const char *verb, const char *option, 
 /* agents/NAME gets a name that no node takes up. True too where there is none. */
 static bool put_aside(const struct move *move, const char *agent, const char *to, struct fault *fault)
 {
-    OWNED_FD int agents = files_open_folder(move->supervisor->data, "agents", true, fault);
+    OWNED_FD int agents = files_open_folder(move->local->data, "agents", true, fault);
     OWNED char *id = names_new_id();
     OWNED char *aside = memory_print(TREE_MOVED_PREFIX "%s-to-%s-%s", agent, to, id);
     if (agents < 0)
@@ -125,7 +125,7 @@ static bool put_aside(const struct move *move, const char *agent, const char *to
 
 static bool open_folder(const struct move *move, struct fault *fault)
 {
-    OWNED_FD int folder = files_open_folder(move->supervisor->data, FOLDER, true, fault);
+    OWNED_FD int folder = files_open_folder(move->local->data, FOLDER, true, fault);
     return folder >= 0;
 }
 
@@ -182,13 +182,13 @@ int move_begin(struct move *move, struct agent *agent, const char *node, struct 
 
 static void drain(struct move *move)
 {
-    const struct agent *agent = agents_find(&move->supervisor->agents, move->out.agent);
+    const struct agent *agent = agents_find(move->local->agents, move->out.agent);
     OWNED char *path = path_of(move, "out");
     if (!agent) {
         end_out(move, FAILED, "it was taken out of agents.yaml");
         return;
     }
-    if (life_has_process(&agent->life) || post_travelling(move->supervisor->post, agent->name) > 0)
+    if (life_has_process(&agent->life) || post_travelling(move->local->post, agent->name) > 0)
         return;
     (void)unlink(path);
     move->out.pid = run(move, "export", "--notes", agent->name, path);
@@ -199,7 +199,7 @@ static void drain(struct move *move)
 
 static void send_piece(struct move *move)
 {
-    struct bus_link *bus = move->supervisor->programs.bus;
+    struct bus_link *bus = move->local->bus;
     OWNED_BUFFER struct buffer message = {0};
     OWNED char *subject = memory_print(NODE_SUBJECT "%s", move->out.node);
     OWNED char *id = memory_print("move-%s-%lld", move->out.id, (long long)move->out.at);
@@ -321,7 +321,7 @@ static void end_in(struct move *move)
 
 static void answer(struct move *move, const char *node, const char *agent, const char *id, const char *why)
 {
-    struct bus_link *bus = move->supervisor->programs.bus;
+    struct bus_link *bus = move->local->bus;
     OWNED char *subject = memory_print(NODE_SUBJECT "%s", node), *message = memory_print("moved-%s", id);
     json_t *head = json_pack("{s:s, s:s, s:s}", "moved", agent, "id", id, "why", why);
     OWNED char *text = json_dumps(head, JSON_COMPACT), *line = memory_print("%s\n", text);
@@ -334,7 +334,7 @@ static const char *begin_in(struct move *move, const char *agent, const char *id
 {
     struct fault fault = {0};
     OWNED char *path = path_of(move, "in");
-    if (!agents_find(&move->supervisor->agents, agent))
+    if (!agents_find(move->local->agents, agent))
         return "its agents.yaml has no such agent";
     if (!*id || move->owner.holds(move->owner.context, agent))
         return "the agent lives there already";
@@ -355,10 +355,10 @@ static const char *begin_in(struct move *move, const char *agent, const char *id
 static void order(const struct move *move, const char *name, struct desired_state desired)
 {
     struct fault fault;
-    struct agent *agent = agents_find(&move->supervisor->agents, name);
+    struct agent *agent = agents_find(move->local->agents, name);
     if (agent)
         agent->order.desired = desired;
-    if (!desired_state_save(move->supervisor->data, name, desired, &fault))
+    if (!desired_state_save(move->local->data, name, desired, &fault))
         log_warn("agentos", name, "What was ordered for it holds only until the supervisor ends: %s",
                  fault.text);
 }
@@ -384,7 +384,7 @@ static bool is_busy(const struct move *move, const char *agent)
 static void take_piece(struct move *move, uint64_t token, const json_t *head, const char *node,
                        const char *bytes, size_t length)
 {
-    struct bus_link *bus = move->supervisor->programs.bus;
+    struct bus_link *bus = move->local->bus;
     const char *agent = json_string_value(json_object_get(head, "move"));
     const char *id = json_string_value(json_object_get(head, "id"));
     off_t at = (off_t)json_integer_value(json_object_get(head, "at"));
@@ -430,7 +430,7 @@ static bool note_epoch(const struct move *move)
 {
     OWNED char *path = memory_print("agents/%s/" TREE_NOTES "/epoch", move->in.agent);
     OWNED char *text = memory_print("%" PRIu64 "\n", move->in.epoch);
-    return files_write(move->supervisor->data, path, text, strlen(text), true, NULL);
+    return files_write(move->local->data, path, text, strlen(text), true, NULL);
 }
 
 /* --- from the git remote --- */
@@ -471,14 +471,14 @@ int move_fetch(struct move *move, const char *agent, uint64_t epoch, struct faul
     move->fetch.stage = FETCHING;
     log_info("agentos", agent, "It is taken from the git remote");
     move->owner.claim(move->owner.context, agent); /* from here on it is not begun anew */
-    mirror_link_fetch(move->supervisor->programs.mirror, agent, FOLDER "/in.bundle", has_fetched, move);
+    mirror_link_fetch(move->local->mirror, agent, FOLDER "/in.bundle", has_fetched, move);
     return EX_OK;
 }
 
 /* Another node that has a directory of it may have been faster. */
 static void look_for_lease(struct move *move)
 {
-    const struct agent *agent = agents_find(&move->supervisor->agents, move->fetch.agent);
+    const struct agent *agent = agents_find(move->local->agents, move->fetch.agent);
     if (move->owner.holds(move->owner.context, move->fetch.agent)) {
         move->fetch.stage = DONE;
     } else if (!agent || clock_boot_ms() - move->fetch.leasing_at > 2 * LEASE_MS) {
@@ -505,7 +505,7 @@ static void has_imported(struct move *move, int status)
     answer(move, move->in.node, move->in.agent, move->in.id,
            good ? "" : "`agentos import` has failed there, as its log says");
     if (move->in.token)
-        bus_link_took(move->supervisor->programs.bus, move->in.token);
+        bus_link_took(move->local->bus, move->in.token);
     end_in(move);
 }
 
@@ -522,7 +522,7 @@ bool move_arrived(struct move *move, uint64_t token, const char *subject, const 
     if (json_object_get(head, "move")) {
         take_piece(move, token, head, node, end + 1, length - (size_t)(end + 1 - (const char *)bytes));
     } else if (ours) {
-        bus_link_took(move->supervisor->programs.bus, token);
+        bus_link_took(move->local->bus, token);
         if (move->out.id && id && strcmp(id, move->out.id) == 0 &&
             (move->out.stage == SENDING || move->out.stage == ARRIVING))
             hand_over(move, why ? why : "");
@@ -556,10 +556,10 @@ bool move_reap(struct move *move, pid_t pid, int status)
     return true;
 }
 
-struct move *move_new(struct supervisor *supervisor, const struct move_owner *owner)
+struct move *move_new(const struct local_node *local, const struct move_owner *owner)
 {
     struct move *move = memory_new(1, sizeof *move);
-    move->supervisor = supervisor;
+    move->local = local;
     move->owner = *owner;
     move->out.file = move->in.file = -1;
     return move;

@@ -23,7 +23,7 @@
 
 struct agent;
 struct move;
-struct supervisor;
+struct local_node;
 
 struct move_owner {
     /* The claim on the agent's lease is looked at again: the agent is on its way (move_has), or no longer. */
@@ -32,7 +32,7 @@ struct move_owner {
     void *context;
 };
 
-struct move *move_new(struct supervisor *supervisor, const struct move_owner *owner); /* owner is copied */
+struct move *move_new(const struct local_node *local, const struct move_owner *owner); /* owner is copied */
 void move_free(struct move *move);                                                    /* NULL is fine */
 /* Begins to carry the agent to the node, which is known and another one. EX_OK, or why not: EX_TEMPFAIL. */
 int move_begin(struct move *move, struct agent *agent, const char *node, struct fault *fault);

@@ -5,14 +5,16 @@
 
 #include "common/clock.h"
 #include "common/format/did_you_mean.h"
+#include "common/format/roster.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/settings.h"
+#include "supervisor/agent/agent.h"
 #include "supervisor/bus_link.h"
+#include "supervisor/local_node.h"
 #include "supervisor/mirror_link.h"
 #include "supervisor/post/post.h"
 #include "supervisor/shared/work_queues.h"
-#include "supervisor/supervisor.h"
 
 #define NODE_KEY "node."
 
@@ -32,7 +34,7 @@ struct other {
 };
 
 struct presence {
-    struct supervisor *supervisor;
+    const struct local_node *local;
     const struct queues *queues;
     struct other *others;
     size_t count;
@@ -47,10 +49,10 @@ static struct other *find(const struct presence *presence, const char *node)
     return NULL;
 }
 
-struct presence *presence_new(struct supervisor *supervisor, const struct queues *queues)
+struct presence *presence_new(const struct local_node *local, const struct queues *queues)
 {
     struct presence *presence = memory_new(1, sizeof *presence);
-    *presence = (struct presence){.supervisor = supervisor, .queues = queues};
+    *presence = (struct presence){.local = local, .queues = queues};
     return presence;
 }
 
@@ -68,15 +70,15 @@ void presence_free(struct presence *presence)
 
 /* --- this node --- */
 
-static json_t *describe(const struct supervisor *supervisor, const struct agent *agent)
+static json_t *describe(const struct local_node *local, const struct agent *agent)
 {
     int64_t since;
     const char *absence = agent_absence(agent, &since);
     const struct figures *figures = &agent->told.figures;
     struct post_depths depths = {0};
     struct post_pressure pressure = {0};
-    post_depths(supervisor->post, agent->name, &depths);
-    post_pressure(supervisor->post, agent->name, &pressure);
+    post_depths(local->post, agent->name, &depths);
+    post_pressure(local->post, agent->name, &pressure);
     json_t *object =
         json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "name", agent->name, "state",
                   life_state_name(agent->life.state), "pid",
@@ -94,18 +96,18 @@ static json_t *describe(const struct supervisor *supervisor, const struct agent 
                   "absence", absence ? absence : "", "since", (json_int_t)since);
     json_object_update(object, more);
     OWNED_BUFFER struct buffer unpushed = {0};
-    mirror_link_problem(supervisor->programs.mirror, agent->name, &unpushed);
+    mirror_link_problem(local->mirror, agent->name, &unpushed);
     if (unpushed.length > 0) {
         json_object_set_new(object, "unpushed", json_string(unpushed.data));
         json_object_set_new(object, "diverged",
-                            json_boolean(mirror_link_diverged(supervisor->programs.mirror, agent->name)));
+                            json_boolean(mirror_link_diverged(local->mirror, agent->name)));
     }
     return object;
 }
 
 static void add_queues(const struct presence *presence, struct buffer *text)
 {
-    const struct roster *roster = presence->supervisor->roster;
+    const struct roster *roster = *presence->local->roster;
     const char *comma = "";
     for (size_t i = 0; i < roster->queue_count; i++) {
         const char *name = roster->queues[i].name;
@@ -120,15 +122,15 @@ static void add_queues(const struct presence *presence, struct buffer *text)
 
 static char *text_of(const struct presence *presence)
 {
-    const struct supervisor *supervisor = presence->supervisor;
+    const struct local_node *local = presence->local;
     OWNED_BUFFER struct buffer text = {0};
     const char *comma = "";
     buffer_print(&text, "{\"time\":%lld,\"agents\":{", (long long)clock_now_ms());
-    for (size_t i = 0; i < supervisor->agents.count && text.length < BYTES; i++) {
-        const struct agent *agent = supervisor->agents.list[i];
+    for (size_t i = 0; i < local->agents->count && text.length < BYTES; i++) {
+        const struct agent *agent = local->agents->list[i];
         if (agent->order.elsewhere)
             continue;
-        json_auto_t *object = describe(supervisor, agent);
+        json_auto_t *object = describe(local, agent);
         OWNED char *one = json_dumps(object, JSON_COMPACT);
         buffer_print(&text, "%s\"%s\":%s", comma, agent->name, one);
         comma = ",";
@@ -141,13 +143,13 @@ static char *text_of(const struct presence *presence)
 
 void presence_turn(struct presence *presence, int64_t now)
 {
-    struct supervisor *supervisor = presence->supervisor;
-    struct bus_link *bus = supervisor->programs.bus;
+    const struct local_node *local = presence->local;
+    struct bus_link *bus = local->bus;
     if (now < presence->next_at || !bus_link_connected(bus))
         return;
     OWNED char *key = memory_print(NODE_KEY "%s", node_name()), *text = text_of(presence);
     (void)bus_link_put(bus, key, text, BUS_ANY_REVISION, bus_link_ticket(bus));
-    presence->next_at = now + EVERY_MS * (int64_t)(1 + supervisor->agents.count / EVERY_AGENTS);
+    presence->next_at = now + EVERY_MS * (int64_t)(1 + local->agents->count / EVERY_AGENTS);
 }
 
 /* --- the others --- */

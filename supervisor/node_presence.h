@@ -12,9 +12,9 @@
 
 struct presence;
 struct queues;
-struct supervisor;
+struct local_node;
 
-struct presence *presence_new(struct supervisor *supervisor, const struct queues *queues); /* both borrowed */
+struct presence *presence_new(const struct local_node *local, const struct queues *queues); /* both borrowed */
 void presence_free(struct presence *presence);                                             /* NULL is fine */
 /* Tells of this node when it is time, and the bus is there. now: clock_boot_ms. */
 void presence_turn(struct presence *presence, int64_t now);

@@ -5,11 +5,11 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "supervisor/bus_link.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/local_node.h"
 
-uint64_t node_word_say(struct supervisor *supervisor, const char *node, json_t *object)
+uint64_t node_word_say(const struct local_node *local, const char *node, json_t *object)
 {
-    struct bus_link *bus = supervisor->programs.bus;
+    struct bus_link *bus = local->bus;
     OWNED char *text = json_dumps(object, JSON_COMPACT);
     OWNED char *subject = memory_print(NODE_SUBJECT "%s", node), *message = names_new_id();
     uint64_t ticket = bus_link_ticket(bus);

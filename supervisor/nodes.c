@@ -12,17 +12,20 @@
 
 #include "common/clock.h"
 #include "common/files.h"
+#include "common/format/roster.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/settings.h"
 #include "common/tree.h"
+#include "supervisor/agent/agent.h"
 #include "supervisor/agent/folders.h"
 #include "supervisor/bus_link.h"
 #include "supervisor/lease.h"
+#include "supervisor/local_node.h"
 #include "supervisor/move.h"
 #include "supervisor/node_presence.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/process/loop.h"
 
 #define LEASE_KEY  "lease."
 #define EPOCH_FILE TREE_NOTES "/epoch"
@@ -49,7 +52,7 @@ struct place {
 };
 
 struct nodes {
-    struct supervisor *supervisor;
+    const struct local_node *local;
     nodes_lives *lives;
     bool wanted; /* AGENTOS_BUS is set */
     bool connected;
@@ -73,7 +76,7 @@ static struct place *find_place(const struct nodes *nodes, const char *agent)
 
 static struct agent *agent_of(const struct place *place)
 {
-    return agents_find(&place->nodes->supervisor->agents, place->agent);
+    return agents_find(place->nodes->local->agents, place->agent);
 }
 
 static bool is_pinned_elsewhere(const struct roster_agent *definition)
@@ -87,14 +90,14 @@ static bool has_directory(const struct place *place)
 {
     struct stat status;
     OWNED char *path = memory_print("agents/%s/.git", place->agent);
-    return fstatat(place->nodes->supervisor->data, path, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    return fstatat(place->nodes->local->data, path, &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static uint64_t read_epoch(const struct place *place)
 {
     OWNED char *path = memory_print("agents/%s/" EPOCH_FILE, place->agent), *text = NULL;
     size_t length;
-    int found = files_read(place->nodes->supervisor->data, path, EPOCH_MAX, &text, &length, NULL, NULL);
+    int found = files_read(place->nodes->local->data, path, EPOCH_MAX, &text, &length, NULL, NULL);
     return found == 1 ? strtoull(text, NULL, 10) & INT64_MAX : 0;
 }
 
@@ -103,7 +106,7 @@ static void write_epoch(const struct place *place, uint64_t epoch)
 {
     struct fault fault;
     OWNED char *text = memory_print("%" PRIu64 "\n", epoch);
-    OWNED_FD int tree = trees_open(place->nodes->supervisor->data, place->agent, &fault);
+    OWNED_FD int tree = trees_open(place->nodes->local->data, place->agent, &fault);
     OWNED_FD int notes = tree < 0 ? -1 : files_open_folder(tree, TREE_NOTES, true, &fault);
     if (notes < 0 || !files_write(tree, EPOCH_FILE, text, strlen(text), false, &fault))
         log_warn("agentos", place->agent, "The epoch of its lease can't be noted: %s", fault.text);
@@ -139,7 +142,7 @@ static void say_where(struct place *place, const struct agent *agent)
 static bool put_key(void *context, const struct lease_value *value, uint64_t revision)
 {
     struct place *place = context;
-    struct bus_link *bus = place->nodes->supervisor->programs.bus;
+    struct bus_link *bus = place->nodes->local->bus;
     OWNED char *key = memory_print(LEASE_KEY "%s", place->agent);
     json_t *object = json_pack("{s:s, s:I, s:I, s:I, s:b}", "node", value->node, "run",
                                (json_int_t)value->run, "epoch", (json_int_t)value->epoch, "turn",
@@ -269,7 +272,7 @@ static void turn(void *context)
         turn_place(nodes->places[i], clock_boot_ms());
     presence_turn(nodes->presence, clock_boot_ms());
     move_turn(nodes->move);
-    timer_set(nodes->supervisor->loop, &nodes->timer, TURN_MS);
+    timer_set(nodes->local->loop, &nodes->timer, TURN_MS);
 }
 
 /* A node that slept may have lost its leases: its workers end before anything else is heard. */
@@ -386,16 +389,16 @@ static bool holds(void *context, const char *agent)
     return place && lease_is_held(&place->lease, clock_boot_ms());
 }
 
-struct nodes *nodes_open(struct supervisor *supervisor, nodes_lives *lives, const struct queues *queues)
+struct nodes *nodes_open(const struct local_node *local, nodes_lives *lives, const struct queues *queues)
 {
     struct nodes *nodes = memory_new(1, sizeof *nodes);
-    nodes->supervisor = supervisor;
+    nodes->local = local;
     nodes->lives = lives;
     nodes->wanted = setting_text(SET_AGENTOS_BUS, NULL) != NULL;
     nodes->run = ((uint64_t)arc4random() << 16 | arc4random_uniform(1 << 16)) + 1;
-    nodes->presence = presence_new(supervisor, queues);
+    nodes->presence = presence_new(local, queues);
     nodes->move =
-        move_new(supervisor, &(struct move_owner){.claim = claim_again, .holds = holds, .context = nodes});
+        move_new(local, &(struct move_owner){.claim = claim_again, .holds = holds, .context = nodes});
     nodes->timer = (struct timer){.ring = turn, .context = nodes};
     return nodes;
 }
@@ -409,8 +412,8 @@ void nodes_close(struct nodes *nodes)
 {
     if (!nodes)
         return;
-    timer_clear(nodes->supervisor->loop, &nodes->timer);
-    loop_begin_turns_with(nodes->supervisor->loop, NULL, NULL);
+    timer_clear(nodes->local->loop, &nodes->timer);
+    loop_begin_turns_with(nodes->local->loop, NULL, NULL);
     tdestroy(nodes->by_name, leave_alone);
     for (size_t i = 0; i < nodes->count; i++) {
         free(nodes->places[i]->agent);
@@ -427,15 +430,15 @@ void nodes_begin(struct nodes *nodes)
     if (!nodes->wanted)
         return;
     nodes->turned_at = clock_boot_ms();
-    loop_begin_turns_with(nodes->supervisor->loop, begin_turn, nodes);
-    timer_set(nodes->supervisor->loop, &nodes->timer, TURN_MS);
-    if (nodes->supervisor->programs.bus)
-        bus_link_join(nodes->supervisor->programs.bus, &(struct bus_owner){.state = on_state,
-                                                                           .published = on_published,
-                                                                           .arrived = on_arrived,
-                                                                           .key = on_key,
-                                                                           .kept = on_kept,
-                                                                           .context = nodes});
+    loop_begin_turns_with(nodes->local->loop, begin_turn, nodes);
+    timer_set(nodes->local->loop, &nodes->timer, TURN_MS);
+    if (nodes->local->bus)
+        bus_link_join(nodes->local->bus, &(struct bus_owner){.state = on_state,
+                                                             .published = on_published,
+                                                             .arrived = on_arrived,
+                                                             .key = on_key,
+                                                             .kept = on_kept,
+                                                             .context = nodes});
 }
 
 void nodes_agent(struct nodes *nodes, struct agent *agent)
@@ -478,7 +481,7 @@ void nodes_agent_down(struct nodes *nodes, const struct agent *agent)
 const char *nodes_of(struct nodes *nodes, const char *agent)
 {
     const struct place *place = find_place(nodes, agent);
-    const struct agent *here = agents_find(&nodes->supervisor->agents, agent);
+    const struct agent *here = agents_find(nodes->local->agents, agent);
     if (place ? place->lease.runs && !place->lease.hard : here && !here->order.elsewhere)
         return NULL;
     if (here && is_pinned_elsewhere(here->definition))
@@ -508,16 +511,15 @@ bool nodes_are_there(const struct nodes *nodes, const char *node)
     return nodes->connected && presence_is_there(nodes->presence, node);
 }
 
-bool nodes_own(void *context, const char *agent)
+bool nodes_own(const struct nodes *nodes, const char *agent)
 {
-    const struct supervisor *supervisor = context;
-    const struct place *place = find_place(supervisor->programs.nodes, agent);
+    const struct place *place = find_place(nodes, agent);
     return !place || lease_lasts(&place->lease, clock_boot_ms());
 }
 
 void nodes_problem(const struct nodes *nodes, const char *name, struct buffer *lines)
 {
-    const struct agent *agent = agents_find(&nodes->supervisor->agents, name);
+    const struct agent *agent = agents_find(nodes->local->agents, name);
     const struct place *place = find_place(nodes, name);
     if (agent && !place && is_pinned_elsewhere(agent->definition))
         buffer_print(lines,

@@ -17,13 +17,13 @@ struct lease;
 struct move;
 struct nodes;
 struct queues;
-struct supervisor;
+struct local_node;
 
 /* Where an agent lives, as far_post_lives has it. */
 typedef void nodes_lives(const struct agent *agent, const char *node, bool there);
 
 /* Never NULL. lives: is told of each change. queues: of which the other nodes are told, borrowed. */
-struct nodes *nodes_open(struct supervisor *supervisor, nodes_lives *lives, const struct queues *queues);
+struct nodes *nodes_open(const struct local_node *local, nodes_lives *lives, const struct queues *queues);
 void nodes_close(struct nodes *nodes); /* NULL is fine */
 /* The bus is open: leases are asked for from now on. Before the first nodes_agent, and before the loop runs. */
 void nodes_begin(struct nodes *nodes);
@@ -45,7 +45,7 @@ void nodes_each(const struct nodes *nodes, void (*visit)(void *context, const ch
 /* The node has told of itself in the last half minute. */
 bool nodes_are_there(const struct nodes *nodes, const char *node);
 /* False: by the clock of this moment the agent's lease is not here any more. */
-bool nodes_own(void *supervisor, const char *agent);
+bool nodes_own(const struct nodes *nodes, const char *agent);
 /* The object that that node tells of the agent (node_presence.h), borrowed likewise; NULL: nothing, the node is away, or it lives here. */
 const json_t *nodes_far_agent(struct nodes *nodes, const char *agent);
 /* The agent's lease as this node knows it, borrowed likewise; NULL: without a bus. */

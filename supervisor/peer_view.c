@@ -15,7 +15,7 @@ _Static_assert((int)PEERS_MAX == (int)RELAY_PEERS_MAX && (int)SEGMENTS_TEXT_MAX 
 /* As its node tells; what it doesn't tell is as of an agent that nobody can reach. */
 static struct peer far_peer_of(const struct agent *agent)
 {
-    const json_t *told = nodes_far_agent(supervisor_of(agent)->programs.nodes, agent->name);
+    const json_t *told = nodes_far_agent(supervisor_of(agent)->local.nodes, agent->name);
     const char *class = json_string_value(json_object_get(told, "throughput_class"));
     const char *pressure = json_string_value(json_object_get(told, "pressure"));
     const char *absence = json_string_value(json_object_get(told, "absence"));
@@ -79,7 +79,7 @@ void peer_surroundings(void *asker, struct buffer *peers, struct buffer *segment
         queues[i].name = roster->queues[i].name;
         queues_count(shared_state_queues(supervisor->shared), queues[i].name, &queues[i].waiting,
                      &queues[i].under_way);
-        nodes_count(supervisor->programs.nodes, queues[i].name, &queues[i].waiting, &queues[i].under_way);
+        nodes_count(supervisor->local.nodes, queues[i].name, &queues[i].waiting, &queues[i].under_way);
     }
     peers_print(list, count, more, queues, roster->queue_count, peers);
     peers_print_segments(shared_state_segments(supervisor->shared), agent->name, segments);

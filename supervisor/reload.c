@@ -75,7 +75,7 @@ static void apply_to(struct agent *agent, const struct roster_agent *definition,
     agent->leaving = false;
     if (agent_redefine(agent, definition)) {
         report(said, "was redefined", agent->name);
-        nodes_agent(supervisor_of(agent)->programs.nodes, agent);
+        nodes_agent(supervisor_of(agent)->local.nodes, agent);
     }
     if (was_leaving) {
         post_agent(supervisor_of(agent)->post, agent->name, agent, agent->definition);
@@ -88,7 +88,7 @@ static void add_agent(struct supervisor *supervisor, const struct roster_agent *
                       struct buffer *said)
 {
     struct agent *agent = agents_add(&supervisor->agents, definition);
-    nodes_agent(supervisor->programs.nodes, agent);
+    nodes_agent(supervisor->local.nodes, agent);
     agent_begin(agent);
     report(said,
            agent->order.elsewhere         ? "is new; it runs on another node"

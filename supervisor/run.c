@@ -156,7 +156,7 @@ static void reap(struct supervisor *supervisor)
             agent_exited(agent, status);
         else if (!child_reap(pid, status) && !http_listener_reap(supervisor->http, pid, status) &&
                  !far_reads_reap(supervisor->programs.reads, pid, status) &&
-                 !move_reap(nodes_moves(supervisor->programs.nodes), pid, status) &&
+                 !move_reap(nodes_moves(supervisor->local.nodes), pid, status) &&
                  !audits_reap(supervisor->audits, pid, status))
             log_debug("agentos", NULL, "Reaped process %d, which nobody looked after", (int)pid);
     }
@@ -316,8 +316,19 @@ static bool open_switchboard(struct supervisor *supervisor, struct fault *fault)
     return supervisor->agents.switchboard != NULL;
 }
 
+static void begin_local(struct supervisor *supervisor)
+{
+    supervisor->local = (struct local_node){.loop = supervisor->loop,
+                                            .data = supervisor->data,
+                                            .data_dir = supervisor->options->data_dir,
+                                            .programs = supervisor->options->programs,
+                                            .roster = &supervisor->roster,
+                                            .agents = &supervisor->agents};
+}
+
 static bool start_parts(struct supervisor *supervisor, struct fault *fault)
 {
+    begin_local(supervisor);
     supervisor_begin_asking(supervisor);
     supervisor_begin_alerts(supervisor);
     /* Before nng makes threads; they are exec'ed, so later ones do no harm either. */
@@ -334,12 +345,12 @@ static bool start_parts(struct supervisor *supervisor, struct fault *fault)
                                                            .put_there = put_there,
                                                            .context = supervisor});
     watch_roster(supervisor->agents.watch, supervisor->data);
-    supervisor->post = postmaster_open(supervisor);
+    supervisor->post = supervisor->local.post = postmaster_open(supervisor);
     supervisor->shared = shared_state_open(supervisor);
-    supervisor->programs.nodes =
-        nodes_open(supervisor, far_post_lives, shared_state_queues(supervisor->shared));
+    supervisor->local.nodes =
+        nodes_open(&supervisor->local, far_post_lives, shared_state_queues(supervisor->shared));
     supervisor->timers.wallclock = wallclock_open(supervisor->loop, clock_was_set, supervisor);
-    supervisor->programs.reads = far_reads_new(supervisor);
+    supervisor->programs.reads = far_reads_new(&supervisor->local, control_wiring_told, supervisor);
     supervisor->control = control_wiring_open(supervisor, fault);
     if (supervisor->control)
         supervisor->http = http_listener_open(supervisor);
@@ -349,18 +360,18 @@ static bool start_parts(struct supervisor *supervisor, struct fault *fault)
 static void start_agents(struct supervisor *supervisor)
 {
     const struct roster *roster = supervisor->roster;
-    supervisor->programs.bus = bus_link_open(supervisor);
-    far_post_open(supervisor, nodes_own);
-    nodes_begin(supervisor->programs.nodes);
+    supervisor->local.bus = bus_link_open(&supervisor->local);
+    far_post_open(supervisor);
+    nodes_begin(supervisor->local.nodes);
     agents_begin(&supervisor->agents);
     warm_limit(&supervisor->agents, (size_t)roster->warm_workers);
     for (size_t i = 0; i < roster->agent_count; i++)
-        nodes_agent(supervisor->programs.nodes, agents_add(&supervisor->agents, &roster->agents[i]));
+        nodes_agent(supervisor->local.nodes, agents_add(&supervisor->agents, &roster->agents[i]));
     post_start(supervisor->post);
     shared_state_start(supervisor->shared);
     supervisor->schedule = schedule_open(supervisor);
     schedule_apply(supervisor->schedule);
-    supervisor->programs.mirror = mirror_link_open(supervisor);
+    supervisor->local.mirror = mirror_link_open(&supervisor->local);
     begin_all(&supervisor->agents);
     supervisor_settled(supervisor);
 }
@@ -392,10 +403,10 @@ static void end_parts(struct supervisor *supervisor)
             child_stop(children[i]);
     http_listener_close(supervisor->http);
     supervisor->http = NULL;
-    mirror_link_close(supervisor->programs.mirror);
-    supervisor->programs.mirror = NULL;
-    bus_link_close(supervisor->programs.bus);
-    supervisor->programs.bus = NULL;
+    mirror_link_close(supervisor->local.mirror);
+    supervisor->local.mirror = NULL;
+    bus_link_close(supervisor->local.bus);
+    supervisor->local.bus = NULL;
     control_close(supervisor->control);
     supervisor->control = NULL;
     far_reads_free(supervisor->programs.reads);
@@ -405,7 +416,7 @@ static void end_parts(struct supervisor *supervisor)
     disk_limit_close(supervisor->agents.disk);
     begin_stop(&supervisor->agents);
     agents_free(&supervisor->agents);
-    nodes_close(supervisor->programs.nodes);
+    nodes_close(supervisor->local.nodes);
     for (size_t i = 0; i < 2; i++)
         child_end(children[i], 0);
     switchboard_close(supervisor->agents.switchboard);

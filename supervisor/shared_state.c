@@ -49,14 +49,14 @@ static bool takes_work(const struct agent *agent)
 static const char *node_of(const struct shared_state *shared, const char *agent)
 {
     const struct supervisor *supervisor = shared->supervisor;
-    return supervisor->programs.bus ? nodes_of(supervisor->programs.nodes, agent) : NULL;
+    return supervisor->local.bus ? nodes_of(supervisor->local.nodes, agent) : NULL;
 }
 
 static int64_t room(void *context, const char *name)
 {
     struct shared_state *shared = context;
     if (node_of(shared, name)) {
-        struct nodes *nodes = shared->supervisor->programs.nodes;
+        struct nodes *nodes = shared->supervisor->local.nodes;
         const json_t *told = nodes_answers(nodes, name) ? nodes_far_agent(nodes, name) : NULL;
         const char *absence = json_string_value(json_object_get(told, "absence"));
         return absence && !*absence ? json_integer_value(json_object_get(told, "window")) : 0;
@@ -172,7 +172,7 @@ static void set_queue_timer(void *context, int64_t in_ms)
 static bool say(void *context, const char *node, const struct queue_word *word)
 {
     const struct shared_state *shared = context;
-    return far_items_say(shared->supervisor, node, word);
+    return far_items_say(&shared->supervisor->local, node, word);
 }
 
 static const struct text_list *may_send_to(void *context, const char *sender)
@@ -358,7 +358,7 @@ static void copy(void *context, enum home_kind kind, const char *file, const cha
 static void know_segments(struct shared_state *shared, bool claim)
 {
     const struct roster *roster = shared->roster;
-    for (size_t i = 0; shared->supervisor->programs.bus && i < roster->segment_count; i++) {
+    for (size_t i = 0; shared->supervisor->local.bus && i < roster->segment_count; i++) {
         const char *name = roster->segments[i].name;
         bool use = claim && shared_stamp(shared->supervisor->data, SHARED_SEGMENTS, name).inode;
         set_home(shared, name, homes_of(shared->homes, HOME_SEGMENT, name, use));
@@ -408,10 +408,10 @@ struct shared_state *shared_state_open(struct supervisor *supervisor)
     shared->look_timer = (struct timer){.ring = look_timer_rings, .context = shared};
     journal_learn_boot(); /* for journal_unfinished */
     shared->homes = homes_open(
-        supervisor,
+        &supervisor->local,
         &(struct homes_owner){.moved = moved, .copy = copy, .back = homes_back, .context = shared});
     shared->locks = shared_locks_open(supervisor, shared->homes);
-    shared->far_writes = far_segments_new(supervisor);
+    shared->far_writes = far_segments_new(&supervisor->local);
     shared_tidy(supervisor->data, SHARED_SEGMENTS);
     shared->quarantine = quarantine_new();
     shared->segments = segments_open(supervisor->data, segment_written, shared);
@@ -463,7 +463,7 @@ void shared_state_start(struct shared_state *shared)
     shared->started = true;
     know_segments(shared, false);
     shared_locks_start(shared->locks);
-    if (shared->supervisor->programs.bus)
+    if (shared->supervisor->local.bus)
         timer_set(shared->supervisor->loop, &shared->far_timer, QUEUES_FAR_MS);
 }
 

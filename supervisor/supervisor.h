@@ -12,6 +12,7 @@
 #include "supervisor/agent/agent.h"
 #include "supervisor/agent/file_leases.h"
 #include "supervisor/budget_gate.h"
+#include "supervisor/local_node.h"
 #include "supervisor/model/audit.h"
 #include "supervisor/model/relay.h"
 #include "supervisor/process/child.h"
@@ -20,15 +21,12 @@
 #include "supervisor/schedule.h"
 
 struct alerts;
-struct bus_link;
 struct envelope;
 struct far_reads;
 struct outages;
 struct shared_state;
 struct control;
 struct http_listener;
-struct mirror_link;
-struct nodes;
 struct ownership;
 struct post;
 
@@ -65,12 +63,10 @@ struct supervisor {
     struct http_listener *http;  /* NULL: there is no HTTP interface */
     struct notify *notify;       /* NULL: no service manager listens */
     struct child zygote, gateway;
+    struct local_node local;
     struct {
-        struct nodes *nodes;        /* which of the agents run here; never NULL */
-        struct mirror_link *mirror; /* agentos-mirror's; NULL: nothing is pushed anywhere */
         struct far_reads
-            *reads;           /* what nodes read for each other; never NULL while there is a control server */
-        struct bus_link *bus; /* agentos-bus's; NULL: there are no other nodes */
+            *reads; /* what nodes read for each other; never NULL while there is a control server */
         char *audit;          /* its path */
         char **zygote_environment;
         int zygote_logs[2]; /* socket pair: workers' standard errors come here, from the zygote there */

@@ -219,7 +219,7 @@ static bool on_epoch(struct agent *agent, struct reader *reader)
     uint64_t epoch;
     if (!message_read(reader, MESSAGE_EPOCH, &epoch) || epoch > INT64_MAX)
         return false;
-    nodes_commits_are_of(supervisor_of(agent)->programs.nodes, agent, epoch);
+    nodes_commits_are_of(supervisor_of(agent)->local.nodes, agent, epoch);
     return true;
 }
 
@@ -363,7 +363,7 @@ static bool handle(struct agent *agent, struct reader *reader, unsigned type)
     if (i == sizeof handlers / sizeof handlers[0] || !handlers[i].handle(agent, reader))
         return false;
     if (tells_of_commits(type))
-        mirror_link_note(supervisor_of(agent)->programs.mirror, agent->name);
+        mirror_link_note(supervisor_of(agent)->local.mirror, agent->name);
     return true;
 }
 

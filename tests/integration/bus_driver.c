@@ -15,11 +15,13 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "supervisor/bus_link.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/local_node.h"
+#include "supervisor/process/child.h"
+#include "supervisor/process/loop.h"
 
 enum { REAP_MS = 20, WORDS = 4 };
 
-static struct supervisor supervisor;
+static struct local_node local;
 static struct bus_link *bus;
 static bool mute; /* arrivals are counted and taken, not told */
 static uint64_t taken;
@@ -112,7 +114,7 @@ static void obey(char *line)
     else if (strcmp(words[0], "taken") == 0)
         say(json_pack("[s, I]", "taken", (json_int_t)taken));
     else if (strcmp(words[0], "quit") == 0)
-        loop_end(supervisor.loop);
+        loop_end(local.loop);
     if (strcmp(words[0], "problem") == 0) {
         OWNED_BUFFER struct buffer lines = {0};
         bus_link_problem(bus, &lines);
@@ -146,19 +148,17 @@ static void reap(void *context)
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
         child_reap(pid, status);
-    timer_set(supervisor.loop, timer, REAP_MS);
+    timer_set(local.loop, timer, REAP_MS);
 }
 
 int main(int count, char **arguments)
 {
     static struct timer timer = {.ring = reap, .context = &timer};
-    struct run_options options = {.programs = count > 1 ? arguments[1] : "."};
     setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGPIPE, SIG_IGN);
     log_start("debug", "text");
-    supervisor.options = &options;
-    supervisor.loop = loop_new();
-    bus = bus_link_open(&supervisor);
+    local = (struct local_node){.loop = loop_new(), .programs = count > 1 ? arguments[1] : "."};
+    bus = bus_link_open(&local);
     if (!bus)
         return 1;
     bus_link_join(bus, &(struct bus_owner){.state = hear_state,
@@ -166,9 +166,9 @@ int main(int count, char **arguments)
                                            .arrived = hear_arrived,
                                            .key = hear_key,
                                            .kept = hear_kept});
-    loop_watch(supervisor.loop, STDIN_FILENO, EPOLLIN, on_input, supervisor.loop);
-    timer_set(supervisor.loop, &timer, REAP_MS);
-    loop_run(supervisor.loop);
+    loop_watch(local.loop, STDIN_FILENO, EPOLLIN, on_input, local.loop);
+    timer_set(local.loop, &timer, REAP_MS);
+    loop_run(local.loop);
     bus_link_close(bus);
     return 0;
 }

@@ -80,9 +80,9 @@ static inline void bus_double_key(const char *key, const char *value, uint64_t r
             bus_double.owners[i].key(bus_double.owners[i].context, key, value, revision);
 }
 
-struct bus_link *bus_link_open(struct supervisor *supervisor)
+struct bus_link *bus_link_open(const struct local_node *local)
 {
-    (void)supervisor;
+    (void)local;
     return &bus_double;
 }
 

@@ -26,14 +26,16 @@
 #include "common/memory.h"
 #include "common/settings.h"
 #include "folders.h"
+#include "supervisor/agent/agent.h"
 #include "supervisor/bus_link.h"
 #include "supervisor/lease.h"
+#include "supervisor/local_node.h"
 #include "supervisor/mirror_link.h"
 #include "supervisor/move.h"
 #include "supervisor/node_presence.h"
 #include "supervisor/nodes.h"
 #include "supervisor/post/post.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/process/loop.h"
 
 #define AGENT "orion"
 
@@ -66,8 +68,8 @@ struct answer { /* of the bus to a node, in the next tick */
 };
 
 static struct node {
-    struct supervisor supervisor;
-    struct run_options options;
+    struct local_node local;
+    struct agents agents;
     struct agent agent, *list[1];
     struct roster_agent definition;
     struct bus_owner bus;
@@ -242,9 +244,9 @@ int renameat(int from, const char *old, int to, const char *name)
     return (int)syscall(SYS_renameat2, from, old, to, name, 0);
 }
 
-struct presence *presence_new(struct supervisor *supervisor, const struct queues *queues)
+struct presence *presence_new(const struct local_node *local, const struct queues *queues)
 {
-    (void)supervisor, (void)queues;
+    (void)local, (void)queues;
     return memory_new(1, 1);
 }
 

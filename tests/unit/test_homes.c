@@ -14,11 +14,11 @@
 #include "bus_double.h"
 #include "common/memory.h"
 #include "supervisor/homes.h"
+#include "supervisor/local_node.h"
 #include "supervisor/process/loop.h"
 #include "supervisor/store/shared_files.h"
-#include "supervisor/supervisor.h"
 
-static struct supervisor supervisor;
+static struct local_node local;
 static struct homes *homes;
 static char path[64], told[512];
 
@@ -41,15 +41,15 @@ static void back(void *context)
 
 static void open_homes(void)
 {
-    supervisor.programs.bus = bus_link_open(&supervisor);
-    homes = homes_open(&supervisor, &(struct homes_owner){.moved = moved, .copy = copy, .back = back});
+    local.bus = bus_link_open(&local);
+    homes = homes_open(&local, &(struct homes_owner){.moved = moved, .copy = copy, .back = back});
     homes_begin(homes);
 }
 
 static void close_homes(void)
 {
     homes_close(homes);
-    bus_link_close(supervisor.programs.bus);
+    bus_link_close(local.bus);
 }
 
 static int set_up(void **state)
@@ -58,8 +58,7 @@ static int set_up(void **state)
     setenv("AGENTOS_NODE", "here", 1);
     strcpy(path, "/tmp/homes-XXXXXX");
     assert_non_null(mkdtemp(path));
-    supervisor =
-        (struct supervisor){.loop = loop_new(), .data = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    local = (struct local_node){.loop = loop_new(), .data = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     *told = '\0';
     open_homes();
     return 0;
@@ -70,8 +69,8 @@ static int tear_down(void **state)
     (void)state;
     OWNED char *command = memory_print("rm -rf '%s'", path);
     close_homes();
-    loop_free(supervisor.loop);
-    close(supervisor.data);
+    loop_free(local.loop);
+    close(local.data);
     return system(command);
 }
 
@@ -84,7 +83,7 @@ static void come(void)
 static const struct bus_deed *turn(void)
 {
     bus_double_forget();
-    loop_turn(supervisor.loop, 0);
+    loop_turn(local.loop, 0);
     return bus_double_last(BUS_DID_PUT);
 }
 
@@ -108,7 +107,7 @@ static void write_file(const char *text)
     struct fault fault;
     OWNED_BUFFER struct buffer whole = {0};
     buffer_text(&whole, text);
-    assert_true(shared_write(supervisor.data, SHARED_LOCKS, "db", &whole, false, &fault));
+    assert_true(shared_write(local.data, SHARED_LOCKS, "db", &whole, false, &fault));
 }
 
 /* db is at home here, by the revision 7. *key is the caller's. */

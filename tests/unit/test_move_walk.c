@@ -30,19 +30,20 @@ static void begin_node(struct node *node)
     enter(node);
     node->dead = false;
     node->answer_count = 0;
-    node->agent = (struct agent){.agents = &node->supervisor.agents,
+    node->agent = (struct agent){.agents = &node->agents,
                                  .definition = &node->definition,
                                  .name = AGENT,
                                  .life = {.state = STATE_STOPPED}};
     node->list[0] = &node->agent;
-    node->supervisor.agents = (struct agents){.list = node->list, .count = 1};
-    node->options = (struct run_options){.data_dir = node->path, .programs = "/nowhere"};
-    node->supervisor.options = &node->options;
-    node->supervisor.data = open(node->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    node->supervisor.programs.bus = (struct bus_link *)node;
-    node->supervisor.programs.nodes = nodes_open(&node->supervisor, lives, NULL);
-    nodes_begin(node->supervisor.programs.nodes);
-    nodes_agent(node->supervisor.programs.nodes, &node->agent);
+    node->agents = (struct agents){.list = node->list, .count = 1};
+    node->local = (struct local_node){.data = open(node->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                                      .data_dir = node->path,
+                                      .programs = "/nowhere",
+                                      .agents = &node->agents,
+                                      .bus = (struct bus_link *)node};
+    node->local.nodes = nodes_open(&node->local, lives, NULL);
+    nodes_begin(node->local.nodes);
+    nodes_agent(node->local.nodes, &node->agent);
     join(node);
 }
 
@@ -55,9 +56,9 @@ static void end_node(struct node *node)
     free(node->process.verb);
     free(node->process.file);
     node->process.verb = node->process.file = NULL;
-    nodes_close(node->supervisor.programs.nodes);
+    nodes_close(node->local.nodes);
     free(node->agent.order.elsewhere);
-    close(node->supervisor.data);
+    close(node->local.data);
 }
 
 static int run_process(struct node *node, bool export)
@@ -84,7 +85,7 @@ static void end_process(struct node *node)
     free(node->process.file);
     node->process.verb = node->process.file = NULL;
     if (step())
-        move_reap(nodes_moves(node->supervisor.programs.nodes), 1000, status);
+        move_reap(nodes_moves(node->local.nodes), 1000, status);
 }
 
 static void live(struct node *node)
@@ -96,7 +97,7 @@ static void live(struct node *node)
     if (!node->dead && node->drains) {
         node->runs = node->drains = false;
         node->agent.life.state = STATE_STOPPED;
-        nodes_agent_down(node->supervisor.programs.nodes, &node->agent);
+        nodes_agent_down(node->local.nodes, &node->agent);
     }
     if (!node->dead)
         node->timer->ring(node->timer->context);
@@ -140,8 +141,7 @@ static void move_from(struct node *node)
 {
     struct fault fault = {0};
     enter(node);
-    int exit =
-        nodes_move(node->supervisor.programs.nodes, &node->agent, node == nodes ? "dc2" : "dc1", &fault);
+    int exit = nodes_move(node->local.nodes, &node->agent, node == nodes ? "dc2" : "dc1", &fault);
     if (exit != 0)
         fail_msg("it can't be moved: %s", fault.text);
 }
