@@ -19,7 +19,7 @@ enum {
 static bool to_gateway(void *context, const struct buffer *message)
 {
     struct supervisor *supervisor = context;
-    return child_send(&supervisor->gateway, message);
+    return child_send(&supervisor->programs.gateway, message);
 }
 
 void supervisor_begin_alerts(struct supervisor *supervisor)

@@ -11,20 +11,20 @@
 static bool to_gateway(void *context, const struct buffer *message)
 {
     struct supervisor *supervisor = context;
-    return child_send(&supervisor->gateway, message);
+    return child_send(&supervisor->programs.gateway, message);
 }
 
 static bool ask_gateway(void *context, const struct channel_piece *pieces, size_t count)
 {
     struct supervisor *supervisor = context;
-    return child_send_pieces(&supervisor->gateway, pieces, count);
+    return child_send_pieces(&supervisor->programs.gateway, pieces, count);
 }
 
 /* So much may wait for the gateway to read it: the questions of many agents, of which each may ask much. */
 static bool gateway_is_behind(void *context)
 {
     enum { BEHIND = 32 * 1024 * 1024 };
-    const struct channel *channel = &((struct supervisor *)context)->gateway.channel;
+    const struct channel *channel = &((struct supervisor *)context)->programs.gateway.channel;
     return channel->out.bytes > BEHIND;
 }
 

@@ -76,13 +76,13 @@ static void gateway_started(void *context)
     relay_gateway_started(supervisor->relay);
     alerts_gateway_started(supervisor->alerts.queue);
     control_event(supervisor->control, NULL, "gateway_started",
-                  DETAIL_NUMBER("pid", supervisor->gateway.pid));
+                  DETAIL_NUMBER("pid", supervisor->programs.gateway.pid));
 }
 
 static bool start_gateway(struct supervisor *supervisor)
 {
     static char *arguments[] = {"agentos-gateway", "3", "4", NULL};
-    return child_begin(&supervisor->gateway, supervisor->loop,
+    return child_begin(&supervisor->programs.gateway, supervisor->loop,
                        &(struct child_plan){
                            .name = "gateway",
                            .component = "gateway",
@@ -145,7 +145,7 @@ static void reap(struct supervisor *supervisor)
     int status;
     siginfo_t ended = {0};
     /* A worker may have been made and have ended since the last turn: first hear of it, then see it end. */
-    child_drain(&supervisor->zygote);
+    child_drain(&supervisor->programs.zygote);
     while (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid > 0) {
         pid_t pid = ended.si_pid;
         audits_ended(supervisor->audits, pid);
@@ -395,7 +395,7 @@ static void end_anyway(int signal)
 /* The zygote and the gateway have nothing to finish: their channels close, and what doesn't end by that is killed. */
 static void end_parts(struct supervisor *supervisor)
 {
-    struct child *const children[] = {&supervisor->zygote, &supervisor->gateway};
+    struct child *const children[] = {&supervisor->programs.zygote, &supervisor->programs.gateway};
     signal(SIGALRM, end_anyway);
     alarm(LAST_CLOSE_S);
     for (size_t i = 0; i < 2; i++)
@@ -470,7 +470,7 @@ int supervisor_run(const struct run_options *options)
         .ownership = &ownership,
         .agents = {.callbacks = &supervisor_agent_callbacks,
                    .context = &supervisor,
-                   .zygote = &supervisor.zygote,
+                   .zygote = &supervisor.programs.zygote,
                    .data_dir = options->data_dir,
                    .poll_seconds = setting_integer(SET_POLL_INTERVAL, NULL),
                    .found.workers_fork = sandbox_mode() != SANDBOX_REQUIRE,

@@ -62,9 +62,9 @@ struct supervisor {
     } alerts;                    /* alert_sources.c's */
     struct http_listener *http;  /* NULL: there is no HTTP interface */
     struct notify *notify;       /* NULL: no service manager listens */
-    struct child zygote, gateway;
     struct local_node local;
     struct {
+        struct child zygote, gateway;
         struct far_reads
             *reads; /* what nodes read for each other; never NULL while there is a control server */
         char *audit;          /* its path */

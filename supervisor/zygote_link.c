@@ -22,7 +22,7 @@ static void open_gate(struct supervisor *supervisor, pid_t pid)
 {
     OWNED_BUFFER struct buffer message = {0};
     message_make(&message, MESSAGE_GO, (uint64_t)pid);
-    child_send(&supervisor->zygote, &message);
+    child_send(&supervisor->programs.zygote, &message);
 }
 
 /* False: it has ended and was reaped before the zygote told of it. Its pid may be another process's by now. */
@@ -90,7 +90,7 @@ bool zygote_link_open(struct supervisor *supervisor)
     supervisor->programs.zygote_environment = zygote_environment(room);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, supervisor->programs.zygote_logs) != 0)
         return false;
-    return child_begin(&supervisor->zygote, supervisor->loop,
+    return child_begin(&supervisor->programs.zygote, supervisor->loop,
                        &(struct child_plan){
                            .name = "zygote",
                            .component = "agentos",
