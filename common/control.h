@@ -40,7 +40,7 @@
  *   {"verb":"nodes","request":{"read":NAME,…}} what the other nodes of the bus read for this request to agentos-reader
  *                                              (supervisor/reader/reader.h): {"exit":0,"here":this node's name or null
  *                                              without a bus,"nodes":[{"node","answer"}],"problems":[sentence]}, within
- *                                              FAR_READS_MS (supervisor/far_reads.h)
+ *                                              FAR_READS_MS (supervisor/nodes/far_reads.h)
  *   {"verb":"events"}                          {"exit":0}, and then one line an event for as long as both live:
  *       {"time":"2026-04-29T10:05:12Z","agent":NAME?,"event":EVENT,…}
  *       state            from, to

@@ -3,7 +3,7 @@
 #include "common/buffer.h"
 #include "common/log.h"
 #include "supervisor/control/control.h"
-#include "supervisor/nodes.h"
+#include "supervisor/nodes/nodes.h"
 #include "supervisor/post/post.h"
 #include "supervisor/process/service_manager.h"
 #include "supervisor/shared_state.h"

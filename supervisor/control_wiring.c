@@ -3,13 +3,13 @@
 #include <jansson.h>
 #include <sysexits.h>
 
-#include "supervisor/bus_link.h"
 #include "supervisor/control/control.h"
-#include "supervisor/far_reads.h"
-#include "supervisor/from_remote.h"
-#include "supervisor/mirror_link.h"
-#include "supervisor/move.h"
-#include "supervisor/nodes.h"
+#include "supervisor/nodes/bus_link.h"
+#include "supervisor/nodes/far_reads.h"
+#include "supervisor/nodes/from_remote.h"
+#include "supervisor/nodes/mirror_link.h"
+#include "supervisor/nodes/move.h"
+#include "supervisor/nodes/nodes.h"
 #include "supervisor/notify/alerts.h"
 #include "supervisor/process/ownership.h"
 #include "supervisor/shared_state.h"

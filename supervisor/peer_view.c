@@ -4,7 +4,7 @@
 
 #include "common/memory.h"
 #include "supervisor/model/relay.h"
-#include "supervisor/nodes.h"
+#include "supervisor/nodes/nodes.h"
 #include "supervisor/post/post.h"
 #include "supervisor/shared_state.h"
 #include "supervisor/supervisor.h"

@@ -8,7 +8,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "supervisor/control/control.h"
-#include "supervisor/nodes.h"
+#include "supervisor/nodes/nodes.h"
 #include "supervisor/notify/alerts.h"
 #include "supervisor/post/post.h"
 #include "supervisor/process/service_manager.h"

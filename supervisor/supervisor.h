@@ -12,9 +12,9 @@
 #include "supervisor/agent/agent.h"
 #include "supervisor/agent/file_leases.h"
 #include "supervisor/budget_gate.h"
-#include "supervisor/local_node.h"
 #include "supervisor/model/audit.h"
 #include "supervisor/model/relay.h"
+#include "supervisor/nodes/local_node.h"
 #include "supervisor/process/child.h"
 #include "supervisor/process/loop.h"
 #include "supervisor/run.h"
@@ -66,8 +66,8 @@ struct supervisor {
     struct {
         struct child zygote, gateway;
         struct far_reads
-            *reads; /* what nodes read for each other; never NULL while there is a control server */
-        char *audit;          /* its path */
+            *reads;  /* what nodes read for each other; never NULL while there is a control server */
+        char *audit; /* its path */
         char **zygote_environment;
         int zygote_logs[2]; /* socket pair: workers' standard errors come here, from the zygote there */
     } programs;

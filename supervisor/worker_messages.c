@@ -8,8 +8,8 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "supervisor/control/control.h"
-#include "supervisor/mirror_link.h"
-#include "supervisor/nodes.h"
+#include "supervisor/nodes/mirror_link.h"
+#include "supervisor/nodes/nodes.h"
 #include "supervisor/post/post.h"
 #include "supervisor/supervisor.h"
 

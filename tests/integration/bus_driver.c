@@ -1,4 +1,4 @@
-/* bus_driver PROGRAMS: the supervisor's side of agentos-bus (supervisor/bus_link.h), by lines, for test_bus.py.
+/* bus_driver PROGRAMS: the supervisor's side of agentos-bus (supervisor/nodes/bus_link.h), by lines, for test_bus.py.
  *
  * On standard input, a line each: publish SUBJECT ID TEXT, follow SUBJECT, unfollow SUBJECT, took TOKEN, later TOKEN MS,
  * put KEY REVISION VALUE, delete KEY REVISION (REVISION "any", too), flood SUBJECT COUNT BYTES, problem, quit. On standard
@@ -14,8 +14,8 @@
 
 #include "common/log.h"
 #include "common/memory.h"
-#include "supervisor/bus_link.h"
-#include "supervisor/local_node.h"
+#include "supervisor/nodes/bus_link.h"
+#include "supervisor/nodes/local_node.h"
 #include "supervisor/process/child.h"
 #include "supervisor/process/loop.h"
 

@@ -1,4 +1,4 @@
-/* A bus for unit tests: it stands in for supervisor/bus_link.c, remembers what it was asked, and tells its owners what a test
+/* A bus for unit tests: it stands in for supervisor/nodes/bus_link.c, remembers what it was asked, and tells its owners what a test
  * has it tell. */
 #ifndef AGENTOS_TESTS_UNIT_BUS_DOUBLE_H
 #define AGENTOS_TESTS_UNIT_BUS_DOUBLE_H
@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/memory.h"
-#include "supervisor/bus_link.h"
+#include "supervisor/nodes/bus_link.h"
 
 enum bus_verb { BUS_DID_PUBLISH, BUS_DID_FOLLOW, BUS_DID_UNFOLLOW, BUS_DID_TAKE, BUS_DID_LATER, BUS_DID_PUT };
 

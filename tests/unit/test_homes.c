@@ -13,8 +13,8 @@
 
 #include "bus_double.h"
 #include "common/memory.h"
-#include "supervisor/homes.h"
-#include "supervisor/local_node.h"
+#include "supervisor/nodes/homes.h"
+#include "supervisor/nodes/local_node.h"
 #include "supervisor/process/loop.h"
 #include "supervisor/store/shared_files.h"
 

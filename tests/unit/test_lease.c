@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "supervisor/lease.h"
+#include "supervisor/nodes/lease.h"
 
 enum { NODES = 3, MESSAGES = 64, TICK_MS = 100, GRACE_MS = 8000 };
 

@@ -1,4 +1,4 @@
-#include "supervisor/node_presence.h"
+#include "supervisor/nodes/presence.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +10,9 @@
 #include "common/names.h"
 #include "common/settings.h"
 #include "supervisor/agent/agent.h"
-#include "supervisor/bus_link.h"
-#include "supervisor/local_node.h"
-#include "supervisor/mirror_link.h"
+#include "supervisor/nodes/bus_link.h"
+#include "supervisor/nodes/local_node.h"
+#include "supervisor/nodes/mirror_link.h"
 #include "supervisor/post/post.h"
 #include "supervisor/shared/work_queues.h"
 

@@ -1,4 +1,4 @@
-#include "supervisor/far_items.h"
+#include "supervisor/nodes/far_items.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -7,9 +7,9 @@
 #include "common/buffer.h"
 #include "common/memory.h"
 #include "common/names.h"
-#include "supervisor/local_node.h"
-#include "supervisor/node_word.h"
-#include "supervisor/nodes.h"
+#include "supervisor/nodes/local_node.h"
+#include "supervisor/nodes/nodes.h"
+#include "supervisor/nodes/word.h"
 
 bool far_items_say(const struct local_node *local, const char *node, const struct queue_word *word)
 {

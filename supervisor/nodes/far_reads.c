@@ -1,4 +1,4 @@
-#include "supervisor/far_reads.h"
+#include "supervisor/nodes/far_reads.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,10 +15,10 @@
 #include "common/settings.h"
 #include "common/tree.h"
 #include "common/utf8.h"
-#include "supervisor/bus_link.h"
-#include "supervisor/local_node.h"
-#include "supervisor/node_word.h"
-#include "supervisor/nodes.h"
+#include "supervisor/nodes/bus_link.h"
+#include "supervisor/nodes/local_node.h"
+#include "supervisor/nodes/nodes.h"
+#include "supervisor/nodes/word.h"
 #include "supervisor/process/file_readers.h"
 #include "supervisor/process/loop.h"
 

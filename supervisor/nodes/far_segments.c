@@ -1,4 +1,4 @@
-#include "supervisor/far_segments.h"
+#include "supervisor/nodes/far_segments.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -9,10 +9,10 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/names.h"
-#include "supervisor/bus_link.h"
-#include "supervisor/local_node.h"
-#include "supervisor/node_word.h"
-#include "supervisor/nodes.h"
+#include "supervisor/nodes/bus_link.h"
+#include "supervisor/nodes/local_node.h"
+#include "supervisor/nodes/nodes.h"
+#include "supervisor/nodes/word.h"
 
 enum { ASK_AGAIN_MS = 2000, FORGOTTEN_MS = 60 * 1000 /* when nobody offers it */ };
 

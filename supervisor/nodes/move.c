@@ -1,4 +1,4 @@
-#include "supervisor/move.h"
+#include "supervisor/nodes/move.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,11 +23,11 @@
 #include "common/settings.h"
 #include "common/tree.h"
 #include "supervisor/agent/agent.h"
-#include "supervisor/bus_link.h"
-#include "supervisor/lease.h"
-#include "supervisor/local_node.h"
-#include "supervisor/mirror_link.h"
-#include "supervisor/node_word.h"
+#include "supervisor/nodes/bus_link.h"
+#include "supervisor/nodes/lease.h"
+#include "supervisor/nodes/local_node.h"
+#include "supervisor/nodes/mirror_link.h"
+#include "supervisor/nodes/word.h"
 #include "supervisor/post/post.h"
 
 #define FOLDER ".run/moves"

@@ -14,8 +14,9 @@ struct presence;
 struct queues;
 struct local_node;
 
-struct presence *presence_new(const struct local_node *local, const struct queues *queues); /* both borrowed */
-void presence_free(struct presence *presence);                                             /* NULL is fine */
+struct presence *presence_new(const struct local_node *local,
+                              const struct queues *queues); /* both borrowed */
+void presence_free(struct presence *presence);              /* NULL is fine */
 /* Tells of this node when it is time, and the bus is there. now: clock_boot_ms. */
 void presence_turn(struct presence *presence, int64_t now);
 /* A key of the bucket; text NULL: it is gone. False: it is none of these. fresh: it was written just now. */

@@ -1,4 +1,4 @@
-#include "supervisor/far_locks.h"
+#include "supervisor/nodes/far_locks.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -7,9 +7,9 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
-#include "supervisor/node_word.h"
+#include "supervisor/nodes/local_node.h"
+#include "supervisor/nodes/word.h"
 #include "supervisor/shared/lock_claims.h"
-#include "supervisor/local_node.h"
 
 enum { LEASE_SECONDS_MAX = 366 * 86400 };
 

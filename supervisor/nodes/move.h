@@ -33,7 +33,7 @@ struct move_owner {
 };
 
 struct move *move_new(const struct local_node *local, const struct move_owner *owner); /* owner is copied */
-void move_free(struct move *move);                                                    /* NULL is fine */
+void move_free(struct move *move);                                                     /* NULL is fine */
 /* Begins to carry the agent to the node, which is known and another one. EX_OK, or why not: EX_TEMPFAIL. */
 int move_begin(struct move *move, struct agent *agent, const char *node, struct fault *fault);
 /* Begins to take the agent from the git remote to here. epoch: of the lease that it had. EX_OK, or EX_TEMPFAIL or EX_CANTCREAT. */

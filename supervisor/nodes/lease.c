@@ -1,4 +1,4 @@
-#include "supervisor/lease.h"
+#include "supervisor/nodes/lease.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -12,9 +12,9 @@ struct roster;
 
 struct local_node {
     struct loop *loop;
-    int data;              /* descriptor of DATA_DIR */
-    const char *data_dir;  /* its path */
-    const char *programs;  /* the folder of the programs */
+    int data;                     /* descriptor of DATA_DIR */
+    const char *data_dir;         /* its path */
+    const char *programs;         /* the folder of the programs */
     struct roster *const *roster; /* agents.yaml as it was applied last, another one after a reload */
     struct agents *agents;
     struct post *post;

@@ -1,4 +1,4 @@
-#include "supervisor/bus_link.h"
+#include "supervisor/nodes/bus_link.h"
 
 #include <search.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/settings.h"
-#include "supervisor/local_node.h"
+#include "supervisor/nodes/local_node.h"
 #include "supervisor/process/child.h"
 
 enum { TEXT_MAX = 2048, UNWANTED_MS = 30 * 1000, BEHIND_BYTES = 32 * 1024 * 1024, LAST_WORDS_MS = 500 };

@@ -26,7 +26,7 @@ struct homes_owner {
 };
 
 struct homes *homes_open(const struct local_node *local, const struct homes_owner *owner); /* owner: copied */
-void homes_close(struct homes *homes);                                                    /* NULL is fine */
+void homes_close(struct homes *homes);                                                     /* NULL is fine */
 void homes_begin(struct homes *homes); /* the bus is open; before the loop runs */
 /* file: a name in shared/locks or shared/segments without its ending. NULL: here, "": nobody knows; else the node, borrowed
  * until the next call. use: where nobody has it, this node claims it; "" until that is settled. */

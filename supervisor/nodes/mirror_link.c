@@ -1,4 +1,4 @@
-#include "supervisor/mirror_link.h"
+#include "supervisor/nodes/mirror_link.h"
 
 #include <search.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include "common/names.h"
 #include "common/settings.h"
 #include "supervisor/agent/agent.h"
-#include "supervisor/local_node.h"
+#include "supervisor/nodes/local_node.h"
 #include "supervisor/process/child.h"
 
 enum { TEXT_MAX = 2048, PUSH_DONE = 0, PUSH_DIVERGED = 2 };

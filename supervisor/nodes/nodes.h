@@ -46,7 +46,7 @@ void nodes_each(const struct nodes *nodes, void (*visit)(void *context, const ch
 bool nodes_are_there(const struct nodes *nodes, const char *node);
 /* False: by the clock of this moment the agent's lease is not here any more. */
 bool nodes_own(const struct nodes *nodes, const char *agent);
-/* The object that that node tells of the agent (node_presence.h), borrowed likewise; NULL: nothing, the node is away, or it lives here. */
+/* The object that that node tells of the agent (presence.h), borrowed likewise; NULL: nothing, the node is away, or it lives here. */
 const json_t *nodes_far_agent(struct nodes *nodes, const char *agent);
 /* The agent's lease as this node knows it, borrowed likewise; NULL: without a bus. */
 const struct lease *nodes_lease(const struct nodes *nodes, const char *agent);

@@ -1,11 +1,11 @@
-#include "supervisor/node_word.h"
+#include "supervisor/nodes/word.h"
 
 #include <string.h>
 
 #include "common/memory.h"
 #include "common/names.h"
-#include "supervisor/bus_link.h"
-#include "supervisor/local_node.h"
+#include "supervisor/nodes/bus_link.h"
+#include "supervisor/nodes/local_node.h"
 
 uint64_t node_word_say(const struct local_node *local, const char *node, json_t *object)
 {

@@ -1,4 +1,4 @@
-#include "supervisor/nodes.h"
+#include "supervisor/nodes/nodes.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -20,11 +20,11 @@
 #include "common/tree.h"
 #include "supervisor/agent/agent.h"
 #include "supervisor/agent/folders.h"
-#include "supervisor/bus_link.h"
-#include "supervisor/lease.h"
-#include "supervisor/local_node.h"
-#include "supervisor/move.h"
-#include "supervisor/node_presence.h"
+#include "supervisor/nodes/bus_link.h"
+#include "supervisor/nodes/lease.h"
+#include "supervisor/nodes/local_node.h"
+#include "supervisor/nodes/move.h"
+#include "supervisor/nodes/presence.h"
 #include "supervisor/process/loop.h"
 
 #define LEASE_KEY  "lease."

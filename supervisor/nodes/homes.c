@@ -8,7 +8,7 @@
  * Between two nodes that both believe to be the home, since the bucket was lost while one was away, the bucket's word counts:
  * the other's segment is set aside, and its lock is the other's as soon as it is free. Tokens grow over that, for each word
  * about a lock tells the highest one. */
-#include "supervisor/homes.h"
+#include "supervisor/nodes/homes.h"
 
 #include <jansson.h>
 #include <search.h>
@@ -21,8 +21,8 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/settings.h"
-#include "supervisor/bus_link.h"
-#include "supervisor/local_node.h"
+#include "supervisor/nodes/bus_link.h"
+#include "supervisor/nodes/local_node.h"
 #include "supervisor/process/loop.h"
 #include "supervisor/shared/segments.h"
 #include "supervisor/store/shared_files.h"

@@ -1,4 +1,4 @@
-#include "supervisor/from_remote.h"
+#include "supervisor/nodes/from_remote.h"
 
 #include <string.h>
 #include <sysexits.h>
@@ -8,11 +8,11 @@
 #include "common/memory.h"
 #include "common/settings.h"
 #include "supervisor/agent/agent.h"
-#include "supervisor/lease.h"
-#include "supervisor/local_node.h"
-#include "supervisor/move.h"
-#include "supervisor/node_word.h"
-#include "supervisor/nodes.h"
+#include "supervisor/nodes/lease.h"
+#include "supervisor/nodes/local_node.h"
+#include "supervisor/nodes/move.h"
+#include "supervisor/nodes/nodes.h"
+#include "supervisor/nodes/word.h"
 
 static int no(struct fault *fault, int exit, char *why)
 {
