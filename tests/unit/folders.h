@@ -60,7 +60,6 @@ static struct {
 
 static inline int scratch_begin(void **state)
 {
-    (void)state;
     strcpy(scratch.path, "/tmp/agentos-scratch-XXXXXX");
     scratch.data = mkdtemp(scratch.path) ? open(scratch.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     return scratch.data < 0;
@@ -68,7 +67,6 @@ static inline int scratch_begin(void **state)
 
 static inline int scratch_end(void **state)
 {
-    (void)state;
     close(scratch.data);
     return remove_folder(scratch.path);
 }

@@ -28,7 +28,6 @@ static const int64_t NOW = 1777456800; /* 2026-04-29T10:00:00Z */
 
 static inline int start(void **state)
 {
-    (void)state;
     strcpy(folder, "/tmp/agentos-learning-XXXXXX");
     assert_non_null(mkdtemp(folder));
     tree = files_open_path(folder, NULL);
@@ -38,7 +37,6 @@ static inline int start(void **state)
 
 static inline int end(void **state)
 {
-    (void)state;
     learning_close(learning);
     change_list_free(&changes);
     buffer_free(&problems);

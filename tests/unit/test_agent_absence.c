@@ -36,7 +36,6 @@ static const struct row {
 
 static void test_each_state_without_work_is_told_with_its_beginning(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         int64_t since = -1;
         struct agent agent = {.life = rows[i].life, .past.down_since = DOWN};

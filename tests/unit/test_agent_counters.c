@@ -14,7 +14,6 @@
 
 static void test_only_what_was_done_has_a_reward_and_a_length(void **state)
 {
-    (void)state;
     struct counters counters = {0};
     counters_began(&counters, "a", 0);
     counters_ended(&counters, "a", false, 0, 100);
@@ -32,7 +31,6 @@ static void test_only_what_was_done_has_a_reward_and_a_length(void **state)
 
 static void test_a_value_on_a_bound_belongs_below_it(void **state)
 {
-    (void)state;
     struct histogram histogram = {0};
     histogram_add(&histogram, counters_tokens, 0);
     histogram_add(&histogram, counters_tokens, 1);
@@ -45,7 +43,6 @@ static void test_a_value_on_a_bound_belongs_below_it(void **state)
 
 static void test_bounds_ascend(void **state)
 {
-    (void)state;
     const uint64_t *const all[] = {counters_cycle_ms, counters_operation_ms, counters_tokens};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         for (size_t k = 1; k < COUNTERS_BUCKETS; k++)
@@ -54,7 +51,6 @@ static void test_bounds_ascend(void **state)
 
 static void test_models_without_end_take_no_memory_without_end(void **state)
 {
-    (void)state;
     struct counters counters = {0};
     uint64_t counted = 0;
     for (int i = 0; i < 1000; i++) {

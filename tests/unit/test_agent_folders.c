@@ -37,7 +37,6 @@ static ino_t opened(const char *name)
 
 static void test_a_folder_is_made_once_and_is_the_same_ever_after(void **state)
 {
-    (void)state;
     ino_t first = opened("orion");
     assert_int_equal(inode_at("agents/orion"), first);
     assert_int_equal(opened("orion"), first);
@@ -48,7 +47,6 @@ static void test_a_folder_is_made_once_and_is_the_same_ever_after(void **state)
 
 static void test_the_folder_that_somebody_made_is_taken_as_it_is(void **state)
 {
-    (void)state;
     assert_int_equal(mkdirat(scratch.data, "agents", 0700), 0);
     assert_int_equal(mkdirat(scratch.data, "agents/orion", 0700), 0);
     assert_int_equal(opened("orion"), inode_at("agents/orion"));
@@ -60,7 +58,6 @@ static void test_the_folder_that_somebody_made_is_taken_as_it_is(void **state)
 
 static void test_what_is_no_folder_is_a_fault_and_stays(void **state)
 {
-    (void)state;
     struct fault fault = {0};
     assert_int_equal(mkdirat(scratch.data, "agents", 0755), 0);
     assert_int_equal(symlinkat("/tmp", scratch.data, "agents/orion"), 0);
@@ -75,7 +72,6 @@ static void test_what_is_no_folder_is_a_fault_and_stays(void **state)
 
 static void test_what_a_killed_supervisor_left_unfinished_goes_and_what_has_files_stays(void **state)
 {
-    (void)state;
     trees_sweep(scratch.data); /* nothing there yet */
     opened("orion");
     assert_int_equal(mkdirat(scratch.data, "agents/.new-1", 0755), 0);
@@ -104,7 +100,6 @@ static bool file_system_knows_the_mark(void)
 
 static void test_whose_folder_it_made_lie_apart_on_the_disk_and_a_persons_is_left_as_it_is(void **state)
 {
-    (void)state;
     if (!file_system_knows_the_mark())
         skip();
     opened("orion");

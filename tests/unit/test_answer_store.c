@@ -23,7 +23,6 @@ static int tree = -1;
 
 static int begin(void **state)
 {
-    (void)state;
     strcpy(path, "/tmp/agentos-kept-XXXXXX");
     if (!mkdtemp(path))
         return -1;
@@ -33,7 +32,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     close(tree);
     OWNED char *command = memory_print("rm -rf %s", path);
     return system(command);
@@ -80,7 +78,6 @@ static void assert_nothing(const char *task, uint64_t hash)
 
 static void test_the_next_worker_finds_the_answer_with_all_that_came_with_it(void **state)
 {
-    (void)state;
     keep_and_end("first", 7, "# Done\n\nwith care\n");
     struct answer_store *store = answer_store_open(tree);
     struct stored_answer answer;
@@ -101,7 +98,6 @@ static void test_the_next_worker_finds_the_answer_with_all_that_came_with_it(voi
 
 static void test_it_is_that_tasks_with_that_content_and_no_others(void **state)
 {
-    (void)state;
     keep_and_end("first", 7, "yes");
     assert_nothing("second", 7);
     assert_nothing("first", 8);
@@ -110,7 +106,6 @@ static void test_it_is_that_tasks_with_that_content_and_no_others(void **state)
 
 static void test_a_shorter_answer_takes_the_place_of_a_longer_one(void **state)
 {
-    (void)state;
     keep_and_end("long", 1, "a long answer, of which the end stays in the file");
     keep_and_end("short", 2, "");
     assert_nothing("long", 1);
@@ -119,7 +114,6 @@ static void test_a_shorter_answer_takes_the_place_of_a_longer_one(void **state)
 
 static void test_after_its_end_it_is_gone(void **state)
 {
-    (void)state;
     struct answer_store *store = answer_store_open(tree);
     answer_store_end(store); /* nothing was kept: nothing is written */
     assert_int_equal(faccessat(tree, ANSWER, F_OK, 0), -1);
@@ -137,7 +131,6 @@ static void test_after_its_end_it_is_gone(void **state)
 /* Killed in the middle of the write, or the power was cut. */
 static void test_an_answer_that_was_written_in_part_is_none(void **state)
 {
-    (void)state;
     keep_and_end("before", 1, "what an answer before it left behind, longer than the one that follows");
     keep_and_end("first", 7, "the whole answer");
     OWNED char *whole = NULL;
@@ -160,7 +153,6 @@ static void test_an_answer_that_was_written_in_part_is_none(void **state)
 
 static void test_what_is_no_answer_is_none_and_makes_room_for_one(void **state)
 {
-    (void)state;
     static const char nonsense[] = "AGOSANS2 is how it begins\xff\xff\xff\xff\xff\xff\xff\xff\xff";
     assert_true(files_write(tree, ANSWER, nonsense, sizeof nonsense, false, NULL));
     assert_nothing("first", 7);
@@ -170,7 +162,6 @@ static void test_what_is_no_answer_is_none_and_makes_room_for_one(void **state)
 
 static void test_an_answer_that_is_too_long_is_not_kept_and_says_so(void **state)
 {
-    (void)state;
     OWNED char *text = memory_new(ANSWER_STORE_MAX + 1, 1);
     memset(text, 'x', ANSWER_STORE_MAX);
     struct answer_store *store = answer_store_open(tree);
@@ -183,7 +174,6 @@ static void test_an_answer_that_is_too_long_is_not_kept_and_says_so(void **state
 
 static void test_a_file_that_somebody_removes_is_made_again_and_a_link_is_not_followed(void **state)
 {
-    (void)state;
     struct answer_store *store = answer_store_open(tree);
     assert_true(keep(store, "first", 7, "one"));
     assert_int_equal(unlinkat(tree, ANSWER, 0), 0);

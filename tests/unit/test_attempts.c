@@ -22,7 +22,6 @@ static int tree = -1;
 
 static int begin(void **state)
 {
-    (void)state;
     strcpy(path, "/tmp/agentos-attempts-XXXXXX");
     if (!mkdtemp(path))
         return -1;
@@ -32,7 +31,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     close(tree);
     OWNED char *command = memory_print("rm -rf %s", path);
     return system(command);
@@ -63,7 +61,6 @@ static void die_in(const char *id, uint64_t hash)
 
 static void test_each_death_in_a_task_counts_once(void **state)
 {
-    (void)state;
     assert_int_equal(failed("a", 1), 0);
     for (unsigned i = 1; i <= ATTEMPTS_MAX; i++) {
         die_in("a", 1);
@@ -77,7 +74,6 @@ static void test_each_death_in_a_task_counts_once(void **state)
 
 static void test_an_attempt_under_way_is_no_failed_one(void **state)
 {
-    (void)state;
     struct attempts *attempts = attempts_open(tree, NULL);
     assert_true(attempts_begin(attempts, "a", 1, NULL));
     assert_int_equal(attempts_failed(attempts, "a", 1), 0);
@@ -86,7 +82,6 @@ static void test_an_attempt_under_way_is_no_failed_one(void **state)
 
 static void test_an_orderly_end_forgets_and_the_file_does_not_grow(void **state)
 {
-    (void)state;
     die_in("a", 1);
     struct attempts *attempts = attempts_open(tree, NULL);
     for (uint64_t i = 0; i < 100; i++) {
@@ -102,7 +97,6 @@ static void test_an_orderly_end_forgets_and_the_file_does_not_grow(void **state)
 
 static void test_a_damaged_file_counts_as_empty(void **state)
 {
-    (void)state;
     die_in("a", 1);
     assert_true(files_write(tree, ".agentos/attempts", "rubbish\xff\n", 9, false, NULL));
     assert_int_equal(failed("a", 1), 0);
@@ -112,7 +106,6 @@ static void test_a_damaged_file_counts_as_empty(void **state)
 
 static void test_an_attempt_that_cannot_be_noted_is_a_fault(void **state)
 {
-    (void)state;
     assert_int_equal(mkfifoat(tree, ".agentos", 0644), 0);
     struct attempts *attempts = attempts_open(tree, NULL);
     struct fault fault = {{0}};

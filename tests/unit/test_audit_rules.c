@@ -83,7 +83,6 @@ static void check(const char *name, const struct example *caught, const struct e
 #define PAIR(function, rule, caught, left)                                                                   \
     static void function(void **state)                                                                       \
     {                                                                                                        \
-        (void)state;                                                                                         \
         check(rule, caught, left);                                                                           \
     }
 
@@ -255,7 +254,6 @@ PAIR(
 
 static void test_there_are_at_least_ten_rules_each_with_a_name_and_a_sentence(void **state)
 {
-    (void)state;
     assert_true(audit_rule_count >= 10);
     for (size_t i = 0; i < audit_rule_count; i++) {
         assert_true(audit_rules[i].most == 0 || audit_rules[i].most == -1);
@@ -267,7 +265,6 @@ static void test_there_are_at_least_ten_rules_each_with_a_name_and_a_sentence(vo
 
 static void test_who_claims_no_success_is_left_as_scored(void **state)
 {
-    (void)state;
     char broken[1024];
     const struct example nothing = {.task = "t", .answer = ""};
     assert_int_equal(judge(&nothing, 0, broken), 0);
@@ -277,7 +274,6 @@ static void test_who_claims_no_success_is_left_as_scored(void **state)
 
 static void test_the_worst_rule_decides_and_all_are_named(void **state)
 {
-    (void)state;
     char broken[1024];
     const struct example both = {.task = "Deploy it.",
                                  .answer =
@@ -294,7 +290,6 @@ static void test_the_worst_rule_decides_and_all_are_named(void **state)
 /* What good agents write all the time: no rule has anything to say. */
 static void test_good_work_is_left_alone(void **state)
 {
-    (void)state;
     static const struct example examples[] = {
         {"Explain quorum.", "A quorum is the least number of members whose agreement binds all.", NULL, NULL,
          NULL},
@@ -322,7 +317,6 @@ static void test_good_work_is_left_alone(void **state)
 
 static void test_an_answer_that_was_cut_for_the_audit_is_not_blamed_for_its_end(void **state)
 {
-    (void)state;
     const char json[] =
         "{\"answer\": \"Long. It goes on with many more words about the\", \"reward\": 1, \"cut\": true}";
     struct audit_case subject;
@@ -334,7 +328,6 @@ static void test_an_answer_that_was_cut_for_the_audit_is_not_blamed_for_its_end(
 
 static void test_what_is_no_case_is_a_fault(void **state)
 {
-    (void)state;
     static const char *const texts[] = {"",
                                         "x",
                                         "[]",
@@ -356,7 +349,6 @@ static void test_what_is_no_case_is_a_fault(void **state)
 /* A hostile answer costs the auditor no more than its length. */
 static void test_a_large_answer_is_judged_in_little_time(void **state)
 {
-    (void)state;
     static const char *const units[] = {"a. ",   "```\n", "is not x. ", "{[", "here are 9 steps:\n- x\n",
                                         "i ran "};
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {

@@ -12,7 +12,6 @@ static uint64_t hash_of(const char *text)
 
 static void test_the_articles_first_task(void **state)
 {
-    (void)state;
     struct block_list list =
         parse("# Queue\n\n## first-task\ntask: List your active constraints: all of them.\n"
               "priority: high\ncreated: 2026-04-29T10:05:00Z\nttl_seconds: 60\nlock: db\n"
@@ -34,7 +33,6 @@ static void test_the_articles_first_task(void **state)
 
 static void test_the_articles_code_review_with_its_open_fence_is_a_task_with_its_whole_text(void **state)
 {
-    (void)state;
     const char *text =
         "## review-flask-endpoint\ntask: |\nReview the following Python code for security issues.\n"
         "```python\n@app.route('/user/<username>')\ndef get_user(username):\n"
@@ -52,7 +50,6 @@ static void test_the_articles_code_review_with_its_open_fence_is_a_task_with_its
 
 static void test_known_fields_end_a_text_that_is_not_indented(void **state)
 {
-    (void)state;
     struct block_list list =
         parse("## nda\ntask: |\nReview this:\n\"The Party agrees: yes\"\nFlag it.\npriority: high\ncreated: "
               "2026-04-29T11:00:00Z\n");
@@ -64,7 +61,6 @@ static void test_known_fields_end_a_text_that_is_not_indented(void **state)
 
 static void test_a_heading_in_a_text_starts_nothing(void **state)
 {
-    (void)state;
     assert_task("## a\ntask: |\n  Write:\n  ## Heading\n  task: not mine\n  end\n",
                 "Write:\n## Heading\ntask: not mine\nend");
     assert_task("## a\ntask: |\nWrite:\n## Heading\n\nmore text\n", "Write:\n## Heading\n\nmore text");
@@ -73,7 +69,6 @@ static void test_a_heading_in_a_text_starts_nothing(void **state)
 
 static void test_a_header_with_a_field_behind_blank_lines_starts_a_block(void **state)
 {
-    (void)state;
     struct block_list list = parse("## a\ntask: one\n## b\n\n \t\npriority: low\ntask: two\n");
     assert_int_equal(list.count, 2);
     assert_string_equal(list.items[1].task, "two");
@@ -83,7 +78,6 @@ static void test_a_header_with_a_field_behind_blank_lines_starts_a_block(void **
 
 static void test_indentation_is_taken_off_and_kept_inside(void **state)
 {
-    (void)state;
     assert_task("## a\ntask: |\n    def f():\n        return 1\n\n    f()\npriority: low\n",
                 "def f():\n    return 1\n\nf()");
     assert_task("## a\ntask: |-\n\t\tx\n\t\t\ty\n", "x\n\ty");
@@ -93,7 +87,6 @@ static void test_indentation_is_taken_off_and_kept_inside(void **state)
 
 static void test_line_ends_marks_and_a_missing_last_newline_change_nothing(void **state)
 {
-    (void)state;
     assert_task("\xef\xbb\xbf## a\r\ntask: x\r\npriority: high\r\n", "x");
     assert_task("## a\ntask: x", "x");
     assert_task("##\ta\ntask:\tx", "x");
@@ -106,7 +99,6 @@ static void test_line_ends_marks_and_a_missing_last_newline_change_nothing(void 
 
 static void test_quotes_around_a_whole_value_go_and_others_stay(void **state)
 {
-    (void)state;
     assert_task("## a\ntask: \"Say \\\"hi\\\": now\"\n", "Say \"hi\": now");
     assert_task("## a\ntask: 'it''s'\n", "it's");
     assert_task("## a\ntask: \"this\" and \"that\"\n", "\"this\" and \"that\"");
@@ -116,7 +108,6 @@ static void test_quotes_around_a_whole_value_go_and_others_stay(void **state)
 
 static void test_priorities_in_any_case_and_unknown_ones_are_normal(void **state)
 {
-    (void)state;
     static const struct {
         const char *word;
         enum priority priority;
@@ -133,7 +124,6 @@ static void test_priorities_in_any_case_and_unknown_ones_are_normal(void **state
 
 static void test_bad_times_and_numbers_count_as_not_given(void **state)
 {
-    (void)state;
     struct block_list list = parse("## a\ntask: x\ncreated: yesterday\nttl_seconds: soon\nlock:\nfrom: \n");
     assert_int_equal(list.items[0].created, 0);
     assert_int_equal(list.items[0].ttl_seconds, 0);
@@ -145,7 +135,6 @@ static void test_bad_times_and_numbers_count_as_not_given(void **state)
 
 static void test_a_block_that_lacks_task_has_a_problem_and_its_line(void **state)
 {
-    (void)state;
     struct block_list list = parse("\n\n## a\npriority: high\n## b\ntask: |\n## c\ntask: x\n##\ntask: y\n");
     assert_int_equal(list.count, 4);
     assert_non_null(list.items[0].problem);
@@ -158,7 +147,6 @@ static void test_a_block_that_lacks_task_has_a_problem_and_its_line(void **state
 
 static void test_nothing_that_a_person_wrote_is_dropped(void **state)
 {
-    (void)state;
     assert_task("## a\ntask: first\nsecond\npriority: low\ndeadline: tomorrow\n",
                 "first\nsecond\ndeadline: tomorrow");
     assert_task("## a\ntask: first\ntask: second\n", "first\ntask: second");
@@ -167,7 +155,6 @@ static void test_nothing_that_a_person_wrote_is_dropped(void **state)
 
 static void test_a_block_appended_behind_a_line_without_newline_is_a_block(void **state)
 {
-    (void)state;
     struct block_list list = parse("## a\ntask: x\npriority: low## b\ntask: y## c\ntask: z");
     assert_int_equal(list.count, 3);
     assert_string_equal(list.items[0].task, "x");
@@ -181,7 +168,6 @@ static void test_a_block_appended_behind_a_line_without_newline_is_a_block(void 
 
 static void test_a_block_with_bytes_that_are_no_utf8_is_held_whole_and_the_others_are_done(void **state)
 {
-    (void)state;
     static const char nul[] = "## a\ntask: x\0y\n## b\ntask: z\n";
     static const char latin1[] = "## a\ntask: caf\xe9\n## b\ntask: z\n";
     static const char latin1_id[] = "## caf\xe9\ntask: x\n## b\ntask: z\n";
@@ -210,7 +196,6 @@ static void test_a_block_with_bytes_that_are_no_utf8_is_held_whole_and_the_other
 /* Windows' shells append so. */
 static void test_utf16_that_was_appended_is_an_item_of_its_own_and_what_comes_behind_it_another(void **state)
 {
-    (void)state;
     static const char *const marks[] = {"", "\xff\xfe"};
     static const char utf16[] = "#\0#\0 \0s\0\r\0\n\0t\0a\0s\0k\0:\0B\0\r\0\n\0";
     for (size_t i = 0; i < 2; i++) {
@@ -233,7 +218,6 @@ static void test_utf16_that_was_appended_is_an_item_of_its_own_and_what_comes_be
 
 static void test_a_cr_alone_ends_a_line_and_stays_in_a_text(void **state)
 {
-    (void)state;
     struct block_list list = parse("## a\rtask: x\rpriority: high\r\r## b\rtask: |\r  y\r  z\r");
     assert_int_equal(list.count, 2);
     assert_string_equal(list.items[0].task, "x");
@@ -250,7 +234,6 @@ static void test_a_cr_alone_ends_a_line_and_stays_in_a_text(void **state)
 
 static void test_all_other_text_belongs_to_its_task(void **state)
 {
-    (void)state;
     assert_task("## a\ntask: |\n  Write a page:\n  ## Heading\n  text\n", "Write a page:\n## Heading\ntext");
     assert_task("## a\ntask: |\n  ### b\n  task: x\n", "### b\ntask: x");
     assert_task("## a\ntask: |\n  x\n\n   ## b\n   Task: y\n", "x\n\n ## b\n Task: y");
@@ -289,7 +272,6 @@ static void test_all_other_text_belongs_to_its_task(void **state)
 
 static void test_the_same_block_hashes_the_same_and_another_does_not(void **state)
 {
-    (void)state;
     uint64_t hash = hash_of("## a\ntask: x y\npriority: high\ncreated: 2026-04-29T10:05:00Z\n");
     assert_true(hash ==
                 hash_of("junk\n\n## other\r\ncreated:  2026-04-29T10:05:00Z \r\npriority: HIGH\r\ntask: "
@@ -309,7 +291,6 @@ static void test_the_same_block_hashes_the_same_and_another_does_not(void **stat
 
 static void test_reading_on_from_a_kept_block_gives_what_reading_all_gives(void **state)
 {
-    (void)state;
     const char *text =
         "pre\n\n## a\ntask: x\n\n## b\ntask: y\n## c\ntask: z\nmore\n## d\nlock: e\n"
         "### s\ntask: |\n  t\n  # u\n  task: v\nw\n---\nTask: x\n\n## y\ntask: z\n##1\nnote: 2\n";

@@ -29,7 +29,6 @@ static void assert_stray(const char *block, const char *meant, const char *task)
 
 static void test_what_looks_like_a_start_ends_the_block_before_it_and_is_no_task(void **state)
 {
-    (void)state;
     static const char *const meant[] = {
         /* fields */
         "## b\nTask: B\n",
@@ -104,7 +103,6 @@ static void test_what_looks_like_a_start_ends_the_block_before_it_and_is_no_task
 
 static void test_behind_a_one_line_task_any_heading_with_a_word_below_is_a_stray(void **state)
 {
-    (void)state;
     static const char *const meant[] = {
         "## b\ndescription: B\n", "### b\nnote: B\n",       "## b\n\nDue_date: tomorrow\n",
         "##b\ndescription: B\n",  "### b\npriority: low\n", "## b\n- description: B\n",
@@ -137,7 +135,6 @@ static char *hints(const char *text)
 
 static void test_what_was_meant_as_a_block_is_told_with_its_line(void **state)
 {
-    (void)state;
     static const char *const texts[] = {
         "# Queue\n\n## b\nTask: do it\n",   "# Queue\n\n## b\n- task: do it\n",
         "# Queue\n\n### b\ntask: do it\n",  "# Queue\n\n##b\ntask: do it\n",
@@ -155,7 +152,6 @@ static void test_what_was_meant_as_a_block_is_told_with_its_line(void **state)
 
 static void test_a_task_without_a_heading_is_told_of_too(void **state)
 {
-    (void)state;
     OWNED char *said = hints("Queue\n\ntask: do it\n\n## a\ntask: one\n\ntask: a text of a\n");
     assert_int_equal(strncmp(said, "queue.md:3: 'task: do it' alone looks like a block and is none", 60), 0);
     assert_string_equal(strchr(said, '\n'), "\n"); /* and of nothing else */
@@ -163,7 +159,6 @@ static void test_a_task_without_a_heading_is_told_of_too(void **state)
 
 static void test_blocks_and_ordinary_texts_give_no_hint(void **state)
 {
-    (void)state;
     static const char *const texts[] = {
         "",
         "# Queue\n\nAppend a task.\n    ## ID\n    task: an example\n",
@@ -184,7 +179,6 @@ static void test_blocks_and_ordinary_texts_give_no_hint(void **state)
 
 static void test_many_of_them_are_twenty_and_a_number(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer text = {0};
     for (int i = 0; i < 50; i++)
         buffer_print(&text, "### b%d\ntask: do it\n", i);

@@ -43,7 +43,6 @@ static void define(const char *text)
 
 static int start(void **state)
 {
-    (void)state;
     strcpy(folder, "/tmp/agentos-bootstrap-XXXXXX");
     assert_non_null(mkdtemp(folder));
     tree = files_open_path(folder, NULL);
@@ -53,7 +52,6 @@ static int start(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     history_close(history);
     history = NULL;
     roster_free(roster);
@@ -116,7 +114,6 @@ static void assert_subjects(const char *expected)
 
 static void test_a_new_agent_is_one_commit(void **state)
 {
-    (void)state;
     bootstrap();
     assert_subjects("init: agent filesystem\n");
     assert_int_equal(problems.length, 0);
@@ -140,7 +137,6 @@ static void test_a_new_agent_is_one_commit(void **state)
 
 static void test_a_second_start_changes_nothing(void **state)
 {
-    (void)state;
     bootstrap();
     struct file_stamp before = files_stamp_at(tree, TREE_PERSONA);
     bootstrap();
@@ -151,7 +147,6 @@ static void test_a_second_start_changes_nothing(void **state)
 
 static void test_the_queue_begins_without_a_block(void **state)
 {
-    (void)state;
     bootstrap();
     OWNED char *text = get(TREE_QUEUE);
     struct block_list blocks;
@@ -162,7 +157,6 @@ static void test_the_queue_begins_without_a_block(void **state)
 
 static void test_the_lists_begin_empty(void **state)
 {
-    (void)state;
     bootstrap();
     struct learning *learning = learning_open(tree, &problems);
     assert_int_equal(learning_skill_count(learning), 0);
@@ -176,7 +170,6 @@ static void test_the_lists_begin_empty(void **state)
 
 static void test_what_lay_there_before_is_kept_and_committed(void **state)
 {
-    (void)state;
     put(TREE_PERSONA, "My own.\n");
     put(TREE_QUEUE, "\n## t\ntask: early\n");
     bootstrap();
@@ -192,7 +185,6 @@ static void test_what_lay_there_before_is_kept_and_committed(void **state)
 
 static void test_a_missing_file_is_made_again(void **state)
 {
-    (void)state;
     bootstrap();
     unlinkat(tree, TREE_REWARDS, 0);
     unlinkat(tree, "skills", AT_REMOVEDIR);
@@ -204,7 +196,6 @@ static void test_a_missing_file_is_made_again(void **state)
 
 static void test_a_changed_definition_is_taken_over_where_nobody_edited(void **state)
 {
-    (void)state;
     bootstrap();
     define("agents:\n- name: orion\n  persona: Another.\n  domain: Backend\n  goals: [\"Handle SSE\", "
            "\"SQL\"]\n");
@@ -218,7 +209,6 @@ static void test_a_changed_definition_is_taken_over_where_nobody_edited(void **s
 
 static void test_an_edited_file_is_left_with_a_warning(void **state)
 {
-    (void)state;
     bootstrap();
     put(TREE_PERSONA, "Edited.\n");
     bootstrap();
@@ -231,7 +221,6 @@ static void test_an_edited_file_is_left_with_a_warning(void **state)
 
 static void test_the_class_comes_from_the_definition_then_from_the_persona(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer told = {0};
     bootstrap();
     assert_int_equal(bootstrap_class(tree, &roster->agents[0], &told), CLASS_MEDIUM);
@@ -252,7 +241,6 @@ static void test_the_class_comes_from_the_definition_then_from_the_persona(void 
 
 static void test_the_card_is_small_yaml(void **state)
 {
-    (void)state;
     bootstrap();
     put(TREE_SKILLS, "### one\n- description: d\n### \"odd\": name\n");
     struct learning *learning = learning_open(tree, &problems);

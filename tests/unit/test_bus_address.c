@@ -11,7 +11,6 @@
 
 static void test_servers_are_taken_apart_with_their_ports(void **state)
 {
-    (void)state;
     struct bus_servers servers;
     struct fault fault;
     assert_true(
@@ -29,7 +28,6 @@ static void test_servers_are_taken_apart_with_their_ports(void **state)
 
 static void test_whatever_is_no_list_of_servers_is_refused_with_a_sentence(void **state)
 {
-    (void)state;
     static const char *const bad[] = {
         "",
         "one:4222",

@@ -33,7 +33,6 @@ static void become_somebody_with_few_processes(void)
 
 static void test_threads_that_cannot_be_had_are_a_sentence_that_names_the_limits(void **state)
 {
-    (void)state;
     struct fault fault;
     assert_true(threads_for_nng(NULL));
     pid_t child = fork();
@@ -59,7 +58,6 @@ static const struct capacity *find(const struct capacity *list, size_t count, co
 
 static void test_each_limit_is_compared_and_the_number_that_would_do_does(void **state)
 {
-    (void)state;
     static const char *const names[] = {"RLIMIT_NOFILE",
                                         "RLIMIT_NPROC",
                                         "pids.max",
@@ -94,7 +92,6 @@ static void test_each_limit_is_compared_and_the_number_that_would_do_does(void *
 
 static void test_agents_that_hibernate_need_a_watch_and_nothing_else(void **state)
 {
-    (void)state;
     struct capacity few[CAPACITY_LIMITS], many[CAPACITY_LIMITS];
     size_t count = capacity_list(256, 256, 0, few);
     capacity_list(10000, 256, 0, many);
@@ -110,7 +107,6 @@ static void test_agents_that_hibernate_need_a_watch_and_nothing_else(void **stat
 
 static void test_who_holds_a_lock_is_known_by_number_and_nobody_is_nobody(void **state)
 {
-    (void)state;
     char path[] = "/tmp/agentos-held-XXXXXX";
     OWNED_FD int fd = mkstemp(path);
     assert_int_equal(held_by(path), 0);

@@ -146,7 +146,6 @@ static void play(const struct scenario *scenario, char *order)
 
 static void test_each_scenario_is_done_in_its_order(void **state)
 {
-    (void)state;
     size_t wrong = 0;
     for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
         char order[MAX] = "";
@@ -161,7 +160,6 @@ static void test_each_scenario_is_done_in_its_order(void **state)
 
 static void test_nothing_is_chosen_of_nothing(void **state)
 {
-    (void)state;
     bool by_age = true;
     assert_null(choice_of(NULL, 0, &(struct turn){.sender = (char *)"iris"}, &by_age));
     assert_false(by_age);

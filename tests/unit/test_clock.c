@@ -10,7 +10,6 @@
 
 static void test_every_time_has_twenty_characters_and_reads_back_as_itself(void **state)
 {
-    (void)state;
     static const struct {
         int64_t seconds;
         const char *text;
@@ -34,7 +33,6 @@ static void test_every_time_has_twenty_characters_and_reads_back_as_itself(void 
 
 static void test_seconds_out_of_the_years_are_clamped(void **state)
 {
-    (void)state;
     char text[CLOCK_TEXT];
     assert_string_equal(clock_format(INT64_MIN, text), "0000-01-01T00:00:00Z");
     assert_string_equal(clock_format(INT64_MAX, text), "9999-12-31T23:59:59Z");

@@ -32,7 +32,6 @@ enum { JUMPS = sizeof jumps / sizeof jumps[0] };
 
 static int begin(void **state)
 {
-    (void)state;
     set_wall(0);
     return 0;
 }
@@ -44,7 +43,6 @@ static void ring(void *context)
 
 static void test_a_timer_rings_in_its_time_whatever_the_wall_clock_does(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < JUMPS; i++) {
         struct loop *loop = loop_new();
         int soon = 0, later = 0;
@@ -110,7 +108,6 @@ static void fall(struct life *life)
 
 static void test_a_jump_of_the_wall_clock_is_no_minute_of_health(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < JUMPS; i++) {
         struct life life;
         int64_t timer = 0;
@@ -135,7 +132,6 @@ static void test_a_jump_of_the_wall_clock_is_no_minute_of_health(void **state)
 
 static void test_ids_stay_different_while_the_clock_is_set_back_and_forth(void **state)
 {
-    (void)state;
     char *ids[400];
     for (size_t i = 0; i < 400; i++) {
         set_wall(jumps[i % JUMPS]);
@@ -149,7 +145,6 @@ static void test_ids_stay_different_while_the_clock_is_set_back_and_forth(void *
 
 static void test_times_of_any_year_are_written_in_twenty_characters(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < JUMPS; i++) {
         char text[CLOCK_TEXT];
         int64_t back;
@@ -163,7 +158,6 @@ static void test_times_of_any_year_are_written_in_twenty_characters(void **state
 
 static void test_a_clock_that_nobody_sets_rings_nobody(void **state)
 {
-    (void)state;
     int rings = 0;
     struct loop *loop = loop_new();
     struct wallclock *wallclock = wallclock_open(loop, ring, &rings);

@@ -20,7 +20,6 @@ static struct loop *loop;
 
 static int begin(void **state)
 {
-    (void)state;
     loop = loop_new();
     test_clock_skip_waits(true);
     return loop ? 0 : -1;
@@ -28,7 +27,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     test_clock_skip_waits(false);
     loop_free(loop);
     return 0;
@@ -122,7 +120,6 @@ static void turns_until_pauses(struct patient *patient, size_t count)
 
 static void test_restarts_slow_down_to_a_minute_and_a_minute_of_health_is_forgotten(void **state)
 {
-    (void)state;
     struct patient patient = {.lives_ms = 1000};
     patient.timer = (struct timer){.ring = rings, .context = &patient};
     patient.death = (struct timer){.ring = dies, .context = &patient};
@@ -179,7 +176,6 @@ static void turns_until(const char *text)
 
 static void test_four_weeks_of_every_minute_have_each_minute_once(void **state)
 {
-    (void)state;
     struct cron_run run = {.timer = {.ring = cron_rings, .context = &run}};
     set_wall("2028-02-14T00:00:30Z");
     assert_true(cron_parse(&run.cron, "* * * * *", NULL));
@@ -192,7 +188,6 @@ static void test_four_weeks_of_every_minute_have_each_minute_once(void **state)
 
 static void test_the_last_days_of_months_come_where_the_calendar_has_them(void **state)
 {
-    (void)state;
     static const struct {
         const char *line, *from, *until, *last;
         int given;

@@ -21,7 +21,6 @@ static const char *const variables[] = {
 
 static int clear(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
         unsetenv(variables[i]);
     return 0;
@@ -43,7 +42,6 @@ static char *doubts(const char *yaml)
 
 static void test_nothing_odd_is_nothing_said(void **state)
 {
-    (void)state;
     setenv("LLM_MODEL__ORION", "m", 1);
     setenv("LLM_FALLBACKS", "back-up, other", 1);
     setenv("LLM_MODEL__BACK_UP", "m", 1);
@@ -55,7 +53,6 @@ static void test_nothing_odd_is_nothing_said(void **state)
 
 static void test_an_agent_of_another_node_is_told_of_where_there_is_no_bus(void **state)
 {
-    (void)state;
     setenv("AGENTOS_LISTEN", "", 1);
     setenv("AGENTOS_NODE", "here", 1);
     OWNED char *said = doubts(ORION "  node: there\n- {name: iris, persona: P, node: here}\n");
@@ -65,7 +62,6 @@ static void test_an_agent_of_another_node_is_told_of_where_there_is_no_bus(void 
 
 static void test_a_text_that_a_comment_cuts_off_is_doubted(void **state)
 {
-    (void)state;
     OWNED char *said = doubts("agents:\n- name: orion\n  persona: C # programmer\n  tone: calm  # always\n"
                               "  domain: \"C # too\"\n  hints: [C#, a]\n");
     assert_string_equal(said, "agents.yaml:3:14: '#' behind a blank begins a comment, so the persona is only "
@@ -74,7 +70,6 @@ static void test_a_text_that_a_comment_cuts_off_is_doubted(void **state)
 
 static void test_a_setting_for_nobody_is_doubted(void **state)
 {
-    (void)state;
     setenv("LLM_MODEL__GHOST", "m", 1);
     setenv("LLM_API_KEY_FILE__GHOST", "/f", 1);
     OWNED char *said = doubts(ORION);
@@ -84,7 +79,6 @@ static void test_a_setting_for_nobody_is_doubted(void **state)
 
 static void test_an_agents_own_fallback_is_somebody(void **state)
 {
-    (void)state;
     setenv("LLM_MODEL__GHOST", "m", 1);
     setenv("LLM_FALLBACKS__ORION", "ghost", 1);
     OWNED char *said = doubts(ORION);
@@ -93,7 +87,6 @@ static void test_an_agents_own_fallback_is_somebody(void **state)
 
 static void test_files_for_a_bus_that_is_not_there_are_doubted(void **state)
 {
-    (void)state;
     setenv("AGENTOS_BUS_CA_FILE", "/etc/hostname", 1);
     OWNED char *said = doubts(ORION);
     assert_non_null(strstr(said, "AGENTOS_BUS_CA_FILE is set, but AGENTOS_BUS is not"));
@@ -104,7 +97,6 @@ static void test_files_for_a_bus_that_is_not_there_are_doubted(void **state)
 
 static void test_listening_beyond_this_machine_without_a_token_is_doubted(void **state)
 {
-    (void)state;
     static const char *const beyond[] = {"0.0.0.0:8080", "[::]:8080", "192.0.2.7:8080"};
     static const char *const within[] = {"127.0.0.1:9000", "localhost:0", "[::1]:9000", "127.9.9.9:1"};
     for (size_t i = 0; i < sizeof beyond / sizeof beyond[0]; i++) {
@@ -125,7 +117,6 @@ static void test_listening_beyond_this_machine_without_a_token_is_doubted(void *
 
 static void test_a_limit_that_allows_nothing_is_doubted(void **state)
 {
-    (void)state;
     setenv("LLM_MAX_TOKENS", "500", 1);
     OWNED char *said = doubts(ORION "  limits: {tokens_per_day: 500}\nbudget: {tokens_per_day: 400}\n");
     assert_non_null(strstr(said, "limits.tokens_per_day of agent 'orion' is 500"));
@@ -134,7 +125,6 @@ static void test_a_limit_that_allows_nothing_is_doubted(void **state)
 
 static void test_keys_are_doubted_by_their_names(void **state)
 {
-    (void)state;
     setenv("LLM_API_KEY__GHOST", "sk-secret", 1);
     setenv("AGENTOS_TOKEN", "secret", 1);
     setenv("AGENTOS_LISTEN", "", 1);
@@ -147,7 +137,6 @@ static void test_keys_are_doubted_by_their_names(void **state)
 
 static void test_a_checker_that_is_not_there_is_doubted_where_it_stands(void **state)
 {
-    (void)state;
     OWNED char *said =
         doubts(ORION "  reward_audit: {method: command, command: [/nowhere/check, --strict]}\n");
     assert_non_null(
@@ -160,7 +149,6 @@ static void test_a_checker_that_is_not_there_is_doubted_where_it_stands(void **s
 
 static void test_a_checker_that_is_there_or_switched_off_is_not_doubted(void **state)
 {
-    (void)state;
     OWNED char *there = doubts(ORION "  reward_audit: {method: command, command: [sh, -c, 'true']}\n");
     assert_null(strstr(there, "program"));
     OWNED char *off =
@@ -170,7 +158,6 @@ static void test_a_checker_that_is_there_or_switched_off_is_not_doubted(void **s
 
 static void test_a_checker_for_all_is_doubted_once(void **state)
 {
-    (void)state;
     OWNED char *said =
         doubts("defaults:\n  reward_audit: {method: command, command: [/nowhere/check]}\n" ORION
                "- name: iris\n  persona: P\n");

@@ -49,7 +49,6 @@ static void end(struct party *party)
 
 static void test_one_that_asks_nothing_is_cut_and_no_sooner(void **state)
 {
-    (void)state;
     struct party party = {.count = 0};
     connections_begin(&party.connections);
     come(&party, 5000);
@@ -64,7 +63,6 @@ static void test_one_that_asks_nothing_is_cut_and_no_sooner(void **state)
 
 static void test_an_answer_has_its_own_time_and_the_next_request_too(void **state)
 {
-    (void)state;
     struct party party = {.count = 0};
     connections_begin(&party.connections);
     struct connection *connection = come(&party, 0);
@@ -82,7 +80,6 @@ static void test_an_answer_has_its_own_time_and_the_next_request_too(void **stat
 
 static void test_in_a_crowd_time_is_short_for_all_and_long_again_after_it(void **state)
 {
-    (void)state;
     struct party party = {.count = 0};
     connections_begin(&party.connections);
     struct connection *busy = come(&party, 0);

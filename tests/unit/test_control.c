@@ -5,7 +5,6 @@ static struct supervised place;
 
 static int begin(void **state)
 {
-    (void)state;
     supervised_place(&place, 0);
     supervised_agents(&place, "orion");
     supervised_start(&place);
@@ -15,7 +14,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     supervised_end(&place);
     return 0;
 }
@@ -37,7 +35,6 @@ static char *queue(void)
 
 static void test_what_is_no_request_is_answered_and_changes_nothing(void **state)
 {
-    (void)state;
     static const struct {
         const char *request;
         int exit;
@@ -82,7 +79,6 @@ static void take_tasks_out(void)
 
 static void test_a_task_stands_in_queue_md_when_it_is_answered(void **state)
 {
-    (void)state;
     assert_int_equal(ask("{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"do: it\",\"id\":\"first\","
                          "\"priority\":\"high\",\"ttl_seconds\":60,\"lock\":\"db\"}"),
                      0);
@@ -93,7 +89,6 @@ static void test_a_task_stands_in_queue_md_when_it_is_answered(void **state)
 
 static void test_a_task_without_an_id_gets_one_and_it_is_told(void **state)
 {
-    (void)state;
     json_t *answer = supervised_ask(&place, "{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\"}");
     const char *id = json_string_value(json_object_get(answer, "id"));
     assert_non_null(id);
@@ -105,7 +100,6 @@ static void test_a_task_without_an_id_gets_one_and_it_is_told(void **state)
 
 static void test_a_link_where_queue_md_should_be_is_not_followed(void **state)
 {
-    (void)state;
     OWNED char *victim = memory_print("%s/victim", place.folder);
     OWNED char *path = memory_print("%s/agents/orion/queue.md", place.data);
     unlink(path);
@@ -120,7 +114,6 @@ static void test_a_link_where_queue_md_should_be_is_not_followed(void **state)
 
 static void test_wait_tells_how_the_task_ended(void **state)
 {
-    (void)state;
     OWNED_FD int fd = supervised_connect(&place);
     static const char request[] =
         "{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\",\"id\":\"orion\",\"wait\":true}\n";
@@ -137,7 +130,6 @@ static void test_wait_tells_how_the_task_ended(void **state)
 
 static void test_cancel_knows_tasks_from_those_that_are_none(void **state)
 {
-    (void)state;
     assert_int_equal(ask("{\"verb\":\"cancel\",\"agent\":\"orion\",\"task\":\"known\"}"), 0);
     assert_int_equal(ask("{\"verb\":\"cancel\",\"agent\":\"orion\",\"task\":\"other\"}"), EX_NOINPUT);
     assert_int_equal(ask("{\"verb\":\"stop\",\"agent\":\"orion\"}"), 0);
@@ -147,7 +139,6 @@ static void test_cancel_knows_tasks_from_those_that_are_none(void **state)
 
 static void test_orders_are_answered_when_they_are_carried_out(void **state)
 {
-    (void)state;
     assert_int_equal(ask("{\"verb\":\"pause\",\"agent\":\"orion\"}"), 0);
     assert_true(supervised_is(&place, "orion", "paused"));
     assert_int_equal(ask("{\"verb\":\"resume\",\"agent\":\"orion\"}"), 0);
@@ -168,7 +159,6 @@ static void test_orders_are_answered_when_they_are_carried_out(void **state)
 
 static void test_status_has_the_contracts_keys(void **state)
 {
-    (void)state;
     json_t *answer = supervised_ask(&place, "{\"verb\":\"status\"}");
     json_t *status = json_object_get(answer, "status");
     json_t *agent = json_array_get(json_object_get(status, "agents"), 0);
@@ -201,7 +191,6 @@ static void test_status_has_the_contracts_keys(void **state)
 
 static void test_a_request_that_is_too_long_is_refused(void **state)
 {
-    (void)state;
     OWNED_FD int fd = supervised_connect(&place);
     OWNED char *long_one = memory_new(CONTROL_MAX + 100, 1);
     memset(long_one, 'x', CONTROL_MAX + 99);
@@ -220,7 +209,6 @@ static void test_a_request_that_is_too_long_is_refused(void **state)
 
 static void test_clients_that_say_nothing_or_half_hold_up_nobody(void **state)
 {
-    (void)state;
     int idle[40];
     for (size_t i = 0; i < 40; i++) {
         idle[i] = supervised_connect(&place);
@@ -236,7 +224,6 @@ static void test_clients_that_say_nothing_or_half_hold_up_nobody(void **state)
 
 static void test_past_the_limit_of_clients_one_is_told_to_try_again(void **state)
 {
-    (void)state;
     enum { MANY = 160 };
     int fds[MANY];
     for (size_t i = 0; i < MANY; i++)
@@ -252,7 +239,6 @@ static void test_past_the_limit_of_clients_one_is_told_to_try_again(void **state
 
 static void test_a_client_that_waits_may_close_its_writing_side_or_leave(void **state)
 {
-    (void)state;
     static const char request[] =
         "{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\",\"id\":\"orion\",\"wait\":true}\n";
     take_tasks_out();
@@ -290,7 +276,6 @@ static int exit_heard(int fd)
 
 static void test_requests_on_one_connection_are_answered_each_and_in_their_order(void **state)
 {
-    (void)state;
     OWNED_FD int fd = supervised_connect(&place);
     say(fd, STATUS);
     assert_int_equal(exit_heard(fd), EX_OK);
@@ -306,7 +291,6 @@ static void test_requests_on_one_connection_are_answered_each_and_in_their_order
 
 static void test_what_is_asked_behind_a_wait_is_answered_when_the_wait_is_over(void **state)
 {
-    (void)state;
     OWNED_FD int fd = supervised_connect(&place);
     say(fd, "{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\",\"id\":\"orion\",\"wait\":true}\n");
     say(fd, STATUS);
@@ -321,7 +305,6 @@ static void test_what_is_asked_behind_a_wait_is_answered_when_the_wait_is_over(v
 
 static void test_half_a_request_behind_a_whole_one_is_not_done(void **state)
 {
-    (void)state;
     OWNED_FD int fd = supervised_connect(&place);
     say(fd, STATUS);
     say(fd, "{\"verb\":\"task\",\"agent\":\"orion\",\"text\":\"t\",\"id\":\"torn\"}");
@@ -334,7 +317,6 @@ static void test_half_a_request_behind_a_whole_one_is_not_done(void **state)
 
 static void test_what_was_asked_before_the_writing_side_was_closed_is_answered_to_the_last(void **state)
 {
-    (void)state;
     enum { MANY = 50 };
     OWNED_FD int fd = supervised_connect(&place);
     for (int i = 0; i < MANY; i++)
@@ -348,7 +330,6 @@ static void test_what_was_asked_before_the_writing_side_was_closed_is_answered_t
 /* What the supervisor takes of it is bounded by the sockets' buffers: it reads no further than it is read. */
 static void test_who_floods_and_reads_no_answer_is_not_read_any_further_and_holds_up_nobody(void **state)
 {
-    (void)state;
     enum { BOUND = 64 * 1024 * 1024 };
     OWNED_FD int fd = supervised_connect(&place);
     size_t sent = 0, length = sizeof STATUS - 1;
@@ -370,7 +351,6 @@ static void test_who_floods_and_reads_no_answer_is_not_read_any_further_and_hold
 
 static void test_behind_a_request_that_is_too_long_nothing_more_is_read(void **state)
 {
-    (void)state;
     OWNED_FD int fd = supervised_connect(&place);
     OWNED char *long_one = memory_new(CONTROL_MAX + 2, 1);
     memset(long_one, 'x', CONTROL_MAX + 1);
@@ -389,7 +369,6 @@ static void test_behind_a_request_that_is_too_long_nothing_more_is_read(void **s
 
 static void test_who_follows_the_events_is_answered_nothing_else(void **state)
 {
-    (void)state;
     OWNED_FD int fd = supervised_connect(&place);
     say(fd, "{\"verb\":\"events\"}\n");
     assert_int_equal(exit_heard(fd), EX_OK);
@@ -408,7 +387,6 @@ static void test_who_follows_the_events_is_answered_nothing_else(void **state)
 /* All of them at once, for it takes REQUEST_MS. */
 static void test_who_says_nothing_or_half_is_cut_off_before_a_request_and_behind_one(void **state)
 {
-    (void)state;
     static const char *const said[] = {"", "{\"verb\":\"st", "{\"verb\":\"status\"}\n",
                                        "{\"verb\":\"status\"}\n{\"verb\":\"st"};
     enum { MANY = sizeof said / sizeof *said };

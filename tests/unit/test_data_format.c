@@ -43,7 +43,6 @@ static size_t forward(int expected)
 
 static void test_a_new_directory_gets_the_format_and_nothing_is_told(void **state)
 {
-    (void)state;
     assert_int_equal(forward(1), 0);
     assert_file("format: 2\n");
     assert_int_equal(forward(1), 0);
@@ -51,7 +50,6 @@ static void test_a_new_directory_gets_the_format_and_nothing_is_told(void **stat
 
 static void test_an_older_directory_is_taken_up_and_its_changes_are_told_once(void **state)
 {
-    (void)state;
     struct fault fault;
     assert_int_equal(mkdirat(scratch.data, "agents", 0755), 0);
     assert_true(data_format_is_known(scratch.data, &fault));
@@ -64,7 +62,6 @@ static void test_an_older_directory_is_taken_up_and_its_changes_are_told_once(vo
 
 static void test_a_newer_or_unknown_format_is_refused_and_left_as_it_is(void **state)
 {
-    (void)state;
     static const char *const texts[] = {"format: 3\n", "format: 999999999\nmore\n", "format: 0\n", "", "2\n"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct fault fault;

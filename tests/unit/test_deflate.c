@@ -71,14 +71,12 @@ enum { STREAM_COUNT = sizeof STREAMS / sizeof *STREAMS };
 
 static void test_a_stream_of_every_kind_of_block_is_whole(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < STREAM_COUNT; i++)
         assert_true(deflate_whole(STREAMS[i].bytes, STREAMS[i].length));
 }
 
 static void test_no_beginning_of_a_stream_is_whole(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < STREAM_COUNT; i++)
         for (size_t length = 0; length < STREAMS[i].length; length++) {
             char *cut =
@@ -92,7 +90,6 @@ static void test_no_beginning_of_a_stream_is_whole(void **state)
 
 static void test_what_stands_behind_the_end_does_not_matter(void **state)
 {
-    (void)state;
     char longer[sizeof FIXED + 8] = {0};
     memcpy(longer, FIXED, sizeof FIXED - 1);
     assert_true(deflate_whole(longer, sizeof longer));
@@ -100,7 +97,6 @@ static void test_what_stands_behind_the_end_does_not_matter(void **state)
 
 static void test_the_checksum_is_left_to_the_hash_of_the_object(void **state)
 {
-    (void)state;
     char other[sizeof FIXED];
     memcpy(other, FIXED, sizeof FIXED);
     other[sizeof FIXED - 2] ^= 1;
@@ -109,7 +105,6 @@ static void test_the_checksum_is_left_to_the_hash_of_the_object(void **state)
 
 static void test_noise_ends_with_a_verdict(void **state)
 {
-    (void)state;
     char noise[4096] = "\x78\x01";
     srand(7);
     for (int round = 0; round < 2000; round++) {
@@ -122,7 +117,6 @@ static void test_noise_ends_with_a_verdict(void **state)
 
 static void test_an_object_that_is_cut_short_is_told_from_one_that_is_not_there(void **state)
 {
-    (void)state;
     char folder[] = "/tmp/test-deflate-XXXXXX", hex[] = "0123456789012345678901234567890123456789";
     assert_non_null(mkdtemp(folder));
     int git = open(folder, O_RDONLY | O_DIRECTORY);

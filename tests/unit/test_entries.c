@@ -27,7 +27,6 @@ static void assert_prints(struct entries *entries, const char *expected)
 
 static void test_a_file_is_printed_as_it_was_read(void **state)
 {
-    (void)state;
     const char *text =
         "# Skills\n\nKept by hand.\n\n### one\n- description: a\n\nfree text\n\n### two\n- file: x\n";
     struct entries entries = parse(3, text);
@@ -38,7 +37,6 @@ static void test_a_file_is_printed_as_it_was_read(void **state)
 
 static void test_carriage_returns_and_a_byte_order_mark_are_fine(void **state)
 {
-    (void)state;
     struct entries entries = parse(2, "\xef\xbb\xbf# R\r\n\r\n## t\r\n- reward: +1\r\n");
     OWNED char *reward = entry_get(&entries.items[0], "reward");
     assert_string_equal(reward, "+1");
@@ -47,7 +45,6 @@ static void test_carriage_returns_and_a_byte_order_mark_are_fine(void **state)
 
 static void test_other_levels_are_no_headings(void **state)
 {
-    (void)state;
     struct entries entries = parse(3, "## above\n### a\n#### deeper\n###no\n### \n");
     assert_int_equal(entries.count, 1);
     assert_prints(&entries, "## above\n\n### a\n#### deeper\n###no\n###\n");
@@ -55,7 +52,6 @@ static void test_other_levels_are_no_headings(void **state)
 
 static void test_a_heading_inside_a_fence_is_text(void **state)
 {
-    (void)state;
     struct entries entries = parse(3, "### a\n```\n### not one\n```\n### b\n");
     assert_int_equal(entries.count, 2);
     assert_string_equal(entries.items[1].heading, "b");
@@ -64,7 +60,6 @@ static void test_a_heading_inside_a_fence_is_text(void **state)
 
 static void test_a_fence_that_is_never_closed_hides_nothing(void **state)
 {
-    (void)state;
     struct entries entries = parse(3, "### a\n```python\n### b\n~~~~\n### c\n");
     assert_int_equal(entries.count, 3);
     entries_free(&entries);
@@ -72,7 +67,6 @@ static void test_a_fence_that_is_never_closed_hides_nothing(void **state)
 
 static void test_setting_a_field_leaves_the_other_lines_alone(void **state)
 {
-    (void)state;
     struct entries entries = parse(3, "### a\n- mine: stays\n- reward_evidence: 1\n\nText: too.\n");
     entry_set(&entries.items[0], "reward_evidence", "2");
     entry_set(&entries.items[0], "file", "two\nlines");
@@ -81,7 +75,6 @@ static void test_setting_a_field_leaves_the_other_lines_alone(void **state)
 
 static void test_a_field_may_be_written_by_hand(void **state)
 {
-    (void)state;
     struct entries entries = parse(3, "### a\n  *  Reward_Evidence :  7 \n- last_success: 2026-04-29\n");
     int64_t number = 0, seconds = 0;
     assert_true(entry_integer(&entries.items[0], "reward_evidence", &number));
@@ -95,7 +88,6 @@ static void test_a_field_may_be_written_by_hand(void **state)
 
 static void test_equal_headings_are_both_kept(void **state)
 {
-    (void)state;
     struct entries entries = parse(2, "## t\n- reward: 0\n## t\n- reward: -1\n");
     assert_int_equal(entries.count, 2);
     assert_ptr_equal(entries_find(&entries, "t"), &entries.items[0]);
@@ -105,7 +97,6 @@ static void test_equal_headings_are_both_kept(void **state)
 
 static void test_an_appended_heading_is_one_line(void **state)
 {
-    (void)state;
     struct entries entries = parse(2, "");
     entry_set(entries_append(&entries, " a\n## b "), "reward", "0");
     assert_prints(&entries, "## a ## b\n- reward: 0\n");
@@ -113,7 +104,6 @@ static void test_an_appended_heading_is_one_line(void **state)
 
 static void test_a_text_of_nothing_but_open_fences_ends_soon(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer text = {0};
     for (int i = 0; i < 200000; i++)
         buffer_text(&text, "```a\n");

@@ -62,7 +62,6 @@ static void assert_round_trip(const struct envelope *sent)
 
 static void test_every_body_comes_back_byte_for_byte(void **state)
 {
-    (void)state;
     static const char *const bodies[] = {
         "",
         "\n",
@@ -100,7 +99,6 @@ static void test_every_body_comes_back_byte_for_byte(void **state)
 
 static void test_every_field_comes_back_whatever_its_text_looks_like(void **state)
 {
-    (void)state;
     static const char *const reasons[] = {NULL,          "poison",      "5",     "null", "a: b # c",
                                           "line\nbreak", "- \"x\" 'y'", "tail ", "---",  "\xe2\x80\xa9"};
     for (int kind = KIND_HANDOFF; kind <= KIND_SEGMENT; kind++)
@@ -130,7 +128,6 @@ static void test_every_field_comes_back_whatever_its_text_looks_like(void **stat
 
 static void test_missing_fields_get_their_defaults_and_unknown_ones_are_left_out(void **state)
 {
-    (void)state;
     const char *text = HEAD "x_note: hello\npriority: HIGH\n---\nBody";
     struct envelope envelope;
     assert_true(envelope_parse(&envelope, text, strlen(text), "e", NULL));
@@ -151,7 +148,6 @@ static void test_missing_fields_get_their_defaults_and_unknown_ones_are_left_out
 
 static void test_what_is_no_envelope_says_why(void **state)
 {
-    (void)state;
     static const struct {
         const char *text, *fault;
     } cases[] = {
@@ -185,7 +181,6 @@ static void test_what_is_no_envelope_says_why(void **state)
 
 static void test_numbers_may_be_quoted_and_kinds_written_large(void **state)
 {
-    (void)state;
     struct envelope envelope;
     const char text[] = "---\nid: x\nkind: Handoff\nfrom: a\nto: b\ncreated: '2026-04-29T10:05:00Z'\n"
                         "ttl_seconds: \"600\"\nhops: '3'\n---\n";
@@ -200,7 +195,6 @@ static void test_numbers_may_be_quoted_and_kinds_written_large(void **state)
 
 static void test_a_larger_one_is_refused_with_its_size(void **state)
 {
-    (void)state;
     size_t length = ENVELOPE_FILE_MAX + 1;
     OWNED char *text = memory_new(length + 1, 1);
     memset(text, 'x', length);
@@ -214,7 +208,6 @@ static void test_a_larger_one_is_refused_with_its_size(void **state)
 
 static void test_a_task_keeps_the_id_that_a_person_gave_it(void **state)
 {
-    (void)state;
     struct envelope sent = {.id = (char[]){"fix the login: \xc3\xa4/../"},
                             .kind = KIND_TASK,
                             .from = (char[]){"Anna B."},

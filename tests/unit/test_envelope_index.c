@@ -30,7 +30,6 @@ static struct index_entry *add(struct envelope_index *index, struct shelf *shelf
 
 static void test_an_entry_is_found_by_its_place_and_id(void **state)
 {
-    (void)state;
     struct envelope_index *index = envelope_index_new();
     struct shelf shelf = {0}, other = {0};
     for (int i = 0; i < 3000; i++) {
@@ -53,7 +52,6 @@ static void test_an_entry_is_found_by_its_place_and_id(void **state)
 
 static void test_a_window_counts_work_and_neither_results_nor_bounces_nor_what_is_unreadable(void **state)
 {
-    (void)state;
     struct envelope_index *index = envelope_index_new();
     struct shelf shelf = {0};
     add(index, &shelf, IRIS, "a", KIND_HANDOFF);
@@ -79,7 +77,6 @@ static void test_a_window_counts_work_and_neither_results_nor_bounces_nor_what_i
 
 static void test_priority_goes_before_age_and_age_before_the_id(void **state)
 {
-    (void)state;
     struct index_entry old = {.id = "b", .priority = PRIORITY_NORMAL, .created = 1},
                        urgent = {.id = "z", .priority = PRIORITY_HIGH, .created = 9},
                        twin = {.id = "c", .priority = PRIORITY_NORMAL, .created = 1},

@@ -95,7 +95,6 @@ static void test_its_owner_hears_when_the_next_one_is_another(void **state)
 
 static void test_no_time_to_live_is_never_and_no_sum_overflows(void **state)
 {
-    (void)state;
     assert_int_equal(expiry_of(100, 0), -1);
     assert_int_equal(expiry_of(100, -5), -1);
     assert_int_equal(expiry_of(100, 5), 105);

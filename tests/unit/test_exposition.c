@@ -34,7 +34,6 @@ static json_t *one_agent(const char *name, const struct counters *counters)
 
 static void test_every_name_of_the_contract_is_there(void **state)
 {
-    (void)state;
     static const char *const names[] = {"agentos_agent_up",
                                         "agentos_agent_state",
                                         "agentos_worker_restarts_total",
@@ -70,7 +69,6 @@ static void test_every_name_of_the_contract_is_there(void **state)
 
 static void test_money_is_told_where_there_is_a_limit_or_a_price(void **state)
 {
-    (void)state;
     json_t *metrics = one_agent("orion", &(struct counters){0});
     json_t *agent = json_array_get(json_object_get(metrics, "agents"), 0);
     OWNED char *none = print(json_deep_copy(metrics));
@@ -88,7 +86,6 @@ static void test_money_is_told_where_there_is_a_limit_or_a_price(void **state)
 /* Nothing of one agent stands beside the sum, and no series is there twice. */
 static void test_past_a_thousand_agents_the_series_are_sums(void **state)
 {
-    (void)state;
     struct counters counters = {.tasks = {1, 0, 2}};
     counters_began(&counters, "t", 0);
     counters_ended(&counters, "t", true, 1, 60);
@@ -127,7 +124,6 @@ static void test_past_a_thousand_agents_the_series_are_sums(void **state)
 
 static void test_a_label_cannot_break_out_of_its_line(void **state)
 {
-    (void)state;
     struct counters counters = {0};
     counters_asked(&counters, &(struct operation){.model = "a\"b\\c\nd} 1", .provider = "p"});
     OWNED char *text = print(one_agent("orion", &counters));
@@ -138,7 +134,6 @@ static void test_a_label_cannot_break_out_of_its_line(void **state)
 
 static void test_a_histogram_adds_up_and_ends_with_its_count(void **state)
 {
-    (void)state;
     struct counters counters = {0};
     for (int i = 0; i < 3; i++) {
         static const int64_t ms[] = {50, 51, 9000000};
@@ -159,7 +154,6 @@ static void test_a_histogram_adds_up_and_ends_with_its_count(void **state)
 
 static void test_tokens_stand_by_their_type_and_faults_by_theirs(void **state)
 {
-    (void)state;
     struct counters counters = {0};
     counters_asked(
         &counters,
@@ -180,7 +174,6 @@ static void test_tokens_stand_by_their_type_and_faults_by_theirs(void **state)
 
 static void test_what_is_missing_or_of_another_type_counts_as_zero(void **state)
 {
-    (void)state;
     OWNED char *none = print(json_object());
     assert_non_null(strstr(none, "# TYPE agentos_agent_up gauge\n"));
     OWNED char *odd = print(json_pack("{s:[s, i, n, {s:i, s:s, s:[s]}]}", "agents", "x", 1, "name", 7,

@@ -15,13 +15,11 @@ static int setup_of(const char *yaml)
 
 static int setup(void **state)
 {
-    (void)state;
     return setup_of(ORION_AND_IRIS);
 }
 
 static int orion_is_slow(void **state)
 {
-    (void)state;
     return setup_of("agents:\n  - {name: orion, persona: p, throughput_class: slow}\n"
                     "  - {name: iris, persona: p}\n  - {name: nova, persona: p}\n"
                     "throughput_classes: {slow: {window: 1, backlog: 8}}\n");
@@ -36,7 +34,6 @@ static void send(struct office *office, const char *id, enum envelope_kind kind,
 
 static void test_it_is_on_disk_at_its_receiver_before_its_sender_is_told(void **state)
 {
-    (void)state;
     send(a, "h1", KIND_HANDOFF, "orion", "iris");
     UNTIL_TWO(two_said("orion h1 delivered"));
     assert_status(b, "iris", FOLDER_HANDOFFS, "h1", "delivered");
@@ -51,7 +48,6 @@ static void test_it_is_on_disk_at_its_receiver_before_its_sender_is_told(void **
 
 static void test_the_copy_goes_when_its_sender_has_acted_on_the_verdict(void **state)
 {
-    (void)state;
     send(a, "h1", KIND_HANDOFF, "orion", "iris");
     UNTIL_TWO(two_said("orion h1 delivered"));
     assert_status(a, "orion", FOLDER_SENT, "h1", "pending");
@@ -64,7 +60,6 @@ static void test_the_copy_goes_when_its_sender_has_acted_on_the_verdict(void **s
 
 static void test_a_result_comes_back_on_the_trace_of_its_request_and_once(void **state)
 {
-    (void)state;
     send(a, "h1", KIND_HANDOFF, "orion", "iris");
     UNTIL_TWO(two_said("orion h1 delivered"));
     office_move(b, "iris", FOLDER_HANDOFFS, FOLDER_ARCHIVE, "h1");
@@ -84,7 +79,6 @@ static void test_a_result_comes_back_on_the_trace_of_its_request_and_once(void *
 
 static void test_a_result_that_nobody_asked_for_is_refused(void **state)
 {
-    (void)state;
     struct envelope result = office_letter("r1", KIND_RESULT, "iris", "orion");
     result.in_reply_to = (char[]){"h1"};
     office_send(b, &result, "iris");
@@ -100,7 +94,6 @@ static void finish(struct office *office, const char *agent, const char *id)
 
 static void test_past_the_window_they_wait_with_their_sender_and_past_the_backlog_are_refused(void **state)
 {
-    (void)state;
     for (int i = 0; i < 5; i++) {
         OWNED char *id = memory_print("h%d", i);
         struct envelope letter = office_letter(id, KIND_HANDOFF, "orion", "iris");
@@ -122,7 +115,6 @@ static void test_past_the_window_they_wait_with_their_sender_and_past_the_backlo
 
 static void test_what_waits_elsewhere_finds_room_though_others_wait_here_all_the_time(void **state)
 {
-    (void)state;
     int next = 0, done = 0;
     while (!two_said("iris f1 delivered")) {
         for (; next < done + 3; next++) { /* one is done, two wait */
@@ -142,7 +134,6 @@ static void test_what_waits_elsewhere_finds_room_though_others_wait_here_all_the
 
 static void test_results_that_find_a_full_shelf_wait_and_the_bus_rests(void **state)
 {
-    (void)state;
     for (int i = 0; i < 4; i++) {
         OWNED char *id = memory_print("h%d", i), *answer = memory_print("r%d", i);
         OWNED char *line = memory_print("iris h%d delivered", i);
@@ -164,7 +155,6 @@ static void test_results_that_find_a_full_shelf_wait_and_the_bus_rests(void **st
 
 static void test_order_is_kept_though_the_bus_turns_it_round(void **state)
 {
-    (void)state;
     for (int i = 0; i < 6; i++) {
         OWNED char *id = memory_print("m%d", i);
         struct envelope letter = office_letter(id, KIND_MESSAGE, "iris", "nova");
@@ -189,7 +179,6 @@ static void test_order_is_kept_though_the_bus_turns_it_round(void **state)
 
 static void test_a_lost_verdict_is_said_again_and_nothing_is_delivered_twice(void **state)
 {
-    (void)state;
     send(a, "h1", KIND_HANDOFF, "orion", "iris");
     UNTIL_TWO(office_lies(b, "iris", FOLDER_HANDOFFS, "h1"));
     office_move(b, "iris", FOLDER_HANDOFFS, FOLDER_ARCHIVE, "h1"); /* and finished meanwhile */
@@ -202,7 +191,6 @@ static void test_a_lost_verdict_is_said_again_and_nothing_is_delivered_twice(voi
 
 static void test_a_bus_that_lost_everything_costs_time_and_no_envelope(void **state)
 {
-    (void)state;
     node_connects(&two.nodes[1], false);
     send(a, "h1", KIND_HANDOFF, "orion", "iris");
     UNTIL_TWO(two.published > 0);
@@ -226,7 +214,6 @@ static struct envelope brief(const char *id, const char *from, const char *to)
 
 static void test_what_never_left_expires_with_its_sender_on_time(void **state)
 {
-    (void)state;
     struct envelope letter = brief("h1", "orion", "iris");
     post_lives(a->post, "iris", "b", false);
     office_send(a, &letter, "orion");
@@ -248,7 +235,6 @@ static void test_what_never_left_expires_with_its_sender_on_time(void **state)
 
 static void test_what_was_sent_ends_as_its_receivers_node_says_though_its_time_is_over(void **state)
 {
-    (void)state;
     struct envelope letter = brief("h1", "orion", "iris");
     node_connects(&two.nodes[1], false);
     office_send(a, &letter, "orion");
@@ -274,7 +260,6 @@ static void test_what_was_sent_ends_as_its_receivers_node_says_though_its_time_i
 /* Its node slept past the lease in the middle of a turn: another node may have the agent, and not this file. */
 static void test_what_came_into_a_tree_whose_lease_was_over_is_told_nobody(void **state)
 {
-    (void)state;
     two.lease_over = "iris";
     send(a, "h1", KIND_HANDOFF, "orion", "iris");
     UNTIL_TWO(office_lies(b, "iris", FOLDER_HANDOFFS, "h1"));
@@ -286,7 +271,6 @@ static void test_what_came_into_a_tree_whose_lease_was_over_is_told_nobody(void 
 
 static void test_what_is_over_in_a_tree_whose_lease_is_over_has_no_end_there(void **state)
 {
-    (void)state;
     struct envelope letter = brief("h1", "orion", "iris");
     office_send(a, &letter, "orion");
     UNTIL_TWO(two_said("orion h1 delivered"));
@@ -318,7 +302,6 @@ static size_t lie_in_inbox(const struct office *office, const char *agent)
 /* iris moves with her dead letters, and each node tells of them under a name of its own. */
 static void test_of_a_dead_letter_that_moves_its_sender_is_told_once(void **state)
 {
-    (void)state;
     struct envelope letter = brief("h1", "orion", "iris"), second = brief("h2", "orion", "iris");
     post_lives(a->post, "iris", "b", false);
     office_send(a, &letter, "orion");
@@ -345,7 +328,6 @@ static void test_of_a_dead_letter_that_moves_its_sender_is_told_once(void **stat
 /* A supervisor that starts has no lease yet: the sender's outbox is here, and its agent is not. */
 static void test_what_was_sent_ends_once_though_its_sender_lives_here_only_later(void **state)
 {
-    (void)state;
     struct envelope letter = brief("h1", "orion", "iris");
     office_send(a, &letter, "orion");
     UNTIL_TWO(office_lies(b, "iris", FOLDER_HANDOFFS, "h1"));
@@ -364,7 +346,6 @@ static void test_what_was_sent_ends_once_though_its_sender_lives_here_only_later
 
 static void test_what_expires_at_its_receiver_is_told_to_its_sender_also_after_a_crash(void **state)
 {
-    (void)state;
     struct envelope letter = brief("h1", "orion", "iris");
     office_send(a, &letter, "orion");
     UNTIL_TWO(two_said("orion h1 delivered"));
@@ -387,7 +368,6 @@ static void test_what_expires_at_its_receiver_is_told_to_its_sender_also_after_a
 
 static void test_the_operators_message_waits_on_disk_and_goes_once(void **state)
 {
-    (void)state;
     struct fault fault;
     assert_int_equal(post_send(a->post, "iris", "Hello.\n", 0, PRIORITY_NORMAL, 7, &fault), 0);
     UNTIL_TWO(office_answer.ticket == 7);

@@ -227,7 +227,6 @@ static void check(const struct sent *sent)
 
 static void test_each_ends_once_and_its_sender_is_told(void **state)
 {
-    (void)state;
     const char *first = getenv("WALK_SEED"); /* to walk other ways, or one again */
     unsigned from = first ? (unsigned)atoi(first) : 1;
     for (unsigned seed = from; seed < from + SEEDS; seed++) {

@@ -27,7 +27,6 @@ static int folder;
 
 static int setup(void **state)
 {
-    (void)state;
     strcpy(folder_name, "/tmp/agentos-files-XXXXXX");
     assert_non_null(mkdtemp(folder_name));
     folder = files_open_path(folder_name, NULL);
@@ -36,7 +35,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     close(folder);
     OWNED char *command = memory_print("rm -rf %s", folder_name);
     return system(command);
@@ -44,7 +42,6 @@ static int teardown(void **state)
 
 static void test_what_is_written_reads_back_and_replaces(void **state)
 {
-    (void)state;
     assert_true(files_write(folder, "a.md", "one", 3, true, NULL));
     assert_true(files_write(folder, "a.md", "two!", 4, false, NULL));
     OWNED char *text = NULL;
@@ -58,7 +55,6 @@ static void test_what_is_written_reads_back_and_replaces(void **state)
 
 static void test_a_link_a_fifo_and_a_folder_are_faults_and_never_hang(void **state)
 {
-    (void)state;
     struct fault fault;
     char *text;
     size_t length;
@@ -77,7 +73,6 @@ static void test_a_link_a_fifo_and_a_folder_are_faults_and_never_hang(void **sta
 
 static void test_a_file_over_the_limit_is_a_fault(void **state)
 {
-    (void)state;
     char *text;
     size_t length;
     assert_true(files_write(folder, "big", "0123456789", 10, false, NULL));
@@ -102,7 +97,6 @@ static void test_only_a_temporary_of_files_write_counts_as_unfinished(void **sta
         {".", NULL},
         {"", NULL},
     };
-    (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         OWNED char *file = files_unfinished(names[i].name);
         assert_string_equal(file ? file : "(none)", names[i].file ? names[i].file : "(none)");
@@ -111,7 +105,6 @@ static void test_only_a_temporary_of_files_write_counts_as_unfinished(void **sta
 
 static void test_folders_are_made_with_their_parents(void **state)
 {
-    (void)state;
     int fd = files_open_folder(folder, "iac/inbox/deep", true, NULL);
     assert_true(fd >= 0);
     close(fd);
@@ -120,7 +113,6 @@ static void test_folders_are_made_with_their_parents(void **state)
 
 static void test_a_frame_arrives_whole_however_it_is_cut(void **state)
 {
-    (void)state;
     int ends[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     struct channel sender, receiver;
@@ -148,7 +140,6 @@ static void test_a_frame_arrives_whole_however_it_is_cut(void **state)
 
 static void test_a_frame_over_the_limit_ends_the_channel(void **state)
 {
-    (void)state;
     int ends[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     struct channel receiver;
@@ -210,7 +201,6 @@ static bool refuse_openat2(void)
 
 static void test_where_openat2_is_refused_every_path_opens_or_fails_as_with_it(void **state)
 {
-    (void)state;
     int status = 0;
     OWNED_BUFFER struct buffer with = {0};
     assert_true(files_write(folder, "plain", "p", 1, true, NULL));

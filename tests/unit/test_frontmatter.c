@@ -37,7 +37,6 @@ static void assert_fault(const char *text, size_t length, const char *expected)
 
 static void test_head_and_body_are_told_apart_however_the_file_was_saved(void **state)
 {
-    (void)state;
     assert_parts("---\nname: orion\n---\nBody\n", "name", "orion", "Body\n");
     assert_parts("\xef\xbb\xbf---\r\nname: orion\r\n---\r\nBody\r\n", "name", "orion", "Body\r\n");
     assert_parts("--- \nname: orion\n---\t\nBody", "name", "orion", "Body");
@@ -49,7 +48,6 @@ static void test_head_and_body_are_told_apart_however_the_file_was_saved(void **
 
 static void test_a_file_without_front_matter_is_all_body(void **state)
 {
-    (void)state;
     assert_parts("", "name", NULL, "");
     assert_parts("# Orion\n---\nx\n", "name", NULL, "# Orion\n---\nx\n");
     assert_parts("----\nx\n", "name", NULL, "----\nx\n");
@@ -58,14 +56,12 @@ static void test_a_file_without_front_matter_is_all_body(void **state)
 
 static void test_a_rule_or_a_second_head_in_the_body_stays_body(void **state)
 {
-    (void)state;
     assert_parts("---\na: b\n---\n---\nc: d\n---\n", "a", "b", "---\nc: d\n---\n");
     assert_parts("---\na: 'x --- y'\n---\nz", "a", "x --- y", "z");
 }
 
 static void test_faults_count_lines_from_the_files_beginning(void **state)
 {
-    (void)state;
     const char *wrong = "---\nname: orion\ntone: a: b\n---\n";
     assert_fault(wrong, strlen(wrong), "persona.md:3:8: mapping values are not allowed");
     assert_fault("---\n- a\n---\n", 12, "persona.md:2:1: the front matter must be lines of 'key: value'");
@@ -73,7 +69,6 @@ static void test_faults_count_lines_from_the_files_beginning(void **state)
 
 static void test_a_head_that_does_not_end_is_a_fault_and_costs_no_more_than_its_cap(void **state)
 {
-    (void)state;
     assert_fault("---\nname: orion\n", 16,
                  "persona.md:1:1: the front matter that starts here has no closing '---'");
     size_t length = 1 << 20;

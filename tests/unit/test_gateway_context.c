@@ -117,7 +117,6 @@ static const struct {
 
 static void test_a_refusal_for_length_is_known_in_every_providers_words(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
         struct length_refusal said = read_as(refusals[i].status, refusals[i].body);
         if (!said.said || said.context != refusals[i].context || said.prompt != refusals[i].prompt)
@@ -128,7 +127,6 @@ static void test_a_refusal_for_length_is_known_in_every_providers_words(void **s
 
 static void test_other_refusals_are_not_about_length(void **state)
 {
-    (void)state;
     static const struct {
         long status;
         const char *body;
@@ -162,7 +160,6 @@ static struct length_refusal said(uint64_t context, uint64_t prompt)
 
 static void test_the_number_that_a_refusal_names_is_the_context(void **state)
 {
-    (void)state;
     struct context context = {0};
     assert_int_equal(context_room(&context, &unset), (CONTEXT_ASSUMED - 2048) * 3);
     assert_int_equal(context_reply(&context, &unset), 2048);
@@ -176,7 +173,6 @@ static void test_the_number_that_a_refusal_names_is_the_context(void **state)
 
 static void test_every_refusal_makes_the_room_smaller_than_the_prompt(void **state)
 {
-    (void)state;
     static const struct context_limits limits[] = {
         {.reply = 2048}, {.reply = 100}, {.set = 4096, .reply = 2048}, {.set = 1000, .reply = 100000}};
     const struct length_refusal words[] = {said(0, 0), said(4096, 0), said(100000, 0), said(4096, 50),
@@ -195,7 +191,6 @@ static void test_every_refusal_makes_the_room_smaller_than_the_prompt(void **sta
 
 static void test_a_setting_counts_unless_the_provider_says_less(void **state)
 {
-    (void)state;
     const struct context_limits limits = {.set = 8192, .reply = 2048};
     struct context context = {0};
     assert_int_equal(context_room(&context, &limits), 6144 * 3);
@@ -218,7 +213,6 @@ static enum context_news report(struct context *context, size_t bytes, uint64_t 
 
 static void test_a_silent_cut_is_known_by_two_lengths_with_one_report(void **state)
 {
-    (void)state;
     struct context context = {0};
     for (size_t bytes = 8000; bytes < 16384; bytes += 400)
         assert_int_equal(report(&context, bytes, 4096), CONTEXT_NOTHING);
@@ -231,7 +225,6 @@ static void test_a_silent_cut_is_known_by_two_lengths_with_one_report(void **sta
 
 static void test_three_lengths_tell_where_they_are_near_each_other(void **state)
 {
-    (void)state;
     struct context context = {0};
     report(&context, 8000, 4096), report(&context, 16564, 4096);
     assert_int_equal(report(&context, 16536, 4096), CONTEXT_NOTHING);
@@ -240,7 +233,6 @@ static void test_three_lengths_tell_where_they_are_near_each_other(void **state)
 
 static void test_the_third_length_may_lie_between_the_two(void **state)
 {
-    (void)state;
     struct context context = {0};
     report(&context, 8000, 4096), report(&context, 17209, 4096);
     assert_int_equal(report(&context, 17302, 4096), CONTEXT_NOTHING);
@@ -251,7 +243,6 @@ static void test_the_third_length_may_lie_between_the_two(void **state)
 /* A grown agent's prompts differ little, and so do their tokens. */
 static void test_the_same_number_among_others_is_no_ceiling(void **state)
 {
-    (void)state;
     struct context context = {0};
     for (size_t i = 0; i < 3000; i++) {
         size_t bytes = 16000 + i * 7919 % 400;
@@ -263,7 +254,6 @@ static void test_the_same_number_among_others_is_no_ceiling(void **state)
 
 static void test_a_cut_is_looked_at_again_and_unlearned_when_it_is_none(void **state)
 {
-    (void)state;
     struct context context = {0};
     report(&context, 8000, 4096), report(&context, 17000, 4096);
     assert_int_equal(report(&context, 18000, 4096), CONTEXT_CUTS);
@@ -280,7 +270,6 @@ static void test_a_cut_is_looked_at_again_and_unlearned_when_it_is_none(void **s
 
 static void test_a_grown_agent_finds_the_cut_with_half_of_its_prompt(void **state)
 {
-    (void)state;
     struct context context = {0};
     report(&context, 20000, 4096);
     assert_int_equal(report(&context, 21000, 4096), CONTEXT_CUTS);
@@ -291,7 +280,6 @@ static void test_a_grown_agent_finds_the_cut_with_half_of_its_prompt(void **stat
 
 static void test_a_server_that_reports_one_number_for_all_cuts_nothing(void **state)
 {
-    (void)state;
     struct context context = {0};
     size_t bytes = 20000;
     for (int i = 0; i < 20; i++) {
@@ -306,7 +294,6 @@ static void test_a_server_that_reports_one_number_for_all_cuts_nothing(void **st
 /* The first prompt is counted whole, then only what was not cached, with and without the cached ones beside. */
 static void test_reports_without_the_cached_tokens_are_no_ceiling(void **state)
 {
-    (void)state;
     for (int beside = 0; beside < 2; beside++) {
         struct context context = {0};
         for (size_t i = 0; i < 60; i++) {
@@ -319,7 +306,6 @@ static void test_reports_without_the_cached_tokens_are_no_ceiling(void **state)
 
 static void test_a_cut_shows_in_the_sum_with_the_cached_tokens(void **state)
 {
-    (void)state;
     struct context context = {0};
     enum context_news news = CONTEXT_NOTHING;
     for (size_t i = 0; i < 30 && news != CONTEXT_CUTS; i++) {
@@ -336,7 +322,6 @@ static void test_a_cut_shows_in_the_sum_with_the_cached_tokens(void **state)
 static void
 test_of_two_counts_with_a_ceiling_the_sum_with_the_cached_tokens_is_what_the_model_holds(void **state)
 {
-    (void)state;
     struct context context = {0};
     enum context_news news = CONTEXT_NOTHING;
     for (size_t i = 0; i < 30 && news != CONTEXT_CUTS; i++) {
@@ -349,7 +334,6 @@ test_of_two_counts_with_a_ceiling_the_sum_with_the_cached_tokens_is_what_the_mod
 
 static void test_what_is_known_reads_back_the_same_after_every_report(void **state)
 {
-    (void)state;
     struct context context = {0};
     const struct length_refusal refusal = said(0, 1234);
     for (size_t i = 0; i < 200; i++) {
@@ -371,7 +355,6 @@ static void test_what_is_known_reads_back_the_same_after_every_report(void **sta
 
 static void test_other_words_change_nothing(void **state)
 {
-    (void)state;
     struct context context = {0}, before;
     OWNED_BUFFER struct buffer text = {0};
     report(&context, 20000, 4096), report(&context, 21000, 4096);

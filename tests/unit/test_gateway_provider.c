@@ -34,7 +34,6 @@ static void close_house(struct house *house)
 
 static int clean(void **state)
 {
-    (void)state;
     clearenv();
     return 0;
 }
@@ -54,7 +53,6 @@ static bool has_header(const struct endpoint *endpoint, const char *line)
 
 static void test_the_url_is_joined_with_and_without_slashes(void **state)
 {
-    (void)state;
     static const char *const bases[] = {"http://h:1/v1", "http://h:1/v1/", "http://h:1/v1///"};
     for (size_t i = 0; i < 3; i++) {
         setenv("LLM_BASE_URL", bases[i], 1);
@@ -67,7 +65,6 @@ static void test_the_url_is_joined_with_and_without_slashes(void **state)
 
 static void test_agents_without_own_settings_share_one_route_and_all_share_an_endpoint(void **state)
 {
-    (void)state;
     setenv("LLM_MODEL__IRIS", "own", 1);
     struct house house = open_house();
     assert_ptr_equal(providers_route(house.providers, "orion"), providers_route(house.providers, "nova"));
@@ -79,7 +76,6 @@ static void test_agents_without_own_settings_share_one_route_and_all_share_an_en
 
 static void test_an_agents_own_key_makes_an_endpoint_of_its_own(void **state)
 {
-    (void)state;
     setenv("LLM_API_KEY", "general-key", 1);
     setenv("LLM_API_KEY__IRIS", "iris-key-0", 1);
     struct house house = open_house();
@@ -90,7 +86,6 @@ static void test_an_agents_own_key_makes_an_endpoint_of_its_own(void **state)
 
 static void test_the_general_key_goes_to_the_general_address_only(void **state)
 {
-    (void)state;
     setenv("LLM_API_KEY", "general-key", 1);
     setenv("LLM_BASE_URL__IRIS", "http://elsewhere/v1", 1);
     setenv("LLM_BASE_URL__NOVA", "https://api.openai.com/v1", 1);
@@ -102,7 +97,6 @@ static void test_the_general_key_goes_to_the_general_address_only(void **state)
 
 static void test_fallbacks_follow_in_order_with_limits_of_their_own_or_the_agents(void **state)
 {
-    (void)state;
     setenv("LLM_FALLBACKS", "second, third", 1);
     setenv("LLM_BASE_URL__SECOND", "offline", 1);
     setenv("LLM_MODEL__THIRD", "m3", 1);
@@ -122,7 +116,6 @@ static void test_fallbacks_follow_in_order_with_limits_of_their_own_or_the_agent
 
 static void test_every_key_is_masked_wherever_it_stands_but_no_common_word(void **state)
 {
-    (void)state;
     setenv("LLM_API_KEY", "abcdefgh-1", 1);
     setenv("LLM_API_KEY__LOCAL", "ollama", 1);
     setenv("AGENTOS_TOKEN", "the-bearer-token", 1);
@@ -136,7 +129,6 @@ static void test_every_key_is_masked_wherever_it_stands_but_no_common_word(void 
 
 static void test_a_proxys_password_is_masked_in_every_form_and_its_address_is_not(void **state)
 {
-    (void)state;
     setenv("https_proxy", "http://me:pa%40ssword@proxy.corp:3128", 1);
     setenv("http_proxy", "http://ab:pass-12345@proxy.corp:3128", 1);
     setenv("all_proxy", "http://other.corp:3128", 1);
@@ -151,7 +143,6 @@ static void test_a_proxys_password_is_masked_in_every_form_and_its_address_is_no
 
 static void test_a_key_with_a_line_break_is_refused_and_not_shown(void **state)
 {
-    (void)state;
     setenv("LLM_API_KEY", "secret-part\r\nX-Evil: 1", 1);
     struct house house = open_house();
     assert_non_null(strstr(first(&house, "a")->fault, "line break"));
@@ -161,7 +152,6 @@ static void test_a_key_with_a_line_break_is_refused_and_not_shown(void **state)
 
 static void test_a_query_stays_behind_the_path_and_azure_gets_its_own_header(void **state)
 {
-    (void)state;
     setenv("LLM_BASE_URL", "https://x.openai.azure.com/openai/deployments/d/?api-version=2024-10-21", 1);
     setenv("LLM_API_KEY", "general-key", 1);
     setenv("LLM_BASE_URL__IRIS", "https://openai.azure.com.example/v1", 1);
@@ -181,7 +171,6 @@ static void test_a_query_stays_behind_the_path_and_azure_gets_its_own_header(voi
 
 static void test_a_key_is_taken_without_blanks_around_it_and_refused_with_words_around_it(void **state)
 {
-    (void)state;
     setenv("LLM_API_KEY", " \tgeneral-key\r\n", 1);
     setenv("LLM_API_KEY__IRIS", "Bearer iris-key-0", 1);
     setenv("LLM_API_KEY__NOVA", "\"nova-key-00\"", 1);

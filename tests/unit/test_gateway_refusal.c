@@ -108,7 +108,6 @@ static struct refused read_as(long status, const char *body)
 
 static void test_only_unsupported_parameters_change_the_form(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct refused refused = read_as(i % 2 ? 422 : 400, rows[i].body);
         if (refused.plain != rows[i].plain || refused.learned != rows[i].learned)
@@ -118,7 +117,6 @@ static void test_only_unsupported_parameters_change_the_form(void **state)
 
 static void test_other_statuses_say_nothing_but_a_template_that_raises(void **state)
 {
-    (void)state;
     static const long statuses[] = {401, 403, 404, 429, 500, 503};
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
         assert_int_equal(read_as(statuses[i], rows[0].body).plain, 0);

@@ -34,7 +34,6 @@ static const char *content(json_t *root, size_t i)
 
 static void test_every_character_of_a_prompt_arrives_as_it_was(void **state)
 {
-    (void)state;
     OWNED char *every = memory_new(600, 1);
     for (int i = 1; i < 128; i++)
         every[i - 1] = (char)i;
@@ -48,7 +47,6 @@ static void test_every_character_of_a_prompt_arrives_as_it_was(void **state)
 
 static void test_a_prompt_that_is_no_utf8_is_cleaned(void **state)
 {
-    (void)state;
     json_t *root =
         body_of(&(struct request){.model = "m", .system = "a\xff", .task = "12345678\xc3", .max_tokens = 5});
     assert_string_equal(content(root, 0), "a\xef\xbf\xbd");
@@ -58,7 +56,6 @@ static void test_a_prompt_that_is_no_utf8_is_cleaned(void **state)
 
 static void test_only_what_is_set_is_sent(void **state)
 {
-    (void)state;
     struct request request = {.model = "m", .system = "s", .task = "t", .max_tokens = 2048};
     json_t *root = body_of(&request);
     assert_int_equal(json_object_size(root), 3);
@@ -77,7 +74,6 @@ static void test_only_what_is_set_is_sent(void **state)
 
 static void test_a_form_leaves_out_what_the_model_refuses(void **state)
 {
-    (void)state;
     struct request request = {.model = "m",
                               .system = "rules",
                               .task = "work",
@@ -95,7 +91,6 @@ static void test_a_form_leaves_out_what_the_model_refuses(void **state)
 
 static void test_the_schema_asks_for_the_contracts_keys(void **state)
 {
-    (void)state;
     static const char *const keys[] = {"answer", "reward",   "reason",   "skill",   "reflection",
                                        "goals",  "handoffs", "messages", "enqueue", "segments"};
     json_t *root = body_of(&(struct request){
@@ -120,7 +115,6 @@ static struct response offline(const char *task)
 
 static void test_the_offline_model_says_what_it_is_and_names_a_skill_that_may_be_one(void **state)
 {
-    (void)state;
     static const char *const tasks[] = {
         "List your active constraints and explain how the reward system works.",
         "Write a Python function that fetches all pages from a paginated REST API endpoint.",
@@ -158,7 +152,6 @@ static void test_the_offline_model_says_what_it_is_and_names_a_skill_that_may_be
 
 static void test_a_word_inside_another_is_not_the_topic(void **state)
 {
-    (void)state;
     struct response response = offline("Describe an unconstrained optimiser.");
     assert_null(strstr(response.text, "capped at 20"));
     response_free(&response);
@@ -166,7 +159,6 @@ static void test_a_word_inside_another_is_not_the_topic(void **state)
 
 static void test_the_offline_model_hands_over_what_another_agent_is_asked(void **state)
 {
-    (void)state;
     static const char *const tasks[] = {"Ask iris to count the pages.", "ask iris: count the pages."};
     for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++) {
         struct response response = offline(tasks[i]);
@@ -183,7 +175,6 @@ static void test_the_offline_model_hands_over_what_another_agent_is_asked(void *
 
 static void test_the_offline_model_answers_a_handoffs_work_and_not_its_label(void **state)
 {
-    (void)state;
     struct response response =
         offline("Do it as far as your constraints allow.\n\nThe handoff, in the words of "
                 "the agent orion:\n```text\nCount the pages.\n```\n");

@@ -156,7 +156,6 @@ static const struct {
 
 static void test_every_shape_of_reply_that_servers_send_is_read(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof replies / sizeof *replies; i++) {
         struct response got = read_as(200, "application/json", replies[i].body, strlen(replies[i].body));
         bool told = replies[i].in > 0;
@@ -215,7 +214,6 @@ static const struct {
 
 static void test_every_account_of_tokens_is_read(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof usages / sizeof *usages; i++) {
         OWNED char *body = memory_print("{\"choices\":[{\"message\":{\"content\":\"Hi\"}}],\"usage\":{%s}}",
                                         usages[i].usage);
@@ -230,7 +228,6 @@ static void test_every_account_of_tokens_is_read(void **state)
 
 static void test_a_number_that_is_none_is_not_believed(void **state)
 {
-    (void)state;
     static const char body[] = "{\"choices\":[{\"message\":{\"content\":\"Hi\"}}],"
                                "\"usage\":{\"prompt_tokens\":\"1,234\",\"completion_tokens\":\"5\"}}";
     struct response got = read_as(200, NULL, body, strlen(body));
@@ -240,7 +237,6 @@ static void test_a_number_that_is_none_is_not_believed(void **state)
 
 static void test_json_is_read_whatever_the_server_calls_it(void **state)
 {
-    (void)state;
     static const char body[] = "\n{\"choices\":[{\"message\":{\"content\":\"Hi\"}}]}";
     struct response got = read_as(200, "text/event-stream", body, strlen(body));
     assert_string_equal(got.text, "Hi");
@@ -249,7 +245,6 @@ static void test_json_is_read_whatever_the_server_calls_it(void **state)
 
 static void test_an_answer_counts_as_at_least_a_quarter_of_its_bytes(void **state)
 {
-    (void)state;
     OWNED char *text = memory_new(40001, 1);
     memset(text, 'x', 40000);
     OWNED char *body = memory_print("{\"choices\":[{\"message\":{\"content\":\"%s\"}}],"
@@ -263,7 +258,6 @@ static void test_an_answer_counts_as_at_least_a_quarter_of_its_bytes(void **stat
 
 static void test_a_reply_that_cannot_be_used_tells_what_it_took_all_the_same(void **state)
 {
-    (void)state;
     static const char *const bodies[] = {
         "{\"choices\":[],\"usage\":{\"prompt_tokens\":70,\"completion_tokens\":5}}",
         "{\"choices\":[{\"message\":{\"content\":7}}],\"usage\":{\"prompt_tokens\":70,\"completion_tokens\":"
@@ -471,7 +465,6 @@ static const struct {
 
 static void test_every_error_is_told_apart_and_says_what_the_provider_said(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
         struct response got = read_as(errors[i].status, NULL, errors[i].body, strlen(errors[i].body));
         if (got.kind != errors[i].kind || got.limited != errors[i].limited ||
@@ -485,7 +478,6 @@ static void test_every_error_is_told_apart_and_says_what_the_provider_said(void 
 
 static void test_a_redirect_names_where_it_leads_and_that_it_is_not_followed(void **state)
 {
-    (void)state;
     struct response got;
     response_read(&got, &(struct exchange){.status = 308, .location = "https://else\x01where/\xff"});
     assert_int_equal(got.kind, ANSWER_REQUEST);
@@ -496,7 +488,6 @@ static void test_a_redirect_names_where_it_leads_and_that_it_is_not_followed(voi
 
 static void test_invalid_utf8_in_a_body_harms_only_itself(void **state)
 {
-    (void)state;
     static const char body[] = "{\"choices\":[{\"message\":{\"content\":\"a\xff\xc3 b\"}}]}";
     struct response got = read_as(200, NULL, body, strlen(body));
     assert_int_equal(got.kind, ANSWER_OK);
@@ -506,7 +497,6 @@ static void test_invalid_utf8_in_a_body_harms_only_itself(void **state)
 
 static void test_a_reply_longer_than_a_message_may_be_is_cut_and_says_so(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer body = {0};
     buffer_text(&body, "{\"choices\":[{\"message\":{\"content\":\"");
     for (int i = 0; i < 3 * 1024 * 1024 / 3; i++)
@@ -521,7 +511,6 @@ static void test_a_reply_longer_than_a_message_may_be_is_cut_and_says_so(void **
 
 static void test_a_body_of_very_many_values_is_refused_before_it_takes_memory(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer body = {0};
     buffer_text(&body, "{\"choices\":[");
     for (int i = 0; i < 500 * 1000; i++)
@@ -534,7 +523,6 @@ static void test_a_body_of_very_many_values_is_refused_before_it_takes_memory(vo
 
 static void test_deep_nesting_and_endless_escapes_are_read_in_good_time(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer body = {0};
     for (int i = 0; i < 100 * 1000; i++)
         buffer_text(&body, "[");

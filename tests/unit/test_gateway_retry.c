@@ -46,7 +46,6 @@ static const struct {
 
 static void test_retry_after_is_read_in_every_form_and_clamped(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int64_t wait = retry_after(cases[i].seconds, cases[i].milliseconds, NOW, RETRY_MOST_MS);
         if (wait != cases[i].wait)
@@ -57,7 +56,6 @@ static void test_retry_after_is_read_in_every_form_and_clamped(void **state)
 
 static void test_retry_after_of_a_hook_may_be_longer_than_a_providers(void **state)
 {
-    (void)state;
     assert_int_equal(retry_after("3600", NULL, NOW, WEBHOOK_PAUSE_MOST_MS), 3600 * 1000);
     assert_int_equal(retry_after("Wed, 29 Apr 2026 12:05:10 GMT", NULL, NOW, WEBHOOK_PAUSE_MOST_MS),
                      7210 * 1000);
@@ -66,7 +64,6 @@ static void test_retry_after_of_a_hook_may_be_longer_than_a_providers(void **sta
 
 static void test_backoff_doubles_has_full_jitter_and_ends_at_a_minute(void **state)
 {
-    (void)state;
     assert_int_equal(retry_backoff(0, 0), 0);
     assert_in_range(retry_backoff(0, UINT32_MAX), 499, 500);
     assert_in_range(retry_backoff(1, UINT32_MAX / 2), 499, 500);

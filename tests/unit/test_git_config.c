@@ -21,7 +21,6 @@ static void expect(const char *text, const char *refused)
 
 static void keys_that_can_do_nothing_stay(void **state)
 {
-    (void)state;
     expect("[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = false\n\ttrustctime=false\n",
            "");
     expect("# mine\n[user]\n  name = Ann \"the # boss\" B ; said\n email=a@b\r\n", "");
@@ -37,7 +36,6 @@ static void keys_that_can_do_nothing_stay(void **state)
 
 static void keys_that_run_include_or_lead_go(void **state)
 {
-    (void)state;
     expect("[core]\n\tpager = x\n\tfsmonitor=y\n\tsshCommand = z\n\thooksPath = h\n\tworktree = /\n",
            "core.pager\ncore.fsmonitor\ncore.sshCommand\ncore.hooksPath\ncore.worktree\n");
     expect("[include]\n path = /x\n[includeIf \"gitdir:/\"] path = y\n",
@@ -56,7 +54,6 @@ static void keys_that_run_include_or_lead_go(void **state)
 
 static void remotes_lead_to_files_https_and_ssh_alone(void **state)
 {
-    (void)state;
     static const char *const bad[] = {"ext::sh -c x",
                                       "git://h/x",
                                       "http::x",
@@ -83,7 +80,6 @@ static void remotes_lead_to_files_https_and_ssh_alone(void **state)
 /* What one reader takes for a comment or a value must not be a section to another. */
 static void lines_with_two_readings_go(void **state)
 {
-    (void)state;
     expect("[user]\nname = a\\\n[include]\npath = x\n", "user.name\ninclude.path\n");
     expect("[user]\nname = \"a\n[include]\npath = x\n", "user.name\ninclude.path\n");
     expect("[user]\nname = a\r[include]\rpath = x\n", "line 2\n");

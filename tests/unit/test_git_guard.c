@@ -31,7 +31,6 @@ static bool holds(const char *commands)
 
 static int begin(void **state)
 {
-    (void)state;
     strcpy(strrchr(folder, '.'), ".XXXXXX");
     assert_non_null(mkdtemp(folder));
     shell(
@@ -43,7 +42,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     OWNED char *line = memory_print("rm -rf %s", folder);
     return system(line);
 }
@@ -75,7 +73,6 @@ static void find_one(const char *plant, const char *says)
 
 static void an_ordinary_repository_is_left_alone(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer said = {0};
     shell("cd x && echo '*.md text eol=lf diff=markdown' > .gitattributes && git gc -q && git tag one && "
           "git worktree add -q ../y && git branch z && ln -s a.md b.md");
@@ -85,7 +82,6 @@ static void an_ordinary_repository_is_left_alone(void **state)
 
 static void what_git_would_run_is_set_aside(void **state)
 {
-    (void)state;
     find_one("cd x && git config core.pager 'touch ran'", "core.pager");
     assert_true(holds("cd x && test \"$(git config user.name)\" = Ann"));
     assert_true(holds("cd x && ! git config core.pager && grep -q 'touch ran' .agentos/set-aside/*-config"));
@@ -101,7 +97,6 @@ static void what_git_would_run_is_set_aside(void **state)
 
 static void what_leads_elsewhere_is_set_aside(void **state)
 {
-    (void)state;
     find_one("cd x && echo /x > .git/objects/info/alternates", "other objects");
     find_one("cd x && echo ../y > .git/commondir", "another repository");
     find_one("ln -s / x/.git/objects/ab", "is a link");
@@ -115,7 +110,6 @@ static void what_leads_elsewhere_is_set_aside(void **state)
 
 static void a_repository_within_the_tree_is_looked_at_too(void **state)
 {
-    (void)state;
     find_one("cd x && mkdir sub && git init -q sub && git -C sub config core.fsmonitor x", "sub/.git/config");
     find_one("cd x && git init -q --bare bare && git -C bare config core.fsmonitor x", "bare/config");
     find_one("cd x && git init -q --bare bare2 && rm -r bare2/objects && echo ../bare > bare2/commondir",
@@ -124,7 +118,6 @@ static void a_repository_within_the_tree_is_looked_at_too(void **state)
 
 static void files_of_absurd_size_are_set_aside(void **state)
 {
-    (void)state;
     find_one("truncate -s 1500M x/.git/HEAD", "HEAD is larger");
     find_one("truncate -s 1500M x/.git/index", "index is larger");
     find_one("truncate -s 1500M x/.git/packed-refs", "packed-refs is larger");
@@ -135,7 +128,6 @@ static void files_of_absurd_size_are_set_aside(void **state)
 /* A worker that made .agentos a link doesn't get its things put where that leads. */
 static void nothing_is_put_behind_a_link(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer said = {0};
     shell("mkdir out && rmdir x/.agentos && ln -s ../out x/.agentos && cd x && git config core.pager x && "
           "mkdir -p .git/hooks && echo x > .git/hooks/pre-commit");
@@ -147,7 +139,6 @@ static void nothing_is_put_behind_a_link(void **state)
 
 static void what_comes_again_and_again_does_not_fill_the_disk(void **state)
 {
-    (void)state;
     for (int i = 0; i < 70; i++) {
         OWNED_BUFFER struct buffer said = {0};
         shell("mkdir -p x/.git/hooks && echo x > x/.git/hooks/pre-commit");

@@ -24,7 +24,6 @@ static void test_a_url_with_a_place_for_each_agent_is_a_remote(void **state)
                 {"ssh://git@[::1]/{agent}", "ssh://git@[::1]/iris", 22},
                 {"ssh://git@[::1]:2222/{agent}", "ssh://git@[::1]:2222/iris", 2222},
                 {"git://host/{agent}", "git://host/iris", 9418}};
-    (void)state;
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         struct fault fault;
         assert_true(git_remote_check(good[i].url, &fault));
@@ -51,7 +50,6 @@ static void test_a_url_that_can_be_no_remote_is_refused_with_its_reason(void **s
                                       "https:///{agent}",
                                       "https://host/a b/{agent}",
                                       "ext::sh -c x {agent}"};
-    (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct fault fault = {{0}};
         assert_false(git_remote_check(bad[i], &fault));
@@ -66,7 +64,6 @@ static void test_a_host_is_known_by_its_own_key_alone(void **state)
     static const char text[] = "# hosts\nalpha,beta ssh-ed25519 a2V5 me@here\r\n[gamma]:2222 ssh-rsa a2V5\n"
                                "alpha ssh-rsa b3RoZXI=\n@revoked delta ssh-rsa a2V5\ndelta ssh-rsa a2V5\n"
                                "|1|c2FsdA==|aGFzaA== ssh-rsa a2V5\nalpha\n @cert-authority * ssh-rsa a2V5\n";
-    (void)state;
     struct fault fault;
     assert_true(known_hosts_has(text, "alpha", 22, "key", 3, &fault));
     assert_true(known_hosts_has(text, "BETA", 22, "key", 3, &fault));

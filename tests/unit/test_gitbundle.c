@@ -21,7 +21,6 @@ static bool reads(const char *text, struct gitbundle *bundle, struct fault *faul
 
 static void test_a_header_reads_back_as_it_was_written(void **state)
 {
-    (void)state;
     struct gitbundle bundle = {0}, again;
     struct fault fault;
     OWNED_BUFFER struct buffer text = {0};
@@ -42,7 +41,6 @@ static void test_a_header_reads_back_as_it_was_written(void **state)
 
 static void test_a_header_cut_anywhere_is_refused(void **state)
 {
-    (void)state;
     static const char whole[] = TOP ID " refs/heads/main\n" ID " HEAD\n\n";
     struct gitbundle bundle;
     struct fault fault;
@@ -59,7 +57,6 @@ static void test_a_header_cut_anywhere_is_refused(void **state)
 
 static void test_headers_that_are_none_are_refused_with_the_reason(void **state)
 {
-    (void)state;
     static const char *const bad[][2] = {
         {"# v3 git bundle\n@object-format=sha256\n\n", "version 2"},
         {TOP "\n", "brings no ref"},
@@ -87,7 +84,6 @@ static void test_headers_that_are_none_are_refused_with_the_reason(void **state)
 
 static void test_more_refs_than_a_repository_has_are_refused(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer text = {0};
     struct gitbundle bundle;
     struct fault fault;

@@ -27,7 +27,6 @@ static void assert_prints(struct goals *goals, const char *expected)
 
 static void test_what_people_wrote_stays_as_it_is(void **state)
 {
-    (void)state;
     const char *text =
         "# Goals\n\nMy words.\n\n* [ ] one\n  more of it\n1. [x] two\n- no box\n- [y] no box\n";
     struct goals goals = parse(text);
@@ -37,7 +36,6 @@ static void test_what_people_wrote_stays_as_it_is(void **state)
 
 static void test_a_done_goal_goes_with_what_belongs_to_it(void **state)
 {
-    (void)state;
     struct goals goals = parse("- [x] one\r\n  detail\r\n- [ ] two\r\n  detail\r\n- [X] three\r\ntext\r\n");
     goals_drop_done(&goals);
     assert_prints(&goals, "- [ ] two\n  detail\ntext\n");
@@ -45,7 +43,6 @@ static void test_a_done_goal_goes_with_what_belongs_to_it(void **state)
 
 static void test_a_goal_is_recognised_whatever_its_case_and_punctuation(void **state)
 {
-    (void)state;
     struct goals goals = parse("- [ ] Handle streaming SSE endpoints robustly\n");
     assert_true(goals_finish(&goals, "handle  streaming SSE-endpoints robustly."));
     assert_false(goals_finish(&goals, "Handle streaming SSE endpoints robustly"));
@@ -54,7 +51,6 @@ static void test_a_goal_is_recognised_whatever_its_case_and_punctuation(void **s
 
 static void test_the_sixth_active_goal_finds_no_room(void **state)
 {
-    (void)state;
     struct goals goals = parse("# Goals\n");
     assert_int_equal(goals_add(&goals, " a\nb "), GOAL_ADDED);
     assert_int_equal(goals_add(&goals, "A B"), GOAL_KNOWN);
@@ -69,7 +65,6 @@ static void test_the_sixth_active_goal_finds_no_room(void **state)
 
 static void test_a_box_inside_a_code_fence_is_no_goal(void **state)
 {
-    (void)state;
     struct goals goals = parse("```\n- [ ] example\n```\n- [ ] real\n");
     assert_int_equal(goals_active(&goals), 1);
     assert_prints(&goals, "```\n- [ ] example\n```\n- [ ] real\n");
@@ -77,7 +72,6 @@ static void test_a_box_inside_a_code_fence_is_no_goal(void **state)
 
 static void test_the_prompt_shows_five_at_most(void **state)
 {
-    (void)state;
     struct goals goals = parse("- [ ] 1\n- [x] no\n- [ ] 2\n- [ ] 3\n- [ ] 4\n- [ ] 5\n- [ ] 6\n");
     OWNED_BUFFER struct buffer out = {0};
     goals_prompt(&goals, &out);

@@ -54,7 +54,6 @@ static void close_homes(void)
 
 static int set_up(void **state)
 {
-    (void)state;
     setenv("AGENTOS_NODE", "here", 1);
     strcpy(path, "/tmp/homes-XXXXXX");
     assert_non_null(mkdtemp(path));
@@ -66,7 +65,6 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    (void)state;
     OWNED char *command = memory_print("rm -rf '%s'", path);
     close_homes();
     loop_free(local.loop);
@@ -132,7 +130,6 @@ static char *claim(void)
 
 static void test_who_uses_a_name_first_has_it(void **state)
 {
-    (void)state;
     OWNED char *key = claim();
     bus_double_key(key, "{\"name\":\"db\",\"node\":\"here\"}", 7);
     assert_null(home_of_db());
@@ -140,7 +137,6 @@ static void test_who_uses_a_name_first_has_it(void **state)
 
 static void test_a_name_is_claimed_when_all_keys_are_known_and_by_compare_and_set(void **state)
 {
-    (void)state;
     come();
     assert_string_equal(home_of_db(), "");
     assert_null(turn());
@@ -157,7 +153,6 @@ static void test_a_name_is_claimed_when_all_keys_are_known_and_by_compare_and_se
 
 static void test_the_file_is_told_with_each_change_by_the_revision_that_was_told(void **state)
 {
-    (void)state;
     OWNED char *key = claim();
     write_file("a text");
     homes_changed(homes, HOME_LOCK, "db");
@@ -175,7 +170,6 @@ static void test_the_file_is_told_with_each_change_by_the_revision_that_was_told
 
 static void test_a_home_stays_when_the_bucket_is_lost_and_its_node_puts_the_key_again(void **state)
 {
-    (void)state;
     OWNED char *key = claim();
     bus_double_state(false, "away");
     assert_null(home_of_db());
@@ -188,7 +182,6 @@ static void test_a_home_stays_when_the_bucket_is_lost_and_its_node_puts_the_key_
 
 static void test_a_home_elsewhere_stays_when_the_bucket_is_lost_and_nobody_else_claims_it(void **state)
 {
-    (void)state;
     OWNED char *key = claim();
     bus_double_key(key, "{\"name\":\"db\",\"node\":\"there\"}", 9);
     assert_string_equal(home_of_db(), "there");
@@ -201,7 +194,6 @@ static void test_a_home_elsewhere_stays_when_the_bucket_is_lost_and_nobody_else_
 
 static void test_a_file_says_the_home_while_the_bus_is_away(void **state)
 {
-    (void)state;
     write_file("---\nname: db\nhome: there\n---\n");
     assert_string_equal(home_of_db(), "there");
     write_file("---\nname: db\nhome: here\n---\n");
@@ -212,7 +204,6 @@ static void test_a_file_says_the_home_while_the_bus_is_away(void **state)
 
 static void test_a_key_that_somebody_deleted_is_the_next_users(void **state)
 {
-    (void)state;
     OWNED char *key = claim();
     bus_double_key(key, "{\"name\":\"db\",\"node\":\"there\"}", 9);
     bus_double_key(key, NULL, 10);
@@ -227,7 +218,6 @@ static void test_a_key_that_somebody_deleted_is_the_next_users(void **state)
 
 static void test_a_lock_that_is_forgotten_is_anybodys_when_its_key_is_gone(void **state)
 {
-    (void)state;
     OWNED char *key = claim();
     homes_forget(homes, HOME_LOCK, "db");
     assert_string_equal(home_of_db(), "");
@@ -246,7 +236,6 @@ static void test_a_lock_that_is_forgotten_is_anybodys_when_its_key_is_gone(void 
 
 static void test_keys_that_are_none_are_passed_over(void **state)
 {
-    (void)state;
     come();
     bus_double_key("home.locks.0", "{\"name\":\"../../x\",\"node\":\"there\"}", 5);
     bus_double_key("home.locks.0", "{\"name\":\"db\",\"node\":\"there\"}", 5);

@@ -27,7 +27,6 @@ static bool parse(struct invocation *invocation, struct fault *fault, char **arg
 
 static void test_options_stand_anywhere_and_values_come_both_ways(void **state)
 {
-    (void)state;
     struct invocation invocation;
     struct fault fault;
     assert_true(PARSE(&invocation, &fault, "--data", "/d", "task", "--id=7", "orion", "--wait", "Do it"));
@@ -43,7 +42,6 @@ static void test_options_stand_anywhere_and_values_come_both_ways(void **state)
 
 static void test_behind_two_dashes_everything_is_a_word(void **state)
 {
-    (void)state;
     struct invocation invocation;
     struct fault fault;
     assert_true(PARSE(&invocation, &fault, "task", "orion", "--", "--help"));
@@ -57,7 +55,6 @@ static void test_behind_two_dashes_everything_is_a_word(void **state)
 
 static void test_an_option_of_another_verb_is_named(void **state)
 {
-    (void)state;
     struct invocation invocation;
     struct fault fault;
     assert_false(PARSE(&invocation, &fault, "skills", "orion", "--lock", "x"));
@@ -67,7 +64,6 @@ static void test_an_option_of_another_verb_is_named(void **state)
 
 static void test_data_dir_becomes_absolute_and_the_run_dir_follows_it(void **state)
 {
-    (void)state;
     struct invocation invocation;
     struct fault fault;
     (void)unsetenv("AGENTOS_RUN_DIR");
@@ -85,7 +81,6 @@ static void test_data_dir_becomes_absolute_and_the_run_dir_follows_it(void **sta
 
 static void test_every_verb_has_what_its_page_needs(void **state)
 {
-    (void)state;
     struct buffer page OWNED_BUFFER = {0};
     verbs_help(&page);
     for (const char *line = strstr(page.data, "\n  "); line != NULL && line[3] != ' ';
@@ -109,7 +104,6 @@ static void test_every_verb_has_what_its_page_needs(void **state)
 
 static void test_a_mistyped_verb_is_met_with_the_nearest_one(void **state)
 {
-    (void)state;
     static const char *const mistyped[][2] = {
         {"statsu", "status"}, {"pasue", "pause"}, {"tas", "task"}, {"rewards ", "rewards"}};
     for (size_t i = 0; i < sizeof mistyped / sizeof *mistyped; i++) {
@@ -125,7 +119,6 @@ static void test_a_mistyped_verb_is_met_with_the_nearest_one(void **state)
 
 static void test_an_order_takes_several_agents_or_all_of_them(void **state)
 {
-    (void)state;
     struct invocation invocation;
     struct fault fault;
     assert_true(PARSE(&invocation, &fault, "stop", "orion", "iris", "nova"));
@@ -142,7 +135,6 @@ static void test_an_order_takes_several_agents_or_all_of_them(void **state)
 
 static void test_a_count_is_a_whole_number_that_is_not_zero(void **state)
 {
-    (void)state;
     struct invocation invocation;
     struct fault fault;
     size_t most = 0;
@@ -165,7 +157,6 @@ static void test_a_count_is_a_whole_number_that_is_not_zero(void **state)
 
 static void test_what_could_steer_a_terminal_is_shown_as_a_question_mark(void **state)
 {
-    (void)state;
     OWNED char *line = output_clean("a\x1b[31mb\nc\td\x7f \xc2\x9b \xff ä", 0);
     assert_string_equal(line, "a?[31mb c d? ? \xef\xbf\xbd ä");
     OWNED char *lines = output_clean("a\n\tb\x07", 1);
@@ -174,7 +165,6 @@ static void test_what_could_steer_a_terminal_is_shown_as_a_question_mark(void **
 
 static void test_durations_and_sizes_read_well(void **state)
 {
-    (void)state;
     char text[32];
     assert_string_equal(output_duration(12, text), "12s");
     assert_string_equal(output_duration(423, text), "7m 3s");

@@ -36,7 +36,6 @@ static void fill_skills(int count, int64_t last, int evidence)
 
 static void test_a_success_earns_a_skill(void **state)
 {
-    (void)state;
     cycle("reward: 1\nreason: done\nskill:\n  name: fetch-all\n  description: 'Use when: paging'\n  body: "
           "|\n    # How\n    Go.",
           NOW);
@@ -53,7 +52,6 @@ static void test_a_success_earns_a_skill(void **state)
 
 static void test_only_a_success_does(void **state)
 {
-    (void)state;
     cycle("reward: 0\nskill: {name: a, description: d, body: b}", NOW);
     assert_int_equal(learning_skill_count(learning), 0);
     assert_noted("only +1 earns a skill");
@@ -62,7 +60,6 @@ static void test_only_a_success_does(void **state)
 
 static void test_a_further_success_strengthens_it(void **state)
 {
-    (void)state;
     cycle("reward: 1\nskill: {name: a, description: d, body: b}", NOW);
     cycle("reward: 1\nskill: {name: a, description: other, body: other}", NOW + 86400);
     assert_has(TREE_SKILLS,
@@ -75,7 +72,6 @@ static void test_a_further_success_strengthens_it(void **state)
 
 static void test_the_score_is_the_contracts(void **state)
 {
-    (void)state;
     static const struct {
         int64_t evidence;
         double days, halflife, score;
@@ -98,7 +94,6 @@ static void test_the_score_is_the_contracts(void **state)
 
 static void test_the_lowest_score_makes_room_and_the_commit_says_why(void **state)
 {
-    (void)state;
     fill_skills(20, NOW - 86400, 5);
     put("skills/skill-00/SKILL.md", "---\nname: skill-00\n---\nText.\n");
     put("skills/skill-00/scripts/run.sh", "true\n");
@@ -115,7 +110,6 @@ static void test_the_lowest_score_makes_room_and_the_commit_says_why(void **stat
 
 static void test_a_skill_past_its_half_life_goes_before_a_young_one(void **state)
 {
-    (void)state;
     fill_skills(20, NOW - 86400, 1);
     OWNED char *text = get(TREE_SKILLS);
     struct entries entries;
@@ -132,7 +126,6 @@ static void test_a_skill_past_its_half_life_goes_before_a_young_one(void **state
 
 static void test_over_months_a_skill_that_is_not_used_decays_and_makes_room_and_others_stay(void **state)
 {
-    (void)state;
     enum { MONTH = 30 * 86400 };
     fill_skills(20, NOW, 8);
     for (int month = 1; month <= 5; month++) { /* all but skill-03 and skill-11 are used each month */
@@ -160,7 +153,6 @@ static void test_over_months_a_skill_that_is_not_used_decays_and_makes_room_and_
 
 static void test_more_than_twenty_by_hand_come_down_to_twenty(void **state)
 {
-    (void)state;
     fill_skills(23, NOW - 86400, 2);
     cycle("reward: 0", NOW);
     assert_int_equal(lines_with(TREE_SKILLS, "### "), 20);
@@ -170,7 +162,6 @@ static void test_more_than_twenty_by_hand_come_down_to_twenty(void **state)
 
 static void test_evidence_that_the_audit_disputes_does_not_count(void **state)
 {
-    (void)state;
     look();
     apply("reward: 1\nskill: {name: a, description: d, body: b}", NOW, -1);
     write_changes();
@@ -191,7 +182,6 @@ static void test_evidence_that_the_audit_disputes_does_not_count(void **state)
 
 static void test_peoples_lines_survive_a_cycle(void **state)
 {
-    (void)state;
     put(TREE_SKILLS,
         "# My skills\r\n\r\nA word from me.\r\n\r\n### by-hand\r\nIt is good for tables.\r\n- mine: yes\r\n");
     cycle("reward: 1\nskill: {name: by-hand}", NOW);
@@ -202,7 +192,6 @@ static void test_peoples_lines_survive_a_cycle(void **state)
 
 static void test_an_edit_between_two_cycles_is_seen(void **state)
 {
-    (void)state;
     cycle("reward: 1\nskill: {name: a, description: d, body: b}\ngoals: {add: [first]}", NOW);
     OWNED char *text = get(TREE_GOALS);
     char *word = strstr(text, "first");
@@ -215,7 +204,6 @@ static void test_an_edit_between_two_cycles_is_seen(void **state)
 
 static void test_what_was_not_committed_is_forgotten(void **state)
 {
-    (void)state;
     cycle("reward: 1\nskill: {name: a, description: d, body: b}", NOW);
     look();
     apply("reward: -1\nreason: lost\nskill: {name: b}\ngoals: {add: [lost]}", NOW, AUDIT_NONE);
@@ -230,7 +218,6 @@ static void test_what_was_not_committed_is_forgotten(void **state)
 
 static void test_goals_come_go_and_stay_within_five(void **state)
 {
-    (void)state;
     cycle("reward: 0\ngoals: {add: [a1, a2, a3, a4, a5, a6], done: [never had]}", NOW);
     assert_noted("goal added: a5");
     assert_noted("goal not added, 5 are active: a6");
@@ -245,7 +232,6 @@ static void test_goals_come_go_and_stay_within_five(void **state)
 
 static void test_repeated_failure_becomes_a_goal_once(void **state)
 {
-    (void)state;
     for (int i = 0; i < 5; i++)
         cycle("reward: -1\nreason: rate limit reached", NOW);
     assert_int_equal(lines_with(TREE_GOALS, "- [ ] Stop failing at: rate limit reached"), 1);
@@ -254,7 +240,6 @@ static void test_repeated_failure_becomes_a_goal_once(void **state)
 
 static void test_fifteen_reflections_are_kept(void **state)
 {
-    (void)state;
     for (int i = 0; i < 18; i++) {
         OWNED char *block = memory_print("reward: 0\nreflection: thought %d", i);
         cycle(block, NOW);
@@ -270,7 +255,6 @@ static void test_fifteen_reflections_are_kept(void **state)
 
 static void test_a_file_that_is_no_text_is_set_aside_and_its_good_part_stays(void **state)
 {
-    (void)state;
     put(TREE_REWARDS, "## old\n- reward: +1\n- reason: caf\xe9\n");
     look();
     assert_problem("rewards.md.unreadable-");
@@ -288,7 +272,6 @@ static void test_a_file_that_is_no_text_is_set_aside_and_its_good_part_stays(voi
 
 static void test_five_megabytes_in_one_entry_cost_only_themselves(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer text = {0};
     buffer_text(&text, "# Rewards\n\n## good\n- reward: -1\n\n## huge\n- reward: -1\n- reason: ");
     memset(buffer_room(&text, 5 << 20), 'x', 5 << 20);
@@ -304,7 +287,6 @@ static void test_five_megabytes_in_one_entry_cost_only_themselves(void **state)
 
 static void test_a_folder_or_a_link_in_a_files_place_is_set_aside(void **state)
 {
-    (void)state;
     assert_int_equal(mkdirat(tree, TREE_GOALS, 0755), 0);
     assert_int_equal(symlinkat("/etc/passwd", tree, TREE_SKILLS), 0);
     assert_int_equal(mkfifoat(tree, TREE_REFLECTIONS, 0644), 0);
@@ -319,7 +301,6 @@ static void test_a_folder_or_a_link_in_a_files_place_is_set_aside(void **state)
 
 static void test_a_skill_put_there_by_hand_is_taken_up(void **state)
 {
-    (void)state;
     cycle("reward: 1\nskill: {name: a, description: d, body: b}", NOW);
     usleep(30000); /* file times step by the kernel's tick */
     put("skills/tables/SKILL.md", "---\nname: tables\ndescription: Markdown tables.\n---\nUse pipes.\n");
@@ -330,7 +311,6 @@ static void test_a_skill_put_there_by_hand_is_taken_up(void **state)
 
 static void test_a_line_taken_out_by_hand_stays_out(void **state)
 {
-    (void)state;
     cycle("reward: 1\nskill: {name: a, description: d, body: b}", NOW);
     cycle("reward: 1\nskill: {name: b, description: d, body: b}", NOW);
     OWNED char *text = get(TREE_SKILLS);
@@ -345,7 +325,6 @@ static void test_a_line_taken_out_by_hand_stays_out(void **state)
 
 static void test_odd_entries_are_told_and_contained(void **state)
 {
-    (void)state;
     put("secret.md", "secret\n");
     put(TREE_SKILLS,
         "### ../../secret\n- file: ../secret.md\n### a\n- last_success: 2099-01-01\n### a\n- file: "
@@ -362,7 +341,6 @@ static void test_odd_entries_are_told_and_contained(void **state)
 
 static void test_nothing_changed_means_nothing_to_write(void **state)
 {
-    (void)state;
     cycle("reward: 0", NOW);
     apply("reward: 0", NOW, AUDIT_NONE);
     assert_int_equal(changes.count, 1);

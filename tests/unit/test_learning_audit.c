@@ -26,7 +26,6 @@ static const int64_t NOW = 1777456800; /* 2026-04-29T10:00:00Z */
 
 static int start(void **state)
 {
-    (void)state;
     strcpy(folder, "/tmp/agentos-learning-audit-XXXXXX");
     assert_non_null(mkdtemp(folder));
     tree = files_open_path(folder, NULL);
@@ -37,7 +36,6 @@ static int start(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     learning_close(learning);
     displaced_free(&displaced);
     buffer_free(&problems);
@@ -121,7 +119,6 @@ static void assert_lacks(const char *path, const char *part)
 
 static void test_a_task_waits_for_its_audit_in_the_file_itself(void **state)
 {
-    (void)state;
     struct audit_wanted wanted;
     assert_false(learning_audit_wanted(learning, &wanted));
     claim("first", "fetch", NOW);
@@ -140,7 +137,6 @@ static void test_a_task_waits_for_its_audit_in_the_file_itself(void **state)
 
 static void test_agreement_leaves_everything_and_stands_beside_the_score(void **state)
 {
-    (void)state;
     claim("first", "fetch", NOW);
     audit("first", 1, "looks right");
     assert_has(TREE_REWARDS, "- reward: +1\n- audit_score: +1\n");
@@ -151,7 +147,6 @@ static void test_agreement_leaves_everything_and_stands_beside_the_score(void **
 
 static void test_disputed_evidence_of_a_new_skill_is_taken_back(void **state)
 {
-    (void)state;
     claim("first", "fetch", NOW);
     audit("first", -1, "the answer is empty");
     assert_has(TREE_REWARDS, "- reward: +1\n- audit_score: -1\n");
@@ -161,7 +156,6 @@ static void test_disputed_evidence_of_a_new_skill_is_taken_back(void **state)
 
 static void test_a_doubt_is_a_dispute_too(void **state)
 {
-    (void)state;
     claim("first", "fetch", NOW);
     audit("first", 0, NULL);
     assert_has(TREE_SKILLS, "- reward_evidence: 0\n");
@@ -169,7 +163,6 @@ static void test_a_doubt_is_a_dispute_too(void **state)
 
 static void test_no_result_disputes_nothing(void **state)
 {
-    (void)state;
     claim("first", "fetch", NOW);
     audit("first", AUDIT_NONE, "no result: it took longer than 10 s");
     assert_has(TREE_REWARDS, "- audit_score: none\n");
@@ -179,7 +172,6 @@ static void test_no_result_disputes_nothing(void **state)
 
 static void test_only_the_disputed_success_goes_and_the_one_before_counts_again(void **state)
 {
-    (void)state;
     claim("first", "fetch", NOW);
     claim("second", "fetch", NOW + 86400);
     audit("first", 1, NULL);
@@ -189,7 +181,6 @@ static void test_only_the_disputed_success_goes_and_the_one_before_counts_again(
 
 static void test_a_later_success_stays_the_last(void **state)
 {
-    (void)state;
     claim("first", "fetch", NOW);
     claim("second", "fetch", NOW + 86400);
     audit("first", -1, NULL);
@@ -200,7 +191,6 @@ static void test_a_later_success_stays_the_last(void **state)
 
 static void test_successes_of_one_second_are_kept_apart(void **state)
 {
-    (void)state;
     claim("first", "fetch", NOW);
     claim("second", "fetch", NOW);
     audit("first", -1, NULL);
@@ -212,7 +202,6 @@ static void test_successes_of_one_second_are_kept_apart(void **state)
 /* As `agentos rollback` leaves it: the skill as it was before the success that is disputed afterwards. */
 static void test_what_was_rolled_back_is_not_taken_back_twice(void **state)
 {
-    (void)state;
     OWNED char *skills = NULL;
     size_t length;
     claim("first", "fetch", NOW);
@@ -226,7 +215,6 @@ static void test_what_was_rolled_back_is_not_taken_back_twice(void **state)
 
 static void test_disputed_skills_are_the_first_to_be_pruned(void **state)
 {
-    (void)state;
     for (int i = 0; i < SKILLS_MAX; i++) {
         OWNED char *skill = memory_print("skill-%02d", i), *task = memory_print("task-%02d", i);
         claim(task, skill, NOW + i);
@@ -261,7 +249,6 @@ static void displace(void)
 
 static void test_what_made_room_for_a_disputed_skill_comes_back_with_its_evidence(void **state)
 {
-    (void)state;
     displace();
     audit("last", -1, NULL);
     assert_has(
@@ -279,7 +266,6 @@ static void test_what_made_room_for_a_disputed_skill_comes_back_with_its_evidenc
 
 static void test_an_agreed_skill_keeps_the_place_and_the_other_stays_away(void **state)
 {
-    (void)state;
     displace();
     audit("last", 1, NULL);
     assert_has(TREE_SKILLS, "### newcomer\n");
@@ -289,7 +275,6 @@ static void test_an_agreed_skill_keeps_the_place_and_the_other_stays_away(void *
 
 static void test_a_place_is_given_back_only_when_no_success_is_left_that_earned_it(void **state)
 {
-    (void)state;
     displace();
     claim("later", "newcomer", NOW + 200);
     audit("last", -1, NULL);
@@ -302,7 +287,6 @@ static void test_a_place_is_given_back_only_when_no_success_is_left_that_earned_
 
 static void test_what_was_earned_anew_meanwhile_is_left_as_it_is(void **state)
 {
-    (void)state;
     displace();
     claim("again", "skill-00", NOW + 200);
     audit("last", -1, NULL);
@@ -312,7 +296,6 @@ static void test_what_was_earned_anew_meanwhile_is_left_as_it_is(void **state)
 
 static void test_with_room_for_both_both_stay(void **state)
 {
-    (void)state;
     OWNED char *text = NULL;
     size_t length;
     displace();
@@ -327,7 +310,6 @@ static void test_with_room_for_both_both_stay(void **state)
 
 static void test_what_the_history_does_not_tell_is_said_and_harms_nothing(void **state)
 {
-    (void)state;
     displace();
     displaced_free(&displaced);
     audit("last", -1, NULL);
@@ -339,7 +321,6 @@ static void test_what_the_history_does_not_tell_is_said_and_harms_nothing(void *
 /* The newcomer is itself displaced before its audit comes: what it had displaced is owed by the one in its place. */
 static void test_a_debt_goes_on_to_whoever_has_the_place_now(void **state)
 {
-    (void)state;
     displace();
     OWNED char *text = NULL;
     size_t length;
@@ -360,7 +341,6 @@ static void test_a_debt_goes_on_to_whoever_has_the_place_now(void **state)
 
 static void test_three_divergences_in_a_row_make_a_goal_however_late_they_come(void **state)
 {
-    (void)state;
     static const char *const tasks[] = {"a", "b", "c", "d"};
     for (int i = 0; i < 4; i++)
         claim(tasks[i], "fetch", NOW + i);
@@ -374,7 +354,6 @@ static void test_three_divergences_in_a_row_make_a_goal_however_late_they_come(v
 
 static void test_agreement_or_silence_between_breaks_or_keeps_the_run(void **state)
 {
-    (void)state;
     static const char *const tasks[] = {"a", "b", "c", "d", "e"};
     static const int scores[] = {-1, -1, 1, -1, -1};
     for (int i = 0; i < 5; i++)
@@ -391,7 +370,6 @@ static void test_agreement_or_silence_between_breaks_or_keeps_the_run(void **sta
 
 static void test_a_result_that_nobody_waits_for_changes_nothing(void **state)
 {
-    (void)state;
     struct change_list changes = {0};
     int reward;
     const struct audit_result result = {.task_id = "first", .score = -1};
@@ -405,7 +383,6 @@ static void test_a_result_that_nobody_waits_for_changes_nothing(void **state)
 
 static void test_the_prompt_shows_both_scores_and_why(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer prompt = {0};
     claim("first", "fetch", NOW);
     audit("first", -1, "the answer is empty");

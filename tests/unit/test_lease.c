@@ -280,7 +280,6 @@ static struct node *run_on_one(enum lease_claim claim)
 
 static void test_of_nodes_that_race_for_a_missing_lease_one_gets_it_after_a_whole_lease_time(void **state)
 {
-    (void)state;
     begin_all(3, LEASE_HAS);
     for (size_t i = 0; i < NODES; i++)
         connect_node(&nodes[i], true);
@@ -296,7 +295,6 @@ static void test_of_nodes_that_race_for_a_missing_lease_one_gets_it_after_a_whol
 
 static void test_a_holder_that_cannot_renew_has_ended_before_another_starts(void **state)
 {
-    (void)state;
     struct node *holder = run_on_one(LEASE_HAS);
     connect_node(holder, false);
     pass(LEASE_GUARD_MS + 2000);
@@ -310,7 +308,6 @@ static void test_a_holder_that_cannot_renew_has_ended_before_another_starts(void
 
 static void test_a_short_absence_of_the_bus_stops_nobody(void **state)
 {
-    (void)state;
     struct node *holder = run_on_one(LEASE_HAS);
     for (int i = 0; i < 20; i++) {
         connect_node(holder, false);
@@ -324,7 +321,6 @@ static void test_a_short_absence_of_the_bus_stops_nobody(void **state)
 
 static void test_a_node_that_slept_past_its_lease_kills_its_worker_first_of_all(void **state)
 {
-    (void)state;
     struct node *holder = run_on_one(LEASE_HAS);
     holder->asleep = true;
     pass(60 * 1000);
@@ -337,7 +333,6 @@ static void test_a_node_that_slept_past_its_lease_kills_its_worker_first_of_all(
 
 static void test_a_lost_bucket_starts_no_epoch_anew_and_stops_no_holder(void **state)
 {
-    (void)state;
     struct node *holder = run_on_one(LEASE_HAS);
     holder->dead = true;
     holder->lives = false;
@@ -357,7 +352,6 @@ static void test_a_lost_bucket_starts_no_epoch_anew_and_stops_no_holder(void **s
 
 static void test_a_clean_end_hands_the_lease_over_at_once(void **state)
 {
-    (void)state;
     struct node *holder = run_on_one(LEASE_HAS);
     lease_claim(&holder->lease, LEASE_NEVER, tree_epoch[holder - nodes], clock_of(holder));
     pass(GRACE_MS + 6000);
@@ -367,7 +361,6 @@ static void test_a_clean_end_hands_the_lease_over_at_once(void **state)
 
 static void test_an_agent_that_is_moved_runs_nowhere_until_its_lease_is_given_away(void **state)
 {
-    (void)state;
     struct node *holder = run_on_one(LEASE_HAS);
     size_t i = (size_t)(holder - nodes);
     lease_claim(&holder->lease, LEASE_KEEPS, tree_epoch[i], clock_of(holder));
@@ -382,7 +375,6 @@ static void test_an_agent_that_is_moved_runs_nowhere_until_its_lease_is_given_aw
 
 static void test_a_pinned_agent_goes_on_and_begins_without_the_bus(void **state)
 {
-    (void)state;
     begin_all(5, LEASE_NEVER);
     begin(0, LEASE_PINNED);
     pass(LEASE_MS + 1000);
@@ -397,7 +389,6 @@ static void test_a_pinned_agent_goes_on_and_begins_without_the_bus(void **state)
 
 static void test_a_directory_that_is_older_than_the_agent_is_not_taken_up(void **state)
 {
-    (void)state;
     begin_all(9, LEASE_NEVER);
     shared_tree = false;
     tree_epoch[1] = 4;
@@ -421,7 +412,6 @@ static void test_a_directory_that_is_older_than_the_agent_is_not_taken_up(void *
 static void
 test_an_agent_without_a_directory_anywhere_begins_on_one_node_and_never_where_a_lease_was(void **state)
 {
-    (void)state;
     struct node *holder = run_on_one(LEASE_FOUNDS);
     holder->dead = true;
     pass(600 * 1000);
@@ -476,7 +466,6 @@ static void heal(void)
 
 static void test_whatever_happens_no_two_nodes_run_it_at_once_and_it_runs_again_soon_after(void **state)
 {
-    (void)state;
     for (unsigned i = 1; i <= 300; i++) {
         begin_all(i * 7919, LEASE_HAS);
         for (int steps = 0; steps < 150; steps++) {

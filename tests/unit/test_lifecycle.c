@@ -89,7 +89,6 @@ static void begin_up(struct world *world)
 
 static void test_the_first_restart_is_at_once_then_a_tenth_of_a_second_doubling_to_a_minute(void **state)
 {
-    (void)state;
     static const int64_t delays[] = {0,    100,   200,   400,   800,   1600, 3200,
                                      6400, 12800, 25600, 51200, 60000, 60000};
     for (unsigned i = 0; i < sizeof delays / sizeof delays[0]; i++)
@@ -99,7 +98,6 @@ static void test_the_first_restart_is_at_once_then_a_tenth_of_a_second_doubling_
 
 static void test_a_worker_that_keeps_ending_is_started_ever_more_slowly(void **state)
 {
-    (void)state;
     struct world world;
     begin(&world);
     life_event(&world.life, EVENT_START);
@@ -116,7 +114,6 @@ static void test_a_worker_that_keeps_ending_is_started_ever_more_slowly(void **s
 
 static void test_a_minute_of_health_forgets_the_failures(void **state)
 {
-    (void)state;
     struct world world;
     begin_up(&world);
     world.life.failures = 9;
@@ -131,7 +128,6 @@ static void test_a_minute_of_health_forgets_the_failures(void **state)
 
 static void test_a_stop_asks_then_terms_then_kills(void **state)
 {
-    (void)state;
     struct world world;
     begin_up(&world);
     life_event(&world.life, EVENT_WORKING);
@@ -153,7 +149,6 @@ static void test_a_stop_asks_then_terms_then_kills(void **state)
 
 static void test_a_worker_that_ends_while_it_is_stopped_is_not_started_again(void **state)
 {
-    (void)state;
     struct world world;
     begin_up(&world);
     life_event(&world.life, EVENT_STOP);
@@ -163,7 +158,6 @@ static void test_a_worker_that_ends_while_it_is_stopped_is_not_started_again(voi
 
 static void test_a_start_or_restart_while_stopping_starts_it_again_and_a_stop_takes_that_back(void **state)
 {
-    (void)state;
     struct world world;
     begin_up(&world);
     life_event(&world.life, EVENT_STOP);
@@ -179,7 +173,6 @@ static void test_a_start_or_restart_while_stopping_starts_it_again_and_a_stop_ta
 
 static void test_a_kill_is_followed_by_a_restart_like_any_death(void **state)
 {
-    (void)state;
     struct world world;
     begin_up(&world);
     life_event(&world.life, EVENT_KILL);
@@ -191,7 +184,6 @@ static void test_a_kill_is_followed_by_a_restart_like_any_death(void **state)
 
 static void test_a_worker_that_is_not_ready_in_time_is_killed(void **state)
 {
-    (void)state;
     struct world world;
     begin(&world);
     life_event(&world.life, EVENT_START);
@@ -202,7 +194,6 @@ static void test_a_worker_that_is_not_ready_in_time_is_killed(void **state)
 
 static void test_a_stop_before_there_is_a_process_is_done_at_once(void **state)
 {
-    (void)state;
     struct world world;
     begin(&world);
     world.nothing_to_stop = true;
@@ -213,7 +204,6 @@ static void test_a_stop_before_there_is_a_process_is_done_at_once(void **state)
 
 static void test_what_cannot_be_started_is_failed_and_tried_again_each_minute(void **state)
 {
-    (void)state;
     struct world world;
     begin(&world);
     world.unable_to_spawn = true;
@@ -227,7 +217,6 @@ static void test_what_cannot_be_started_is_failed_and_tried_again_each_minute(vo
 
 static void test_late_news_of_a_dead_worker_changes_nothing(void **state)
 {
-    (void)state;
     static const enum life_event news[] = {EVENT_READY,   EVENT_IDLE,   EVENT_WORKING,
                                            EVENT_WAITING, EVENT_PAUSED, EVENT_HUNG};
     static const enum life_state down[] = {STATE_STOPPED, STATE_BACKOFF, STATE_HIBERNATING, STATE_FAILED};
@@ -244,7 +233,6 @@ static void test_late_news_of_a_dead_worker_changes_nothing(void **state)
 
 static void test_a_pause_is_remembered_by_one_that_is_down(void **state)
 {
-    (void)state;
     struct world world;
     begin(&world);
     life_event(&world.life, EVENT_PAUSE);
@@ -263,7 +251,6 @@ static void test_a_pause_is_remembered_by_one_that_is_down(void **state)
 
 static void test_one_that_left_for_lack_of_work_hibernates_until_there_is_some(void **state)
 {
-    (void)state;
     struct world world;
     begin(&world);
     life_event(&world.life, EVENT_START);
@@ -282,7 +269,6 @@ static void test_one_that_left_for_lack_of_work_hibernates_until_there_is_some(v
 
 static void test_a_hibernating_one_obeys_orders(void **state)
 {
-    (void)state;
     static const enum life_event starting[] = {EVENT_START, EVENT_RESTART, EVENT_WAKE};
     struct world world;
     for (size_t i = 0; i < sizeof starting / sizeof starting[0]; i++) {
@@ -308,7 +294,6 @@ static void test_a_hibernating_one_obeys_orders(void **state)
  * never asked for while one is there. */
 static void test_no_order_of_events_asks_for_a_second_process(void **state)
 {
-    (void)state;
     struct world world;
     unsigned random = 12345;
     begin(&world);
@@ -334,7 +319,6 @@ static void test_no_order_of_events_asks_for_a_second_process(void **state)
 
 static void test_every_state_has_its_name(void **state)
 {
-    (void)state;
     static const char *const names[] = {"starting", "idle",    "working", "waiting",     "paused",
                                         "stopping", "stopped", "backoff", "hibernating", "failed"};
     for (int i = 0; i < STATE_COUNT; i++)

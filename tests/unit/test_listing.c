@@ -25,7 +25,6 @@ static int folder;
 
 static int setup(void **state)
 {
-    (void)state;
     strcpy(folder_name, "/tmp/agentos-listing-XXXXXX");
     assert_non_null(mkdtemp(folder_name));
     folder = files_open_path(folder_name, NULL);
@@ -40,7 +39,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     close(folder);
     OWNED char *command = memory_print("rm -rf %s", folder_name);
     return system(command);
@@ -64,7 +62,6 @@ static int count(struct fault *fault)
 
 static void test_all_names_are_met_without_the_dots(void **state)
 {
-    (void)state;
     assert_int_equal(count(NULL), NAMES);
     OWNED char *command = memory_print("rm %s/box/*", folder_name);
     assert_int_equal(system(command), 0);
@@ -73,7 +70,6 @@ static void test_all_names_are_met_without_the_dots(void **state)
 
 static void test_a_fault_at_any_name_is_never_taken_for_the_end(void **state)
 {
-    (void)state;
     for (int at = 0; at <= NAMES + 2; at++) { /* two dots, and the end */
         struct fault fault = {{0}};
         names_left = at;
@@ -86,7 +82,6 @@ static void test_a_fault_at_any_name_is_never_taken_for_the_end(void **state)
 
 static void test_after_a_fault_no_more_names_come(void **state)
 {
-    (void)state;
     struct listing *listing = listing_open(folder, "box", NULL);
     names_left = 5;
     while (listing_next(listing))
@@ -97,7 +92,6 @@ static void test_after_a_fault_no_more_names_come(void **state)
 
 static void test_who_stops_early_has_no_fault(void **state)
 {
-    (void)state;
     struct listing *listing = listing_open(folder, "box", NULL);
     assert_non_null(listing_next(listing));
     assert_true(listing_close(listing, NULL));
@@ -105,7 +99,6 @@ static void test_who_stops_early_has_no_fault(void **state)
 
 static void test_what_is_no_folder_beneath_is_a_fault_with_its_errno(void **state)
 {
-    (void)state;
     struct fault fault = {{0}};
     assert_int_equal(symlinkat("/tmp", folder, "link"), 0);
     assert_null(listing_open(folder, "link", &fault));

@@ -469,7 +469,6 @@ static void walk(unsigned from)
 static void test_a_task_of_another_node_that_is_done_frees_the_lock_at_once(void **state)
 {
     struct task *first = &tasks[1], *next = &tasks[2];
-    (void)state;
     new_world(1, true);
     ask(first);
     ask(next);
@@ -485,7 +484,6 @@ static void test_a_task_of_another_node_that_is_done_frees_the_lock_at_once(void
 
 static void test_no_two_tasks_of_three_nodes_hold_a_lock_and_tokens_grow(void **state)
 {
-    (void)state;
     walk_each(walk, SEEDS);
 }
 

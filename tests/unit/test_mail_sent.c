@@ -211,7 +211,6 @@ static void test_what_does_not_fit_waits_and_a_large_result_is_cut(void **state)
 
 static void test_the_operators_words_are_plain_and_an_agents_are_fenced(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer out = {0};
     struct opened_envelope opened = {.envelope = sample("a", KIND_HANDOFF)};
     mail_task_text(&opened, &out);

@@ -24,7 +24,6 @@ static char *content(int folder, const char *name)
 
 static void test_a_worker_moves_itself_by_the_file_that_its_groups_version_has(void **state)
 {
-    (void)state;
     char path[] = "/tmp/memory-group-XXXXXX";
     assert_non_null(mkdtemp(path));
     OWNED_FD int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -11,7 +11,6 @@
 
 static void test_a_message_reads_back_as_it_was_made(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer message = {0};
     message_make(&message, MESSAGE_ASK, UINT64_C(7), "orion", "system", "task", MESSAGE_NOWHERE,
                  MESSAGE_NOWHERE, MESSAGE_NOWHERE, MESSAGE_NOWHERE, UINT64_C(0));
@@ -34,7 +33,6 @@ static void test_a_message_reads_back_as_it_was_made(void **state)
 
 static void test_a_message_cut_anywhere_is_refused_whole(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer message = {0};
     message_make(&message, MESSAGE_ASK, UINT64_C(7), "orion", "system", "task", MESSAGE_NOWHERE,
                  MESSAGE_NOWHERE, MESSAGE_NOWHERE, MESSAGE_NOWHERE, UINT64_C(0));
@@ -56,7 +54,6 @@ static void test_a_message_cut_anywhere_is_refused_whole(void **state)
 
 static void test_bytes_left_over_a_nul_inside_and_another_version_are_refused(void **state)
 {
-    (void)state;
     struct reader reader;
     unsigned type;
     uint64_t number;
@@ -79,7 +76,6 @@ static void test_bytes_left_over_a_nul_inside_and_another_version_are_refused(vo
 
 static void test_several_messages_in_one_come_out_one_by_one_and_a_torn_one_ends_them(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer one = {0}, several = {0};
     struct reader reader;
     unsigned type;
@@ -118,7 +114,6 @@ static bool passes(enum message_type type, enum party from, enum party to)
 
 static void test_a_message_is_received_only_on_the_way_that_the_table_names(void **state)
 {
-    (void)state;
     assert_true(passes(MESSAGE_HEARTBEAT, PARTY_SUPERVISOR, PARTY_WORKER));
     assert_false(passes(MESSAGE_HEARTBEAT, PARTY_WORKER, PARTY_SUPERVISOR));
     assert_true(passes(MESSAGE_HELLO, PARTY_WORKER, PARTY_SUPERVISOR));
@@ -143,7 +138,6 @@ static void test_a_message_is_received_only_on_the_way_that_the_table_names(void
 
 static void test_bytes_of_any_kind_pass_and_a_message_cut_within_them_is_refused(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer message = {0};
     message_make(&message, MESSAGE_BUS_ARRIVED, UINT64_C(7), "agentos.agent.iris", "b", "a\0b", (size_t)3);
     for (size_t length = message.length + 1; length-- > 0;) {
@@ -168,7 +162,6 @@ static void test_bytes_of_any_kind_pass_and_a_message_cut_within_them_is_refused
 
 static void test_no_two_messages_have_one_number(void **state)
 {
-    (void)state;
     static const unsigned numbers[] = {
 #define X(name, number, from, to, fields) number,
         MESSAGE_TABLE(X)

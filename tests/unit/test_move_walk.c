@@ -226,14 +226,12 @@ static void walk_all(void)
 
 static void test_a_node_killed_at_any_step_of_a_move_leaves_one_agent_with_all_that_it_did(void **state)
 {
-    (void)state;
     cuts = false;
     walk_all();
 }
 
 static void test_a_node_cut_off_at_any_step_of_a_move_leaves_one_agent_with_all_that_it_did(void **state)
 {
-    (void)state;
     cuts = true;
     walk_all();
 }

@@ -18,7 +18,6 @@
 
 static void test_names_are_what_the_contract_allows(void **state)
 {
-    (void)state;
     static const char *const good[] = {"a", "orion", "a-b_c9", TEXT_64};
     static const char *const bad[] = {"",    "9a",  "-a", "_a",       "Orion",    "a b",
                                       "a.b", "a/b", "..", "\xc3\xa4", TEXT_64 "4"};
@@ -34,7 +33,6 @@ static void test_names_are_what_the_contract_allows(void **state)
 
 static void test_a_name_that_no_envelope_has_is_somebodys_mistake(void **state)
 {
-    (void)state;
     static const char *const strays[] = {"note.txt",    "my note.md",
                                          "note",        "a/b.md",
                                          "\xc3\xa4.md", "a.sync-conflict-20260429-101010-ABCDEFG.md"};
@@ -76,7 +74,6 @@ static void assert_file(const char *id, const char *start)
 
 static void test_an_id_becomes_a_safe_file_name_that_a_person_recognises(void **state)
 {
-    (void)state;
     OWNED char *same = names_file("review-flask_endpoint.2");
     assert_string_equal(same, "review-flask_endpoint.2");
     assert_file("fix the bug", "fix-the-bug-");
@@ -100,7 +97,6 @@ static void test_an_id_becomes_a_safe_file_name_that_a_person_recognises(void **
 
 static void test_two_ids_never_share_a_file(void **state)
 {
-    (void)state;
     OWNED char *blank = names_file("a b"), *slash = names_file("a/b"), *plain = names_file("a-b");
     assert_string_not_equal(blank, slash);
     assert_string_not_equal(blank, plain);
@@ -116,7 +112,6 @@ static void test_two_ids_never_share_a_file(void **state)
 /* What stands in outputs/ and iac/ from before has these names. */
 static void test_the_name_of_earlier_versions_is_still_known(void **state)
 {
-    (void)state;
     static const char *const rows[][2] = {
         {"plain-1", "plain-1"}, {"-x", "-x"}, {"\xc3\xa4", "---"}, {"a b", "a-b-"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -147,7 +142,6 @@ static int compare(const void *a, const void *b)
 /* More than 65536 in what is probably one second: the sequence must not start again from 0. */
 static void test_new_ids_grow_and_differ_also_from_several_threads_and_beyond_the_sequence(void **state)
 {
-    (void)state;
     char **ids = memory_new((size_t)THREADS * IDS, sizeof *ids);
     pthread_t threads[THREADS];
     for (size_t i = 0; i < THREADS; i++)

@@ -40,7 +40,6 @@ static const char *text(const json_t *page, size_t i, const char *key)
 
 static void test_of_an_envelope_the_copy_that_knows_most_is_the_item(void **state)
 {
-    (void)state;
     const struct nodes_page how = {.once = true, .most = 9};
     json_t *here = page(NULL, json_pack("[o, o]", item("e1", 1, "orion", 5), item("e2", 2, "iris", 0)));
     json_t *told =
@@ -58,7 +57,6 @@ static void test_of_an_envelope_the_copy_that_knows_most_is_the_item(void **stat
 
 static void test_items_of_queues_are_each_an_item_though_their_ids_are_the_same(void **state)
 {
-    (void)state;
     const struct nodes_page how = {.once = false, .most = 9};
     json_t *here = page(NULL, json_pack("[o]", item("mine", 1, "reviews", 3)));
     json_t *told = told_by(page(NULL, json_pack("[o]", item("mine", 1, "reviews", 3))));
@@ -78,7 +76,6 @@ static void test_items_of_queues_are_each_an_item_though_their_ids_are_the_same(
 /* b's page ends at e3: what is older there is not known yet, so what is older here waits for the next page. */
 static void test_a_page_ends_where_that_of_any_node_does_and_goes_on_from_there(void **state)
 {
-    (void)state;
     const struct nodes_page paged = {.once = true, .paged = true, .most = 9},
                             whole = {.once = true, .most = 9};
     for (int i = 0; i < 2; i++) {
@@ -97,7 +94,6 @@ static void test_a_page_ends_where_that_of_any_node_does_and_goes_on_from_there(
 
 static void test_a_page_has_so_many_items_and_says_where_the_next_one_begins(void **state)
 {
-    (void)state;
     const struct nodes_page how = {.once = true, .paged = true, .most = 2};
     json_t *here = page(NULL, json_pack("[o, o]", item("e4", 4, "iris", 0), item("e1", 1, "iris", 0)));
     json_t *told = told_by(page(NULL, json_pack("[o]", item("e3", 3, "nova", 0))));
@@ -111,7 +107,6 @@ static void test_a_page_has_so_many_items_and_says_where_the_next_one_begins(voi
 /* The copy that knows most is shown, and the cursor leaves none of the others behind it for the next page. */
 static void test_an_envelope_with_copies_on_two_nodes_is_on_one_page(void **state)
 {
-    (void)state;
     const struct nodes_page how = {.once = true, .paged = true, .most = 9};
     json_t *here = page(NULL, json_pack("[o, o]", item("e3", 3, "orion", 0), item("e1", 1, "iris", 0)));
     json_t *told = told_by(page("x", json_pack("[o]", item("e3", 3, "iris", 5))));
@@ -125,7 +120,6 @@ static void test_an_envelope_with_copies_on_two_nodes_is_on_one_page(void **stat
 
 static void test_without_other_nodes_nothing_is_added(void **state)
 {
-    (void)state;
     const struct nodes_page how = {.once = true, .paged = true, .most = 9};
     json_auto_t *alone = json_pack("{s:n, s:[], s:[]}", "here", "nodes", "problems");
     const json_t *const tolds[] = {NULL, alone};
@@ -159,7 +153,6 @@ static const char *const strange[] = {
 
 static void test_what_is_out_of_shape_is_passed_over(void **state)
 {
-    (void)state;
     const struct nodes_page how = {.once = true, .paged = true, .most = 9};
     for (size_t i = 0; i < sizeof strange / sizeof *strange; i++) {
         json_t *here = page(NULL, json_pack("[o]", item("e1", 1, "iris", 0)));

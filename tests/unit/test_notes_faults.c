@@ -20,7 +20,6 @@ static int tree;
 
 static int begin(void **state)
 {
-    (void)state;
     strcpy(tree_name, "/tmp/agentos-notes-XXXXXX");
     assert_non_null(mkdtemp(tree_name));
     tree = files_open_path(tree_name, NULL);
@@ -30,7 +29,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     close(tree);
     OWNED char *command = memory_print("rm -rf %s", tree_name);
     return system(command);
@@ -99,19 +97,16 @@ static void walk_faults(int *left)
 
 static void test_a_queue_that_came_out_is_met_or_the_worker_does_not_start(void **state)
 {
-    (void)state;
     walk_faults(&names_left);
 }
 
 static void test_notes_that_can_not_be_read_are_not_taken_for_none(void **state)
 {
-    (void)state;
     walk_faults(&reads_left);
 }
 
 static void test_times_of_first_sight_that_can_not_be_read_are_not_begun_anew(void **state)
 {
-    (void)state;
     struct fault fault = {{0}};
     put(".agentos/seen", "0000000000000001 0000000000000002 3\n");
     reads_left = 0;
@@ -122,7 +117,6 @@ static void test_times_of_first_sight_that_can_not_be_read_are_not_begun_anew(vo
 
 static void test_attempts_that_can_not_be_read_are_not_forgotten(void **state)
 {
-    (void)state;
     struct fault fault = {{0}};
     struct attempts *attempts = attempts_open(tree, NULL);
     assert_true(attempts_begin(attempts, "poison", 7, NULL));

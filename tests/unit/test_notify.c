@@ -121,7 +121,6 @@ static bool read_secret(const char *text, struct webhook_secret *secret)
 
 static void test_the_signature_is_the_one_of_the_standards_own_example(void **state)
 {
-    (void)state;
     /* from the specification's reference libraries */
     struct webhook_secret secret;
     assert_true(read_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n", &secret));
@@ -133,7 +132,6 @@ static void test_the_signature_is_the_one_of_the_standards_own_example(void **st
 
 static void test_a_secret_is_what_its_base64_stands_for_and_refused_where_there_is_none(void **state)
 {
-    (void)state;
     struct webhook_secret secret;
     static const char *const good[] = {"whsec_+/8=", "whsec_+/9h", "whsec_+w==", "+/8="};
     static const char *const bytes[] = {"\xfb\xff", "\xfb\xff\x61", "\xfb", "+/8="};
@@ -154,7 +152,6 @@ static void test_a_secret_is_what_its_base64_stands_for_and_refused_where_there_
 
 static void test_a_burst_is_one_message_and_its_details_are_bounded(void **state)
 {
-    (void)state;
     for (int i = 1; i <= 50; i++)
         raise_number(ALERT_WATCHDOG, i);
     assert_int_equal(it.sent, 0);
@@ -175,7 +172,6 @@ static void test_a_burst_is_one_message_and_its_details_are_bounded(void **state
 
 static void test_what_was_sent_stays_as_it_is_and_the_next_comes_after_it(void **state)
 {
-    (void)state;
     raise_number(ALERT_WATCHDOG, 1);
     later(ALERT_BURST_MS);
     OWNED char *id = memory_text(it.id), *body = memory_text(it.body);
@@ -196,7 +192,6 @@ static void test_what_was_sent_stays_as_it_is_and_the_next_comes_after_it(void *
 
 static void test_what_a_hook_that_fails_costs_is_bounded(void **state)
 {
-    (void)state;
     raise_number(ALERT_WATCHDOG, 0);
     later(ALERT_BURST_MS);
     answer(0, MESSAGE_NOWHERE);
@@ -218,7 +213,6 @@ static void test_what_a_hook_that_fails_costs_is_bounded(void **state)
 
 static void test_pauses_double_to_their_most_and_retry_after_is_kept(void **state)
 {
-    (void)state;
     raise_number(ALERT_WATCHDOG, 1);
     later(ALERT_BURST_MS);
     int64_t pause = ALERT_PAUSE_MS;
@@ -239,7 +233,6 @@ static void test_pauses_double_to_their_most_and_retry_after_is_kept(void **stat
 
 static void test_a_message_is_given_up_after_days_and_the_next_has_its_turn(void **state)
 {
-    (void)state;
     raise_number(ALERT_WATCHDOG, 1);
     later(ALERT_BURST_MS);
     test_clock_move((int64_t)(ALERT_DAYS * 86400 + 1) * 1000, 0);
@@ -253,7 +246,6 @@ static void test_a_message_is_given_up_after_days_and_the_next_has_its_turn(void
 
 static void test_a_gateway_that_ends_with_a_message_gets_it_again_after_a_pause(void **state)
 {
-    (void)state;
     raise_number(ALERT_WATCHDOG, 1);
     later(ALERT_BURST_MS);
     OWNED char *id = memory_text(it.id);
@@ -268,7 +260,6 @@ static void test_a_gateway_that_ends_with_a_message_gets_it_again_after_a_pause(
 
 static void test_without_a_gateway_nothing_is_lost_and_all_goes_out_when_it_is_there(void **state)
 {
-    (void)state;
     it.gateway = false;
     raise_number(ALERT_WATCHDOG, 1);
     later(10 * ALERT_BURST_MS);
@@ -280,7 +271,6 @@ static void test_without_a_gateway_nothing_is_lost_and_all_goes_out_when_it_is_t
 
 static void test_texts_of_others_are_made_safe_and_cut(void **state)
 {
-    (void)state;
     char text[2000];
     memset(text, 'x', sizeof text);
     memcpy(text, "a\033[2J\nb\xe2\x80\xae", strlen("a\033[2J\nb\xe2\x80\xae"));
@@ -304,7 +294,6 @@ static void provider_says(struct outages *outages, const char *model, bool answe
 
 static void test_a_provider_is_down_only_when_nobody_was_answered_for_a_minute(void **state)
 {
-    (void)state;
     struct outages *outages = outages_new(it.alerts, scratch.data);
     provider_says(outages, "a", false);
     later(OUTAGE_MS - 1);
@@ -334,7 +323,6 @@ static void test_a_provider_is_down_only_when_nobody_was_answered_for_a_minute(v
 
 static void test_a_provider_that_was_told_down_before_a_restart_is_told_back_once_after_it(void **state)
 {
-    (void)state;
     struct outages *outages = outages_new(it.alerts, scratch.data);
     provider_says(outages, "a", false);
     provider_says(outages, "b", false);

@@ -19,7 +19,6 @@
 
 static void test_each_peer_and_queue_is_a_line_with_its_pressure(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer out = {0};
     const struct peer peers[] = {
         {.name = "iris",
@@ -55,7 +54,6 @@ static void test_each_peer_and_queue_is_a_line_with_its_pressure(void **state)
 
 static void test_who_may_send_to_nobody_is_told_so(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer out = {0};
     peers_print(NULL, 0, 0, NULL, 0, &out);
     assert_string_equal(out.data, "There is nobody you may send to.\n");
@@ -63,7 +61,6 @@ static void test_who_may_send_to_nobody_is_told_so(void **state)
 
 static void test_ten_thousand_peers_stay_within_the_cap_and_hide_no_queue(void **state)
 {
-    (void)state;
     enum { COUNT = 10000 };
     OWNED_BUFFER struct buffer out = {0};
     struct peer *peers = memory_new(PEERS_LISTED, sizeof *peers);
@@ -79,7 +76,6 @@ static void test_ten_thousand_peers_stay_within_the_cap_and_hide_no_queue(void *
 
 static void test_a_long_domain_is_cut_between_two_characters(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer out = {0}, domain = {0};
     for (int i = 0; i < 300; i++)
         buffer_text(&domain, "ü");

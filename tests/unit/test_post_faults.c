@@ -228,25 +228,21 @@ static void at_every_step(int kind, const char *boot)
 
 static void test_one_write_flush_or_rename_that_fails_delays_and_loses_nothing(void **state)
 {
-    (void)state;
     at_every_step(DAMAGE_FAIL, "first");
 }
 
 static void test_storage_that_fails_for_a_while_delays_and_loses_nothing(void **state)
 {
-    (void)state;
     at_every_step(DAMAGE_FAIL_FOR_LONG, "first");
 }
 
 static void test_a_kill_at_any_of_them_leaves_what_start_goes_on_with(void **state)
 {
-    (void)state;
     at_every_step(DAMAGE_KILL, "first");
 }
 
 static void test_the_machines_end_at_any_of_them_leaves_what_start_goes_on_with(void **state)
 {
-    (void)state;
     at_every_step(DAMAGE_KILL, "second");
 }
 

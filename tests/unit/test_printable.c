@@ -18,7 +18,6 @@ static void assert_text(const char *text, size_t length, bool lines, const char 
 
 static void test_nothing_that_steers_a_terminal_or_turns_the_writing_is_left_in_a_text(void **state)
 {
-    (void)state;
     assert_text("\x1b]0;owned\x07", 10, false, "?]0;owned?");
     assert_text("a\xc2\x9b"
                 "31mb\xc2\x80\xc2\x9f\x7f",
@@ -33,7 +32,6 @@ static void test_nothing_that_steers_a_terminal_or_turns_the_writing_is_left_in_
 
 static void test_bytes_that_are_no_utf8_are_replaced_one_by_one(void **state)
 {
-    (void)state;
     assert_text("a\x9b\xff"
                 "b\xc3",
                 5, true,
@@ -43,14 +41,12 @@ static void test_bytes_that_are_no_utf8_are_replaced_one_by_one(void **state)
 
 static void test_line_ends_stay_where_lines_are_wanted_and_a_lone_return_does_not(void **state)
 {
-    (void)state;
     assert_text("a\r\nb\tc\rd\n", 9, true, "a\nb\tc?d\n");
     assert_text("a\nb\tc\rd", 7, false, "a b c d");
 }
 
 static void test_json_says_the_same_in_escapes(void **state)
 {
-    (void)state;
     OWNED char *clean = printable_json("{\n  \"a\": \"\xc2\x9b"
                                        "31m\xe2\x80\xae\x7f\xc3\xa9\"\n}");
     assert_string_equal(clean, "{\n  \"a\": \"\\u009b31m\\u202e\\u007f\xc3\xa9\"\n}");

@@ -59,7 +59,6 @@ static void expect(const struct buffer *said, const char *part, const char *abou
 
 static void test_every_usual_mistake_is_said_once_and_nothing_else_is(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         clearenv();
         give("LLM_BASE_URL", cases[i].url);
@@ -79,7 +78,6 @@ static void test_every_usual_mistake_is_said_once_and_nothing_else_is(void **sta
 
 static void test_a_fallback_and_an_agent_are_looked_at_by_their_own_variables(void **state)
 {
-    (void)state;
     static const char yaml[] = "agents:\n- name: iris\n  persona: P\n";
     clearenv();
     setenv("LLM_BASE_URL", "offline", 1);
@@ -102,7 +100,6 @@ static void test_a_fallback_and_an_agent_are_looked_at_by_their_own_variables(vo
 
 static void test_authorities_that_cannot_be_found_are_said(void **state)
 {
-    (void)state;
     clearenv();
     setenv("LLM_BASE_URL", "offline", 1);
     setenv("SSL_CERT_FILE", "/nowhere/ca.pem", 1);

@@ -38,7 +38,6 @@ static const struct {
 
 static void test_every_way_is_found(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         clearenv();
         setenv(ways[i].variable, ways[i].value, 1);
@@ -57,7 +56,6 @@ static void test_every_way_is_found(void **state)
 
 static void test_user_and_password_are_apart_from_the_address_and_gone_from_the_environment(void **state)
 {
-    (void)state;
     struct proxy proxy;
     clearenv();
     setenv("HTTPS_PROXY", "http://me:p@ss:word@p:3128/x", 1);

@@ -48,7 +48,6 @@ static void take(struct queue *queue, const char *id)
 
 static void test_a_hint_comes_with_what_it_is_about_and_goes_with_it(void **state)
 {
-    (void)state;
     char path[] = "/tmp/agentos-hints-XXXXXX";
     assert_non_null(mkdtemp(path));
     OWNED_FD int tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

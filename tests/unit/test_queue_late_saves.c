@@ -26,7 +26,6 @@ static struct queue *queue;
 
 static int begin(void **state)
 {
-    (void)state;
     strcpy(path, "/tmp/agentos-brought-XXXXXX");
     if (!mkdtemp(path))
         return -1;
@@ -37,7 +36,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     queue_close(queue);
     close(tree);
     OWNED char *command = memory_print("rm -rf %s", path);
@@ -100,7 +98,6 @@ static char *append_behind_an_exchange(void)
 
 static void test_a_save_that_never_saw_what_was_brought_home_does_not_lose_it(void **state)
 {
-    (void)state;
     OWNED char *screen = append_behind_an_exchange();
     save(screen, MINE);
     look();
@@ -111,7 +108,6 @@ static void test_a_save_that_never_saw_what_was_brought_home_does_not_lose_it(vo
 
 static void test_who_takes_it_out_again_means_it(void **state)
 {
-    (void)state;
     OWNED char *screen = append_behind_an_exchange();
     save(screen, MINE);
     look();
@@ -123,7 +119,6 @@ static void test_who_takes_it_out_again_means_it(void **state)
 
 static void test_what_was_taken_is_not_brought_home_again(void **state)
 {
-    (void)state;
     OWNED char *screen = append_behind_an_exchange();
     take("n");
     save(screen, MINE);
@@ -138,7 +133,6 @@ static void test_what_was_taken_is_not_brought_home_again(void **state)
 
 static void test_it_is_not_lost_to_a_save_before_or_behind_a_restart(void **state)
 {
-    (void)state;
     OWNED char *screen = append_behind_an_exchange();
     queue_close(queue);
     queue = queue_open(tree, NULL);
@@ -151,7 +145,6 @@ static void test_it_is_not_lost_to_a_save_before_or_behind_a_restart(void **stat
 
 static void test_a_save_while_nobody_looks_does_not_lose_it(void **state)
 {
-    (void)state;
     OWNED char *screen = append_behind_an_exchange();
     queue_close(queue);
     save(screen, MINE);
@@ -163,7 +156,6 @@ static void test_a_save_while_nobody_looks_does_not_lose_it(void **state)
 
 static void test_an_edit_of_what_was_brought_home_counts(void **state)
 {
-    (void)state;
     OWNED char *screen = append_behind_an_exchange();
     save(screen, "\n## n\ntask: other news\n");
     look();

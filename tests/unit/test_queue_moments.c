@@ -58,7 +58,6 @@ enum { SCENES = sizeof scenes / sizeof *scenes };
 
 static int begin(void **state)
 {
-    (void)state;
     strcpy(path, "/tmp/agentos-moments-XXXXXX");
     if (!mkdtemp(path))
         return -1;
@@ -68,7 +67,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     close(tree);
     OWNED char *command = memory_print("rm -rf %s", path);
     return system(command);
@@ -191,7 +189,6 @@ static void assert_whole(const char *what, unsigned moment, enum fate fate, bool
 
 static void test_a_kill_at_any_system_call_loses_and_doubles_nothing(void **state)
 {
-    (void)state;
     unsigned moments = 0;
     for (int i = 0; i < SCENES; i++) {
         bool ended = false;
@@ -327,31 +324,26 @@ static void others_write_at_each_moment(const char *name, bool (*first)(void), b
 
 static void test_an_append_at_any_moment_is_kept(void **state)
 {
-    (void)state;
     others_write_at_each_moment("append", append, NULL, 0);
 }
 
 static void test_an_editor_that_renames_over_the_file_at_any_moment_loses_nothing(void **state)
 {
-    (void)state;
     others_write_at_each_moment("rename over", rename_over, NULL, 0);
 }
 
 static void test_an_editor_that_saves_in_place_at_any_moment_loses_nothing(void **state)
 {
-    (void)state;
     others_write_at_each_moment("save in place", save_in_place, NULL, 0);
 }
 
 static void test_an_editor_that_renames_the_old_file_away_at_any_moment_loses_nothing(void **state)
 {
-    (void)state;
     others_write_at_each_moment("backup", save_beside_a_backup, NULL, 0);
 }
 
 static void test_a_writer_that_opens_at_one_moment_and_writes_at_another_loses_nothing(void **state)
 {
-    (void)state;
     others_write_at_each_moment("open, write soon", open_and_hold, write_to_held, 5);
     others_write_at_each_moment("open, write at the end", open_and_hold, write_to_held, 100000);
 }

@@ -29,7 +29,6 @@ static size_t taken(struct queue *queue)
 
 static void test_the_memory_of_a_long_queue_goes_with_its_blocks(void **state)
 {
-    (void)state;
     char path[] = "/tmp/agentos-rest-XXXXXX";
     assert_non_null(mkdtemp(path));
     OWNED_FD int tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

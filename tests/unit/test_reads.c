@@ -34,7 +34,6 @@ static void give_up(struct scene *scene)
 
 static void test_a_read_that_is_asked_for_twice_is_made_once_and_anew_after_an_order(void **state)
 {
-    (void)state;
     struct scene scene;
     begin(&scene);
     struct read *first = ask(&scene, "usage"), *second = ask(&scene, "usage");
@@ -53,7 +52,6 @@ static void test_a_read_that_is_asked_for_twice_is_made_once_and_anew_after_an_o
 static void
 test_a_read_under_way_stays_until_it_is_told_though_nobody_wants_it_and_it_is_outdated(void **state)
 {
-    (void)state;
     struct scene scene;
     begin(&scene);
     read_drop(ask(&scene, "usage"));
@@ -68,7 +66,6 @@ test_a_read_under_way_stays_until_it_is_told_though_nobody_wants_it_and_it_is_ou
 
 static void test_a_read_that_waits_for_its_turn_is_not_made_when_nobody_wants_it(void **state)
 {
-    (void)state;
     struct scene scene;
     begin(&scene);
     struct read *one = ask(&scene, "usage"), *two = ask(&scene, "queues"), *three = ask(&scene, "envelopes");

@@ -25,7 +25,6 @@ static void parse(const char *text)
 
 static int forget(void **state)
 {
-    (void)state;
     reply_free(&reply);
     return 0;
 }
@@ -44,7 +43,6 @@ static void assert_faultless(void)
 
 static void test_the_contracts_example_is_read_whole(void **state)
 {
-    (void)state;
     parse("The active constraints are …\n\n```agentos\n"
           "reward: 1                     # 1 reusable success, 0 partial, -1 failure\nreason: one line\n"
           "skill:                        # kept only with reward 1\n"
@@ -77,7 +75,6 @@ static void test_the_contracts_example_is_read_whole(void **state)
 
 static void test_the_last_block_counts(void **state)
 {
-    (void)state;
     parse("a\n```agentos\nreward: -1\n```\nb\n```agentos\nreward: 1\n```\n");
     assert_int_equal(reply.reward, 1);
     assert_non_null(strstr(reply.answer, "reward: -1"));
@@ -85,7 +82,6 @@ static void test_the_last_block_counts(void **state)
 
 static void test_fences_may_look_different(void **state)
 {
-    (void)state;
     static const char *const texts[] = {
         "x\n~~~~ AgentOS\nreward: 1\n~~~~\n",
         "x\r\n```agentos\r\nreward: 1\r\n```\r\n",
@@ -106,7 +102,6 @@ static void test_fences_may_look_different(void **state)
 
 static void test_an_example_in_a_longer_fence_is_no_block(void **state)
 {
-    (void)state;
     parse("So it looks:\n````\n```agentos\nreward: 1\n```\n````\n");
     assert_false(reply.structured);
     assert_int_equal(reply.reward, 0);
@@ -114,14 +109,12 @@ static void test_an_example_in_a_longer_fence_is_no_block(void **state)
 
 static void test_a_code_block_that_was_never_closed_does_not_swallow_the_block(void **state)
 {
-    (void)state;
     parse("Review:\n```python\nprint(1)\n\n```agentos\nreward: 1\n```\n");
     assert_int_equal(reply.reward, 1);
 }
 
 static void test_a_fence_inside_the_skills_body_does_not_end_the_block(void **state)
 {
-    (void)state;
     parse("x\n```agentos\nreward: 1\nskill:\n  name: a\n  description: d\n  body: |\n    Do:\n    "
           "```python\n    go()\n"
           "    ```\n  \nreflection: behind\n```\n");
@@ -132,7 +125,6 @@ static void test_a_fence_inside_the_skills_body_does_not_end_the_block(void **st
 
 static void test_a_fence_two_blanks_deep_does_not_end_it_either(void **state)
 {
-    (void)state;
     parse("x\n```agentos\nreward: 1\nskill:\n name: a\n body: |\n  ```sh\n  go\n  ```\nreflection: "
           "behind\n```\n");
     assert_faultless();
@@ -142,7 +134,6 @@ static void test_a_fence_two_blanks_deep_does_not_end_it_either(void **state)
 
 static void test_a_whole_json_object_is_a_reply(void **state)
 {
-    (void)state;
     parse("{\"answer\": \"Hi \\ud83d\\ude00\\nthere\", \"reward\": 1, \"goals\": {\"add\": [\"g\"]}}");
     assert_faultless();
     assert_string_equal(reply.answer, "Hi \xf0\x9f\x98\x80\nthere");
@@ -155,7 +146,6 @@ static void test_a_whole_json_object_is_a_reply(void **state)
 
 static void test_an_answer_that_is_json_itself_stays_an_answer(void **state)
 {
-    (void)state;
     parse("{\"rows\": 3}\n```agentos\nreward: 1\n```");
     assert_string_equal(reply.answer, "{\"rows\": 3}");
     assert_int_equal(reply.reward, 1);
@@ -163,7 +153,6 @@ static void test_an_answer_that_is_json_itself_stays_an_answer(void **state)
 
 static void test_rewards_are_read_as_models_write_them(void **state)
 {
-    (void)state;
     static const struct {
         const char *text;
         int reward;
@@ -201,7 +190,6 @@ static void test_rewards_are_read_as_models_write_them(void **state)
 
 static void test_keys_are_known_in_any_case_and_in_bold(void **state)
 {
-    (void)state;
     static const char *const blocks[] = {
         "Reward: 1\nReason: it worked\nSkill: {Name: a, Description: d, Body: b}\n",
         "**reward**: 1\n**reason**: it worked\n**skill**: {name: a, description: d, body: b}\n",
@@ -217,7 +205,6 @@ static void test_keys_are_known_in_any_case_and_in_bold(void **state)
 
 static void test_a_key_that_is_unknown_is_told(void **state)
 {
-    (void)state;
     parse("x\n```agentos\nreward: 1\nreason: r\nforward: [{to: iris, task: t}]\n```\n");
     assert_int_equal(reply.reward, 1);
     assert_faults("the key \"forward\" is unknown and was not used");
@@ -225,7 +212,6 @@ static void test_a_key_that_is_unknown_is_told(void **state)
 
 static void test_a_malformed_part_harms_only_itself(void **state)
 {
-    (void)state;
     parse("x\n```agentos\nreward: 1\nreason: fixed: the thing\nskill:\n  name: a-b\n  description: Use when: "
           "always\n"
           "  body: |\n    B\ngoals: {add: [oops\nmessages: [{to: iris, body: hi}]\n```\n");
@@ -241,7 +227,6 @@ static void test_a_malformed_part_harms_only_itself(void **state)
 
 static void test_a_known_key_inside_a_body_does_not_cut_it(void **state)
 {
-    (void)state;
     parse("x\n```agentos\nreward: 1\nreason: a: b\nskill:\n  name: n\n  body: |\n    text\n    reason: "
           "inner\n    end\n```\n");
     assert_string_equal(reply.reason, "a: b");
@@ -250,7 +235,6 @@ static void test_a_known_key_inside_a_body_does_not_cut_it(void **state)
 
 static void test_wrong_kinds_are_told_and_the_rest_is_used(void **state)
 {
-    (void)state;
     parse("x\n```agentos\nreward: 1\nreason: [a]\nskill: 7\nreflection: {a: b}\ngoals: [one, {b: "
           "c}]\nhandoffs: nobody\n"
           "messages: {to: Iris, text: hello}\nenqueue: [{queue: reviews}]\nsegments: [{name: g}]\n```\n");
@@ -270,7 +254,6 @@ static void test_wrong_kinds_are_told_and_the_rest_is_used(void **state)
 
 static void test_skill_names_are_made_fit_or_refused(void **state)
 {
-    (void)state;
     parse("x\n```agentos\nreward: 1\nskill: {name: Paginated  Fetch_2!, body: '# Do it'}\n```\n");
     assert_string_equal(reply.skill.name, "paginated-fetch-2");
     assert_string_equal(reply.skill.description, "Do it");
@@ -291,7 +274,6 @@ static void test_skill_names_are_made_fit_or_refused(void **state)
 
 static void test_what_is_no_whole_answer_earns_nothing(void **state)
 {
-    (void)state;
     static const struct {
         const char *text, *ended, *fault;
     } cases[] = {
@@ -318,7 +300,6 @@ static void test_what_is_no_whole_answer_earns_nothing(void **state)
 
 static void test_a_block_without_reward_says_so(void **state)
 {
-    (void)state;
     parse("x\n```agentos\nreason: r\n```\n");
     assert_true(reply.structured);
     assert_false(reply.reward_given);
@@ -330,7 +311,6 @@ static void test_a_block_without_reward_says_so(void **state)
 
 static void test_texts_and_counts_are_capped(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer text = {0};
     buffer_text(&text, "x\n```agentos\nreward: 0\nreason: ");
     for (int i = 0; i < 1000; i++)
@@ -349,7 +329,6 @@ static void test_texts_and_counts_are_capped(void **state)
 
 static void test_bytes_that_are_no_text_do_no_harm(void **state)
 {
-    (void)state;
     const char text[] = "a\xff\0b\n```agentos\nreward: 1\nreason: \x01\xfe\n```\n";
     reply_free(&reply);
     reply_parse(&reply, text, sizeof text - 1, "stop");
@@ -360,7 +339,6 @@ static void test_bytes_that_are_no_text_do_no_harm(void **state)
 
 static void test_anchors_cannot_grow_a_reply(void **state)
 {
-    (void)state;
     parse("x\n```agentos\nreward: 1\nreason: &a [b]\nreflection: *a\n```\n");
     assert_int_equal(reply.reward, 1);
     assert_string_equal(reply.reason, "&a [b]");
@@ -369,7 +347,6 @@ static void test_anchors_cannot_grow_a_reply(void **state)
 
 static void test_thoughts_before_the_answer_are_left_out(void **state)
 {
-    (void)state;
     parse("<think>\n```agentos\nreward: -1\n```\n</think>\nHello\n```agentos\nreward: 1\n```\n");
     assert_string_equal(reply.answer, "Hello");
     assert_int_equal(reply.reward, 1);

@@ -200,7 +200,6 @@ static const struct row rows[] = {
 
 static void test_each_form_of_a_list_means_what_it_says(void **state)
 {
-    (void)state;
     check_rows(rows, sizeof rows / sizeof *rows);
 }
 

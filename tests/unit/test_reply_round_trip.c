@@ -71,7 +71,6 @@ static const struct row rows[] = {
 
 static void test_each_text_comes_back_as_it_was_written_or_is_told(void **state)
 {
-    (void)state;
     check_rows(rows, sizeof rows / sizeof *rows);
 }
 

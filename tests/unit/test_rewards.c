@@ -40,7 +40,6 @@ static void assert_calls_for(struct entries *rewards, const char *expected)
 
 static void test_an_entry_stands_as_the_contract_says(void **state)
 {
-    (void)state;
     struct entries rewards = parse("");
     OWNED_BUFFER struct buffer out = {0};
     add(&rewards, 1, AUDIT_NONE, NULL);
@@ -56,7 +55,6 @@ static void test_an_entry_stands_as_the_contract_says(void **state)
 
 static void test_thirty_are_kept_and_the_oldest_goes(void **state)
 {
-    (void)state;
     struct entries rewards = parse("## first\n- reward: 0\n");
     for (int i = 0; i < 30; i++)
         add(&rewards, 1, AUDIT_NONE, "r");
@@ -67,7 +65,6 @@ static void test_thirty_are_kept_and_the_oldest_goes(void **state)
 
 static void test_a_streak_ends_at_what_is_no_failure(void **state)
 {
-    (void)state;
     struct entries rewards =
         parse("## a\n- reward: -1\n## b\n- reward: nonsense\n## c\n- reward: -1\n## d\n- reward: -1\n");
     assert_int_equal(rewards_negative_streak(&rewards), 2);
@@ -78,7 +75,6 @@ static void test_a_streak_ends_at_what_is_no_failure(void **state)
 
 static void test_three_failures_of_one_kind_call_for_a_goal(void **state)
 {
-    (void)state;
     struct entries rewards = parse("");
     add(&rewards, -1, AUDIT_NONE, "rate limited while fetching pages");
     add(&rewards, 1, AUDIT_NONE, "fine");
@@ -89,7 +85,6 @@ static void test_three_failures_of_one_kind_call_for_a_goal(void **state)
 
 static void test_three_failures_of_three_kinds_do_not(void **state)
 {
-    (void)state;
     struct entries rewards = parse("");
     add(&rewards, -1, AUDIT_NONE, "rate limited while fetching pages");
     add(&rewards, -1, AUDIT_NONE, "the contract lacks its annex");
@@ -99,7 +94,6 @@ static void test_three_failures_of_three_kinds_do_not(void **state)
 
 static void test_a_success_calls_for_nothing_whatever_went_before(void **state)
 {
-    (void)state;
     struct entries rewards = parse("");
     for (int i = 0; i < 3; i++)
         add(&rewards, -1, AUDIT_NONE, "rate limited");
@@ -109,7 +103,6 @@ static void test_a_success_calls_for_nothing_whatever_went_before(void **state)
 
 static void test_a_run_of_divergence_calls_for_a_goal(void **state)
 {
-    (void)state;
     struct entries rewards = parse("");
     for (int i = 0; i < 3; i++)
         add(&rewards, 1, -1, "great");
@@ -123,7 +116,6 @@ static void test_a_run_of_divergence_calls_for_a_goal(void **state)
 
 static void test_the_prompt_gets_the_newest_that_fit(void **state)
 {
-    (void)state;
     struct entries rewards = parse("");
     OWNED_BUFFER struct buffer out = {0};
     add(&rewards, -1, AUDIT_NONE, "old");

@@ -20,7 +20,6 @@ static void check(const struct learned_texts *now, const struct learned_texts *b
 
 static void test_the_same_is_nothing(void **state)
 {
-    (void)state;
     const struct learned_texts texts = {.skills = "# Skills\n\n### a\n- reward_evidence: 1\n",
                                         .goals = "- [ ] one\n",
                                         .reflections = "## t\n- text: x\n"};
@@ -30,7 +29,6 @@ static void test_the_same_is_nothing(void **state)
 
 static void test_skills_that_go_come_and_lose_evidence_are_named_with_it(void **state)
 {
-    (void)state;
     const struct learned_texts now = {
         .skills = "### gone\n- reward_evidence: 3\n- last_success: 2026-11-01\n\n### bare\n\n"
                   "### same\n- reward_evidence: 2\n\n### less\n- reward_evidence: 5\n\n### words\n- "
@@ -46,7 +44,6 @@ static void test_skills_that_go_come_and_lose_evidence_are_named_with_it(void **
 
 static void test_a_file_that_was_not_there_means_that_all_of_it_goes(void **state)
 {
-    (void)state;
     const struct learned_texts now = {.skills = "### a\n- reward_evidence: 1\n",
                                       .goals = "- [ ] one\n",
                                       .reflections = "## t\n- text: x\n"};
@@ -57,7 +54,6 @@ static void test_a_file_that_was_not_there_means_that_all_of_it_goes(void **stat
 
 static void test_goals_that_were_done_since_are_open_again(void **state)
 {
-    (void)state;
     const struct learned_texts now = {.goals = "Words.\n- [x] one\n- [ ] two\n- [ ] three\n"};
     const struct learned_texts becomes = {.goals = "- [ ] one\n- [x] two\n- [ ] four\n"};
     check(&now, &becomes,
@@ -66,7 +62,6 @@ static void test_goals_that_were_done_since_are_open_again(void **state)
 
 static void test_two_reflections_of_one_task_are_two(void **state)
 {
-    (void)state;
     const struct learned_texts now = {.reflections = "## t\n- text: first\n\n## t\n- text: second\n"};
     const struct learned_texts becomes = {.reflections = "## t\n- text: first\n"};
     check(&now, &becomes, "reflection gone: t\n");

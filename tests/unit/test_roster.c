@@ -53,7 +53,6 @@ static void assert_line_fault(const char *line, const char *expected)
 
 static void test_the_articles_definition_gets_the_contracts_defaults(void **state)
 {
-    (void)state;
     struct roster *roster =
         parse("agents:\n- name: orion\n  persona: \"Backend engineer.\"\n  domain: \"Backend\"\n"
               "  hints:\n  - \"Quick win: query\xe2\x80\x91parameterisation\"\n  goals: []\n");
@@ -126,7 +125,6 @@ static const char whole[] =
 
 static void test_defaults_fill_in_key_by_key_and_an_agents_own_value_wins(void **state)
 {
-    (void)state;
     struct roster *roster = parse(whole);
     const struct roster_agent *orion = roster_find(roster, "orion"), *nova = roster_find(roster, "nova");
     assert_int_equal(orion->keep.outputs, 7);
@@ -159,7 +157,6 @@ static void test_defaults_fill_in_key_by_key_and_an_agents_own_value_wins(void *
 
 static void test_what_holds_for_all_together_is_read(void **state)
 {
-    (void)state;
     struct roster *roster = parse(whole);
     assert_int_equal(roster->classes[CLASS_SLOW].window, 2);
     assert_int_equal(roster->classes[CLASS_SLOW].backlog, 8);
@@ -184,7 +181,6 @@ static void test_what_holds_for_all_together_is_read(void **state)
 
 static void test_an_audit_whose_method_is_named_is_meant(void **state)
 {
-    (void)state;
     struct roster *roster = parse("agents:\n- {name: a, persona: p, reward_audit: {method: llm}}\n"
                                   "- {name: b, persona: p, reward_audit: {method: llm, enabled: false}}\n");
     assert_true(roster->agents[0].reward_audit.enabled);
@@ -194,7 +190,6 @@ static void test_an_audit_whose_method_is_named_is_meant(void **state)
 
 static void test_every_fault_is_told_in_one_run_in_order_and_at_its_place(void **state)
 {
-    (void)state;
     assert_faults(
         "queues:\n"
         "  - {name: reviews, consumers: [orin]}\n"
@@ -236,7 +231,6 @@ static void test_every_fault_is_told_in_one_run_in_order_and_at_its_place(void *
 
 static void test_a_wrong_value_says_what_would_be_right(void **state)
 {
-    (void)state;
     static const char *const cases[][2] = {
         {"domain: 5", "13: domain must be text; to mean the text, write \"5\" in quotes"},
         {"domain: yes", "13: domain must be text"},
@@ -286,7 +280,6 @@ static void test_a_wrong_value_says_what_would_be_right(void **state)
 
 static void test_what_stands_for_all_is_checked_too(void **state)
 {
-    (void)state;
 #define ONE "agents: [{name: a, persona: p}]\n"
     static const char *const cases[][2] = {
         {ONE "throughput_classes: {slow: {window: 0}}",
@@ -343,7 +336,6 @@ static void test_what_stands_for_all_is_checked_too(void **state)
 /* The checks over the whole go through the document and the record side by side. */
 static void test_a_key_that_stands_twice_is_a_fault_whichever_value_is_longer(void **state)
 {
-    (void)state;
     static const char *const cases[] = {
         ONE "notify: []\nnotify: [{url: 'ftp://h/'}]",
         ONE "notify: [{secret_file: /x}]\nnotify: [{url: 'ftp://h/'}]",
@@ -368,7 +360,6 @@ static void test_a_key_that_stands_twice_is_a_fault_whichever_value_is_longer(vo
 
 static void test_every_example_that_is_shipped_is_valid(void **state)
 {
-    (void)state;
     static const struct {
         const char *name;
         size_t agents;
@@ -388,7 +379,6 @@ static void test_every_example_that_is_shipped_is_valid(void **state)
 
 static void test_the_articles_shortened_list_is_read_as_it_stands(void **state)
 {
-    (void)state;
     struct roster *roster =
         parse("agents:\n  - name: orion\n    persona: ...\n    domain: \"Backend engineering\"\n"
               "    hints: [...]\n  - name: iris\n    persona: ...\n    hints: [...]\n");
@@ -399,7 +389,6 @@ static void test_the_articles_shortened_list_is_read_as_it_stands(void **state)
 
 static void test_a_thousand_faults_are_two_hundred_lines_and_a_count(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer text = {0};
     buffer_text(&text, "agents:\n");
     for (int i = 0; i < 1000; i++)
@@ -414,7 +403,6 @@ static void test_a_thousand_faults_are_two_hundred_lines_and_a_count(void **stat
 
 static void test_ten_thousand_agents_are_read_and_found_and_one_more_is_refused(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer text = {0};
     buffer_text(&text, "agents:\n");
     for (int i = 0; i < ROSTER_AGENTS_MAX; i++)
@@ -432,7 +420,6 @@ static void test_ten_thousand_agents_are_read_and_found_and_one_more_is_refused(
 static void
 test_a_definition_comes_over_the_wire_whole_and_the_place_in_the_file_is_no_part_of_it(void **state)
 {
-    (void)state;
     struct roster *roster = parse(whole);
     OWNED char *moved = memory_print("# a comment\n\n%s", whole);
     struct roster *again = parse(moved);
@@ -459,7 +446,6 @@ test_a_definition_comes_over_the_wire_whole_and_the_place_in_the_file_is_no_part
 
 static void test_a_definition_cut_off_or_twisted_is_none(void **state)
 {
-    (void)state;
     struct roster *roster = parse(whole);
     OWNED_BUFFER struct buffer sent = {0};
     roster_encode(&roster->agents[0], &sent);
@@ -497,7 +483,6 @@ static void write_file(const char *path, const char *text, size_t length)
 
 static void test_a_file_that_cannot_be_read_says_why_and_holds_nothing_up(void **state)
 {
-    (void)state;
     char folder[] = "/tmp/agentos-roster-XXXXXX";
     assert_non_null(mkdtemp(folder));
     OWNED char *path = memory_print("%s/agents.yaml", folder), *there = memory_print("%s/there.yaml", folder);

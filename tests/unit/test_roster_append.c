@@ -58,7 +58,6 @@ static void check_written(const struct roster_agent *agent, enum roster_form for
 
 static void test_a_definition_that_is_written_reads_back_as_the_same(void **state)
 {
-    (void)state;
     struct roster *one = read_roster(full);
     struct roster *least = read_roster("agents:\n- {name: iris, persona: x}\n");
     for (int form = ROSTER_ITEM; form <= ROSTER_FLOW; form++)
@@ -83,7 +82,6 @@ static void check_kept(const char *before, const char *after)
 
 static void test_layouts_of_people_get_one_more_agent_and_keep_the_rest(void **state)
 {
-    (void)state;
     static const char *const layouts[] = {
         "agents:\n  - name: orion\n    persona: x\n",
         "agents:\n- name: orion\n  persona: x",
@@ -124,7 +122,6 @@ static void test_layouts_of_people_get_one_more_agent_and_keep_the_rest(void **s
 
 static void test_a_comment_above_the_next_key_stays_above_it(void **state)
 {
-    (void)state;
     static const char text[] = "agents:\n  - name: orion\n    persona: x\n\n# the queues\nqueues: []\n";
     struct roster *plain = read_roster("agents:\n- {name: nova, persona: x}\n");
     bool differs;
@@ -136,7 +133,6 @@ static void test_a_comment_above_the_next_key_stays_above_it(void **state)
 
 static void test_defaults_that_no_definition_can_lift_are_told(void **state)
 {
-    (void)state;
     static const char text[] =
         "defaults: {throughput_class: fast}\nagents:\n  - name: orion\n    persona: x\n";
     struct roster *plain = read_roster("agents:\n- {name: nova, persona: x}\n");
@@ -149,7 +145,6 @@ static void test_defaults_that_no_definition_can_lift_are_told(void **state)
 
 static void test_what_cannot_be_added_is_refused_with_the_reason(void **state)
 {
-    (void)state;
     static const char *const texts[][2] = {
         {"agents:\n  - name: nova\n    persona: x\n", "stands here again"},
         {"agents: []\n", "empty list"},

@@ -42,7 +42,6 @@ static unsigned admit(const struct request *request, const struct token *token)
 
 static void test_the_token_is_wanted_where_names_are_told(void **state)
 {
-    (void)state;
     struct token *token = make_token();
     static const char *const wrong[] = {
         NULL,           "",           "Bearer", "Bearer abc-12",        "Bearer abc-1234",
@@ -62,7 +61,6 @@ static void test_the_token_is_wanted_where_names_are_told(void **state)
 
 static void test_no_token_means_that_nobody_needs_one_but_only_for_this_machine(void **state)
 {
-    (void)state;
     static const char *const here[] = {NULL,         "localhost", "LocalHost:80", "127.0.0.1:8080",
                                        "[::1]:8080", "10.0.0.7"};
     static const char *const there[] = {"", "evil.example", "localhost.evil.example:80", "[x]", "127.0.0.1x"};
@@ -88,7 +86,6 @@ static void test_no_token_means_that_nobody_needs_one_but_only_for_this_machine(
 
 static void test_methods_are_whole_words(void **state)
 {
-    (void)state;
     static const char *const others[] = {"", "G", "GE", "GETS", "get", "GET,", "GET, HEAD", "POST", "HEA"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         assert_int_equal(admit(&(struct request){.method = others[i], .path = "/healthz"}, NULL), 405);
@@ -120,7 +117,6 @@ static json_t *two(const char *state, int up, int wanted)
 
 static void test_ready_means_every_agent_that_should_run(void **state)
 {
-    (void)state;
     assert_int_equal(ready(two("working", 1, 1)), 200);
     assert_int_equal(ready(two("hibernating", 1, 1)), 200); /* up, as the supervisor tells it */
     assert_int_equal(ready(two("stopped", 0, 0)), 200);
@@ -134,7 +130,6 @@ static void test_ready_means_every_agent_that_should_run(void **state)
 
 static void test_a_token_that_no_client_could_send_is_a_fault(void **state)
 {
-    (void)state;
     static const char *const bad[] = {"two words", "line\nbreak", "\x7f"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct fault fault;
@@ -163,7 +158,6 @@ static char *pieces(const char *method, const char *path)
 
 static void test_pieces_of_a_path_are_what_was_meant_and_never_two(void **state)
 {
-    (void)state;
     static const struct {
         const char *path, *pieces;
     } cases[] = {
@@ -186,7 +180,6 @@ static void test_pieces_of_a_path_are_what_was_meant_and_never_two(void **state)
 
 static void test_another_sites_page_gives_no_orders_where_no_token_is_wanted(void **state)
 {
-    (void)state;
     struct token *token = make_token();
     static const char *const origins[] = {"http://evil.example", "null", "", "http://127.0.0.1:81",
                                           "https://127.0.0.1:8080.evil.example"};
@@ -225,7 +218,6 @@ static void check_body(const char *body, const char *pointer)
 
 static void test_a_wrong_body_is_told_with_its_place(void **state)
 {
-    (void)state;
     check_body("{\"text\":\"x\"}", NULL);
     check_body("{\"text\":\"x\",\"ttl_seconds\":0}", NULL);
     check_body("", "#/text");

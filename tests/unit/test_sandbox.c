@@ -55,7 +55,6 @@ static void mode_is(const char *word, enum sandbox_mode mode)
 
 static void test_the_mode_is_strict_unless_another_is_named(void **state)
 {
-    (void)state;
     mode_is("best-effort", SANDBOX_BEST_EFFORT);
     mode_is("off", SANDBOX_OFF);
     mode_is("require", SANDBOX_REQUIRE);
@@ -74,7 +73,6 @@ static void summary_is(enum sandbox_mode mode, const struct sandbox_facts *facts
 
 static void test_the_summary_never_calls_less_than_the_floor_a_sandbox(void **state)
 {
-    (void)state;
     summary_is(SANDBOX_REQUIRE, &good, "landlock 7, seccomp");
     summary_is(SANDBOX_BEST_EFFORT, &oldest, "landlock 2, seccomp");
     summary_is(SANDBOX_BEST_EFFORT, &none, "best-effort: no landlock, seccomp");
@@ -92,7 +90,6 @@ static void lacks_floor(const struct sandbox_facts *facts, const char *word)
 
 static void test_what_is_missing_of_the_floor_is_named(void **state)
 {
-    (void)state;
     assert_true(sandbox_floor(&good, NULL));
     assert_true(sandbox_floor(&oldest, NULL));
     lacks_floor(&none, "switched off");
@@ -102,7 +99,6 @@ static void test_what_is_missing_of_the_floor_is_named(void **state)
 
 static void test_what_newer_kernels_add_is_listed_only_where_it_lacks(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer all = {0}, some = {0};
     sandbox_lacks(&good, &all);
     assert_int_equal(all.length, 0);
@@ -116,7 +112,6 @@ static void test_what_newer_kernels_add_is_listed_only_where_it_lacks(void **sta
 
 static void test_the_sandbox_holds_here(void **state)
 {
-    (void)state;
     struct fault fault = {{0}};
     if (!here())
         skip();
@@ -133,7 +128,6 @@ static int enter(void *room)
 
 static void test_a_tree_that_is_not_there_is_no_sandbox(void **state)
 {
-    (void)state;
     if (!here())
         skip();
     assert_int_equal(in_child(enter, &(struct sandbox_room){.tree = "/nowhere/at/all"}), 1);
@@ -155,7 +149,6 @@ static int enter_off(void *context)
 
 static void test_off_leaves_only_the_limits(void **state)
 {
-    (void)state;
     assert_int_equal(in_child(enter_off, NULL), 0);
 }
 
@@ -181,7 +174,6 @@ static int reserve(void *context)
 
 static void test_memory_that_is_used_counts_and_address_space_has_some_room_beyond_it(void **state)
 {
-    (void)state;
 #if defined(__SANITIZE_ADDRESS__)
     skip();
 #endif
@@ -237,7 +229,6 @@ static int try_ports(void *context)
 
 static void test_the_bus_reaches_its_servers_ports_and_no_others(void **state)
 {
-    (void)state;
     struct sandbox_facts facts;
     uint16_t ports[] = {listen_somewhere(), listen_somewhere()};
     sandbox_look(&facts);
@@ -248,7 +239,6 @@ static void test_the_bus_reaches_its_servers_ports_and_no_others(void **state)
 
 static void test_a_worker_that_aborts_is_seen_to_abort(void **state)
 {
-    (void)state;
     if (!here())
         skip();
     assert_int_equal(in_child(abort_inside, NULL), 128 + SIGABRT);
@@ -272,7 +262,6 @@ static int count_cpus(void *context)
 
 static void test_threads_are_bound_to_one_cpu_only_while_a_library_counts_them(void **state)
 {
-    (void)state;
     assert_int_equal(in_child(count_cpus, NULL), 0);
 }
 

@@ -20,7 +20,6 @@ static const char key[] = "sk-test-0123456789";
 
 static void test_secrets_are_collected_with_and_without_owner_and_nothing_else_is(void **state)
 {
-    (void)state;
     clearenv();
     setenv("LLM_API_KEY", key, 1);
     setenv("LLM_API_KEY__BACKUP", "other-key", 1);
@@ -52,7 +51,6 @@ static void test_secrets_are_collected_with_and_without_owner_and_nothing_else_i
 
 static void test_the_collected_secrets_cannot_be_changed_by_whom_they_are_handed_to(void **state)
 {
-    (void)state;
     clearenv();
     setenv("LLM_API_KEY", key, 1);
     OWNED_FD int fd = secrets_collect(NULL);
@@ -64,7 +62,6 @@ static void test_the_collected_secrets_cannot_be_changed_by_whom_they_are_handed
 
 static void test_a_key_that_was_taken_and_a_key_file_are_still_found_to_be_both_set(void **state)
 {
-    (void)state;
     clearenv();
     setenv("LLM_API_KEY__TWICE", key, 1);
     setenv("LLM_API_KEY_FILE__TWICE", "/path", 1);
@@ -76,7 +73,6 @@ static void test_a_key_that_was_taken_and_a_key_file_are_still_found_to_be_both_
 
 static void test_no_secrets_is_an_empty_set_and_a_pipe_is_refused(void **state)
 {
-    (void)state;
     clearenv();
     OWNED_FD int fd = secrets_collect(NULL);
     struct secrets *secrets = secrets_read(fd, NULL);
@@ -108,7 +104,6 @@ static int environment_shows_the_key(void)
 
 static void test_the_kernel_shows_no_key_in_a_process_environment_after_the_wipe(void **state)
 {
-    (void)state;
     pid_t child = fork();
     if (child == 0) {
         OWNED char *variable = memory_print("LLM_API_KEY__ORION=%s", key);

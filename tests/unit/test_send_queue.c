@@ -27,7 +27,6 @@ static char *read_all(struct send_queue *queue)
 
 static void test_what_is_put_in_comes_out_line_by_line(void **state)
 {
-    (void)state;
     struct send_queue queue = {0};
     size_t length;
     assert_null(send_queue_waiting(&queue, &length));
@@ -41,7 +40,6 @@ static void test_what_is_put_in_comes_out_line_by_line(void **state)
 
 static void test_a_reader_that_never_reads_costs_a_quarter_of_a_megabyte(void **state)
 {
-    (void)state;
     struct send_queue queue = {0};
     size_t length;
     for (int i = 0; i < 100000; i++) {
@@ -55,7 +53,6 @@ static void test_a_reader_that_never_reads_costs_a_quarter_of_a_megabyte(void **
 
 static void test_a_slow_reader_is_told_exactly_how_many_lines_it_lost(void **state)
 {
-    (void)state;
     struct send_queue queue = {0};
     unsigned long long seen = 0, lost = 0;
     OWNED_BUFFER struct buffer all = {0};

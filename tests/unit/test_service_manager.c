@@ -59,7 +59,6 @@ static void speak_and_hear(const char *name)
 
 static void test_it_is_told_at_a_socket_in_a_folder_and_at_an_abstract_one(void **state)
 {
-    (void)state;
     char folder[] = "/tmp/test-notify-XXXXXX";
     assert_non_null(mkdtemp(folder));
     OWNED char *path = memory_print("%s/socket", folder);
@@ -72,7 +71,6 @@ static void test_it_is_told_at_a_socket_in_a_folder_and_at_an_abstract_one(void 
 
 static void test_the_watchdog_is_fed_from_the_loop_again_and_again(void **state)
 {
-    (void)state;
     struct loop *loop = loop_new();
     OWNED char *abstract = memory_print("@agentos-watchdog-%d", (int)getpid());
     OWNED char *pid = memory_print("%d", (int)getpid());
@@ -94,7 +92,6 @@ static void test_the_watchdog_is_fed_from_the_loop_again_and_again(void **state)
 
 static void test_another_process_s_watchdog_is_not_fed_and_nonsense_is_none(void **state)
 {
-    (void)state;
     static const char *const values[][2] = {{"20000", "1"}, {"", NULL},  {"soon", NULL},
                                             {"-5x", NULL},  {"0", NULL}, {"99999999999999999999999", NULL}};
     OWNED char *abstract = memory_print("@agentos-foreign-%d", (int)getpid());
@@ -114,7 +111,6 @@ static void test_another_process_s_watchdog_is_not_fed_and_nonsense_is_none(void
 
 static void test_without_a_socket_or_with_a_wrong_one_nothing_is_said_and_nothing_breaks(void **state)
 {
-    (void)state;
     static const char *const names[] = {"", "relative", "@", "vsock:2:1234"};
     struct loop *loop = loop_new();
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

@@ -13,7 +13,6 @@
 
 static int clean(void **state)
 {
-    (void)state;
     clearenv();
     return 0;
 }
@@ -40,7 +39,6 @@ static void assert_fine(const char *variable, const char *value)
 
 static void test_an_owners_own_value_goes_before_the_general_one_and_that_before_the_default(void **state)
 {
-    (void)state;
     assert_string_equal(setting_text(SET_LLM_MODEL, "my-agent"), "gpt-4o");
     setenv("LLM_MODEL", "general", 1);
     assert_string_equal(setting_text(SET_LLM_MODEL, "my-agent"), "general");
@@ -54,7 +52,6 @@ static void test_an_owners_own_value_goes_before_the_general_one_and_that_before
 
 static void test_an_empty_variable_counts_as_unset_but_an_empty_listen_means_none(void **state)
 {
-    (void)state;
     setenv("LLM_MODEL", "", 1);
     setenv("LLM_MODEL__ORION", "", 1);
     setenv("AGENTOS_LISTEN", "", 1);
@@ -66,7 +63,6 @@ static void test_an_empty_variable_counts_as_unset_but_an_empty_listen_means_non
 
 static void test_a_wrong_value_is_named_with_its_variable_and_what_is_allowed(void **state)
 {
-    (void)state;
     assert_fault("POLL_INTERVAL", "0", "from 1 to 3600");
     assert_fault("POLL_INTERVAL", "5s", "whole number");
     assert_fault("LLM_MAX_RETRIES__ORION", "-1", "from 0 to 100");
@@ -84,7 +80,6 @@ static void test_a_wrong_value_is_named_with_its_variable_and_what_is_allowed(vo
 
 static void test_a_base_url_that_could_not_be_joined_or_would_hold_a_password_is_refused(void **state)
 {
-    (void)state;
     assert_fault("LLM_BASE_URL", "api.openai.com/v1", "http://");
     assert_fault("LLM_BASE_URL", "file:///etc/passwd", "http://");
     assert_fault("LLM_BASE_URL", "https://", "no host");
@@ -110,7 +105,6 @@ static void test_a_base_url_that_could_not_be_joined_or_would_hold_a_password_is
 
 static void test_a_model_in_quotes_or_with_blanks_around_it_is_refused(void **state)
 {
-    (void)state;
     assert_fault("LLM_MODEL", "\"gpt-4o\"", "quotes");
     assert_fault("LLM_MODEL__ORION", "'m'", "quotes");
     assert_fault("LLM_MODEL", "gpt-4o ", "ends with a blank");
@@ -121,7 +115,6 @@ static void test_a_model_in_quotes_or_with_blanks_around_it_is_refused(void **st
 
 static void test_good_values_pass_and_other_peoples_variables_are_none_of_ours(void **state)
 {
-    (void)state;
     assert_fine("LLM_TEMPERATURE", "0.7");
     assert_fine("LOG_LEVEL", "WARNING");
     assert_fine("AGENTOS_LISTEN", "[::]:0");
@@ -132,7 +125,6 @@ static void test_good_values_pass_and_other_peoples_variables_are_none_of_ours(v
 
 static void test_a_key_given_twice_is_an_error_in_each_spelling(void **state)
 {
-    (void)state;
     static const char *const pairs[][2] = {{"LLM_API_KEY", "LLM_API_KEY_FILE"},
                                            {"LLM_API_KEY__NOVA", "LLM_API_KEY_FILE__NOVA"},
                                            {"LLM_API_KEY__NOVA", "LLM_API_KEY__NOVA_FILE"},
@@ -151,7 +143,6 @@ static void test_a_key_given_twice_is_an_error_in_each_spelling(void **state)
 
 static void test_a_key_file_that_cannot_be_read_is_an_error(void **state)
 {
-    (void)state;
     clearenv();
     setenv("LLM_API_KEY__NOVA_FILE", "/nowhere/key", 1);
     OWNED_BUFFER struct buffer faults = {0};
@@ -162,7 +153,6 @@ static void test_a_key_file_that_cannot_be_read_is_an_error(void **state)
 
 static void test_a_key_file_is_found_in_both_spellings(void **state)
 {
-    (void)state;
     setenv("LLM_API_KEY__BACKUP_FILE", "/a", 1);
     setenv("LLM_API_KEY_FILE__OTHER", "/b", 1);
     assert_string_equal(setting_own(SET_LLM_API_KEY_FILE, "backup"), "/a");
@@ -172,7 +162,6 @@ static void test_a_key_file_is_found_in_both_spellings(void **state)
 
 static void test_a_fallback_that_nothing_describes_is_refused(void **state)
 {
-    (void)state;
     assert_fault("LLM_FALLBACKS", "backup", "LLM_BASE_URL__BACKUP");
     assert_fault("LLM_FALLBACKS", "a b", "neither");
     assert_fault("LLM_FALLBACKS", "a/b", "no name");
@@ -186,7 +175,6 @@ static void test_a_fallback_that_nothing_describes_is_refused(void **state)
 
 static void test_a_number_out_of_range_is_read_as_the_default(void **state)
 {
-    (void)state;
     setenv("LLM_TIMEOUT", "0", 1);
     assert_int_equal(setting_integer(SET_LLM_TIMEOUT, NULL), 60);
     setenv("LLM_TIMEOUT__ORION", "7", 1);
@@ -195,7 +183,6 @@ static void test_a_number_out_of_range_is_read_as_the_default(void **state)
 
 static void test_help_names_every_setting_and_its_default(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer help = {0};
     settings_help(&help);
     for (unsigned i = 0; i < SETTING_COUNT; i++)

@@ -110,7 +110,6 @@ static void open_queues(void)
 
 static int begin(void **state)
 {
-    (void)state;
     office_begin(&place.office, ORION_AND_IRIS
                  "queues:\n  - {name: work, consumers: [nova]}\n  - {name: more, consumers: [nova]}\n");
     post_start(place.office.post);
@@ -122,7 +121,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     queues_close(place.queues);
     office_end(&place.office);
     return 0;
@@ -153,7 +151,6 @@ static struct envelope item_of(const char *sender, const char *id)
 
 static void test_items_that_come_together_share_their_flushes_and_lie_there_when_answered(void **state)
 {
-    (void)state;
     flushes = 0;
     for (uint64_t i = 1; i <= MANY; i++)
         enqueue("work", i);
@@ -168,7 +165,6 @@ static void test_items_that_come_together_share_their_flushes_and_lie_there_when
 
 static void test_an_item_that_has_no_place_fails_alone(void **state)
 {
-    (void)state;
     office_command("rmdir %s/shared/queues/more && touch %s/shared/queues/more", place.office.folder,
                    place.office.folder);
     enqueue("work", 1);
@@ -185,7 +181,6 @@ static void test_an_item_that_has_no_place_fails_alone(void **state)
 
 static void test_what_is_not_flushed_is_not_accepted(void **state)
 {
-    (void)state;
     flushes_fail = true;
     enqueue("work", 1);
     UNTIL(&place.office, office_answer.ticket == 1);
@@ -200,7 +195,6 @@ static void test_what_is_not_flushed_is_not_accepted(void **state)
 
 static void test_an_agents_item_whose_flush_failed_is_offered_again_and_taken_once(void **state)
 {
-    (void)state;
     struct envelope item = item_of("orion", "i1");
     office_put(&place.office, "orion", FOLDER_OUTBOX, &item);
     flushes_fail = true;
@@ -215,7 +209,6 @@ static void test_an_agents_item_whose_flush_failed_is_offered_again_and_taken_on
 
 static void test_an_item_told_of_twice_is_taken_once_and_so_is_one_id_of_two_senders(void **state)
 {
-    (void)state;
     struct envelope mine = item_of("orion", "i1"), theirs = item_of("iris", "i1");
     office_put(&place.office, "orion", FOLDER_OUTBOX, &mine);
     office_put(&place.office, "iris", FOLDER_OUTBOX, &theirs);
@@ -232,7 +225,6 @@ static void test_an_item_told_of_twice_is_taken_once_and_so_is_one_id_of_two_sen
 /* As a kill between the name and its flush leaves it. */
 static void test_one_that_lies_there_unflushed_is_flushed_before_it_counts_as_taken(void **state)
 {
-    (void)state;
     struct envelope item = item_of("orion", "i1");
     office_send(&place.office, &item, "orion");
     UNTIL(&place.office, office_said(&place.office, "orion verdict i1 delivered"));
@@ -251,7 +243,6 @@ static void test_one_that_lies_there_unflushed_is_flushed_before_it_counts_as_ta
 
 static void test_more_than_a_queue_holds_is_told_as_backpressure(void **state)
 {
-    (void)state;
     for (uint64_t i = 1; i <= QUEUE_ITEMS_MAX; i++)
         enqueue("work", i);
     UNTIL(&place.office, office_answer.ticket == QUEUE_ITEMS_MAX); /* over many turns */
@@ -264,7 +255,6 @@ static void test_more_than_a_queue_holds_is_told_as_backpressure(void **state)
 
 static void test_an_agent_that_fills_a_queue_leaves_room_for_the_others(void **state)
 {
-    (void)state;
     OWNED char *path = memory_print("%s/shared/queues/work", place.office.folder);
     office_command("mkdir -p %s", path);
     OWNED_FD int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -292,7 +282,6 @@ static void test_an_agent_that_fills_a_queue_leaves_room_for_the_others(void **s
 
 static void test_an_agent_that_goes_takes_its_offers_with_it(void **state)
 {
-    (void)state;
     struct envelope item = item_of("orion", "i1");
     office_put(&place.office, "orion", FOLDER_OUTBOX, &item);
     assert_true(post_rings(place.office.post, "orion", "i1"));
@@ -305,7 +294,6 @@ static void test_an_agent_that_goes_takes_its_offers_with_it(void **state)
 
 static void test_without_queues_an_item_is_refused(void **state)
 {
-    (void)state;
     post_hooks(place.office.post, &(struct post_hooks){.item = NULL});
     struct envelope item = item_of("orion", "i1");
     office_send(&place.office, &item, "orion");

@@ -13,7 +13,6 @@ static void show(const char *task, size_t room, struct buffer *out)
 
 static void test_the_nearest_bodies_come_within_the_budget(void **state)
 {
-    (void)state;
     cycle("reward: 1\nskill: {name: fetch-pages, description: 'Paginated REST APIs', body: 'Follow the next "
           "field.'}",
           NOW);
@@ -61,7 +60,6 @@ static void assert_shown(const char *task, size_t budget, const char *const *wor
 
 static void test_what_was_said_stays_in_front_and_a_topic_of_its_own_comes_behind(void **state)
 {
-    (void)state;
     learn("pages", "Reads pages", "Some pages", 900);
     ASSERT_SHOWN("Read pages", 9000, "- pages: Reads", "### Skill pages\n");
     learn("all-links", "Finds links", "Some links", 900);
@@ -74,7 +72,6 @@ static void test_what_was_said_stays_in_front_and_a_topic_of_its_own_comes_behin
 
 static void test_a_text_that_has_no_room_waits_until_all_is_made_anew(void **state)
 {
-    (void)state;
     learn("pages", "Reads pages", "Long pages", 2000);
     learn("links", "Finds links", "Long links", 2000);
     ASSERT_SHOWN("Read pages", 3000, "- pages: Reads", "### Skill pages\n");
@@ -89,7 +86,6 @@ static void test_a_text_that_has_no_room_waits_until_all_is_made_anew(void **sta
 /* Texts of skills that say nothing of the task, so that the piece is the list alone. */
 static void test_the_list_grows_at_its_end_and_a_skill_that_made_room_is_said_to_be_forgotten(void **state)
 {
-    (void)state;
     for (int i = 0; i < 20; i++) {
         char name[16];
         snprintf(name, sizeof name, "old-%d", i);
@@ -135,19 +131,16 @@ static void assert_front_stays(size_t room, size_t length, int most)
 
 static void test_the_front_stays_while_each_task_forgets_a_skill(void **state)
 {
-    (void)state;
     assert_front_stays(50000, 300, 2);
 }
 
 static void test_the_front_stays_in_a_small_room_while_each_task_forgets_a_skill(void **state)
 {
-    (void)state;
     assert_front_stays(3400, 300, 6);
 }
 
 static void test_the_front_stays_where_each_task_needs_a_long_text_of_its_own(void **state)
 {
-    (void)state;
     assert_front_stays(50000, 5000, 2);
 }
 
@@ -160,7 +153,6 @@ static void begin_anew(void)
 
 static void test_what_was_said_outlives_the_worker_and_a_damaged_note_of_it_is_none(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer before = {0}, after = {0}, anew = {0};
     close(files_open_folder(tree, TREE_NOTES, true, NULL));
     for (int i = 0; i < 22; i++) {
@@ -193,7 +185,6 @@ static void test_what_was_said_outlives_the_worker_and_a_damaged_note_of_it_is_n
 
 static void test_a_body_edited_by_hand_is_shown_at_once(void **state)
 {
-    (void)state;
     for (int i = 0; i < 8; i++) {
         OWNED char *block =
             memory_print("reward: 1\nskill: {name: sql-%d, description: d%d, body: Old text.}", i, i);

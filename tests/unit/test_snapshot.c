@@ -79,7 +79,6 @@ static void answer(struct scene *scene, const char *text)
 
 static void test_many_who_want_to_know_make_one_question(void **state)
 {
-    (void)state;
     struct scene scene;
     begin(&scene);
     for (int i = 0; i < 100; i++)
@@ -99,7 +98,6 @@ static void test_many_who_want_to_know_make_one_question(void **state)
 
 static void test_one_who_is_silent_is_not_waited_for_nor_asked_again_and_again(void **state)
 {
-    (void)state;
     struct scene scene;
     begin(&scene);
     int64_t before = clock_monotonic_ms(), now = before;
@@ -123,7 +121,6 @@ static void test_one_who_is_silent_is_not_waited_for_nor_asked_again_and_again(v
 
 static void test_a_connection_that_is_late_serves_the_next_question(void **state)
 {
-    (void)state;
     struct scene scene;
     begin(&scene);
     snapshot_look(&scene.snapshot, clock_monotonic_ms());
@@ -138,7 +135,6 @@ static void test_a_connection_that_is_late_serves_the_next_question(void **state
 
 static void test_what_is_no_answer_is_none(void **state)
 {
-    (void)state;
     static const char *const answers[] = {
         "\n",   "nonsense\n", "{\"exit\":75,\"complaint\":\"too many\"}\n", "{\"exit\":0,\"metrics\":7}\n",
         "[]\n", NULL};
@@ -163,7 +159,6 @@ static void test_what_is_no_answer_is_none(void **state)
 
 static void test_a_byte_without_a_connection_means_not_now(void **state)
 {
-    (void)state;
     struct scene scene;
     begin(&scene);
     int64_t before = clock_monotonic_ms();
@@ -176,7 +171,6 @@ static void test_a_byte_without_a_connection_means_not_now(void **state)
 
 static void test_a_supervisor_that_is_gone_is_the_end(void **state)
 {
-    (void)state;
     struct scene scene;
     begin(&scene);
     assert_true(calls_event(scene.played.calls, scene.played.channel));

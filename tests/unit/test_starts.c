@@ -29,7 +29,6 @@ static void start(struct agent *agent)
 
 static int begin(void **state)
 {
-    (void)state;
     fleet = (struct agents){.loop = loop_new()};
     starts_begin(&fleet, start);
     limit = fleet.starts.limit;
@@ -44,7 +43,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     starts_end(&fleet);
     loop_free(fleet.loop);
     free(all);
@@ -53,7 +51,6 @@ static int end(void **state)
 
 static void test_so_many_start_at_once_and_the_others_wait(void **state)
 {
-    (void)state;
     assert_int_equal(limit, (size_t)sysconf(_SC_NPROCESSORS_ONLN) * STARTS_FOR_EACH_PROCESSOR);
     for (size_t i = limit; i < limit + MORE; i++)
         assert_false(starts_enter(&all[i], false));
@@ -63,7 +60,6 @@ static void test_so_many_start_at_once_and_the_others_wait(void **state)
 
 static void test_each_that_is_ready_lets_one_in_the_woken_first_then_in_their_order(void **state)
 {
-    (void)state;
     starts_enter(&all[limit], false);
     starts_enter(&all[limit + 1], false);
     starts_enter(&all[limit + 2], true);
@@ -80,7 +76,6 @@ static void test_each_that_is_ready_lets_one_in_the_woken_first_then_in_their_or
 
 static void test_one_that_is_stopped_while_it_waits_is_not_started(void **state)
 {
-    (void)state;
     starts_enter(&all[limit], false);
     starts_enter(&all[limit + 1], false);
     starts_leave(&all[limit]);
@@ -93,7 +88,6 @@ static void test_one_that_is_stopped_while_it_waits_is_not_started(void **state)
 
 static void test_starts_that_take_long_hold_up_nobody(void **state)
 {
-    (void)state;
     starts_enter(&all[limit], false);
     for (size_t i = 0; i < limit; i++)
         all[i].worker.start.since -= 60 * 1000;
@@ -123,7 +117,6 @@ static pid_t one_that(bool works)
 
 static void test_what_a_worker_waits_for_a_processor_is_no_part_of_its_time(void **state)
 {
-    (void)state;
     if (access("/proc/self/schedstat", R_OK) != 0)
         skip();
     pid_t busy[] = {one_that(true), one_that(true)}, sleeper = one_that(false);

@@ -20,7 +20,6 @@ static struct statefile file;
 
 static int start(void **state)
 {
-    (void)state;
     strcpy(folder, "/tmp/agentos-statefile-XXXXXX");
     assert_non_null(mkdtemp(folder));
     tree = files_open_path(folder, NULL);
@@ -30,7 +29,6 @@ static int start(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     statefile_free(&file);
     close(tree);
     OWNED char *command = memory_print("chmod u+w %s && rm -rf %s", folder, folder);
@@ -52,7 +50,6 @@ static void propose(const char *text)
 
 static void test_a_change_is_seen_once(void **state)
 {
-    (void)state;
     put("one");
     assert_int_equal(statefile_look(&file, tree), STATEFILE_CHANGED);
     assert_string_equal(file.known, "one");
@@ -67,7 +64,6 @@ static void test_a_change_is_seen_once(void **state)
 /* Time stamps step by the kernel's tick: here somebody saves within the step of our own commit. */
 static void test_a_save_that_no_stamp_can_tell_from_ours_is_seen(void **state)
 {
-    (void)state;
     propose("ours");
     put("ours");
     statefile_kept(&file, tree);
@@ -80,7 +76,6 @@ static void test_a_save_that_no_stamp_can_tell_from_ours_is_seen(void **state)
 /* Likewise, by somebody who has only a prompt to write; whoever writes the file looks. */
 static void test_a_glance_takes_our_own_stamp_for_our_text_and_no_other(void **state)
 {
-    (void)state;
     propose("ours");
     put("ours");
     statefile_kept(&file, tree);
@@ -92,7 +87,6 @@ static void test_a_glance_takes_our_own_stamp_for_our_text_and_no_other(void **s
 
 static void test_what_stands_there_already_is_not_written(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer same = {0};
     put("same");
     statefile_look(&file, tree);
@@ -102,7 +96,6 @@ static void test_what_stands_there_already_is_not_written(void **state)
 
 static void test_after_forgetting_the_file_counts_again(void **state)
 {
-    (void)state;
     put("disk");
     statefile_look(&file, tree);
     propose("not committed");
@@ -113,7 +106,6 @@ static void test_after_forgetting_the_file_counts_again(void **state)
 
 static void test_what_is_set_aside_is_never_lost_and_known_things_stay(void **state)
 {
-    (void)state;
     put("known");
     statefile_look(&file, tree);
     unlinkat(tree, file.path, 0);
@@ -129,7 +121,6 @@ static void test_what_is_set_aside_is_never_lost_and_known_things_stay(void **st
 
 static void test_two_in_one_second_are_both_kept(void **state)
 {
-    (void)state;
     for (int i = 0; i < 2; i++) {
         put("\xff");
         assert_int_equal(statefile_look(&file, tree), STATEFILE_SALVAGED);

@@ -23,7 +23,6 @@ static size_t rung;
 
 static int begin(void **state)
 {
-    (void)state;
     loop = loop_new();
     rung = 0;
     return loop ? 0 : -1;
@@ -31,7 +30,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     loop_free(loop);
     return 0;
 }
@@ -43,7 +41,6 @@ static void note(void *context)
 
 static void test_timers_ring_in_the_order_of_their_times_and_cleared_ones_never(void **state)
 {
-    (void)state;
     static struct timer timers[TIMERS];
     unsigned random = 1;
     size_t cleared = 0;
@@ -77,7 +74,6 @@ static void set_again(void *context)
 
 static void test_a_timer_that_is_always_due_starves_no_descriptor(void **state)
 {
-    (void)state;
     int before = rings;
     again = (struct timer){.ring = set_again};
     timer_set(loop, &again, 0);
@@ -101,7 +97,6 @@ static void forget_both(void *context, uint32_t events)
 
 static void test_a_handle_that_is_forgotten_is_called_no_more_even_in_the_same_turn(void **state)
 {
-    (void)state;
     int pipes[2][2];
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(pipe(pipes[i]), 0);
@@ -140,7 +135,6 @@ static void come_first(void *context, uint32_t events)
 
 static void test_what_comes_first_waits_for_one_callback_and_not_for_all_that_are_due(void **state)
 {
-    (void)state;
     int busy[2], copies[BUSY];
     struct loop_watch *watches[BUSY + 1];
     assert_int_equal(pipe(busy), 0);
@@ -172,7 +166,6 @@ static void test_what_comes_first_waits_for_one_callback_and_not_for_all_that_ar
 
 static void test_a_loop_with_nothing_due_sleeps(void **state)
 {
-    (void)state;
     static struct timer timer;
     int64_t value = 0;
     timer = (struct timer){.ring = note, .context = &value};

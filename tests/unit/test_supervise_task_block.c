@@ -50,7 +50,6 @@ static void reads_back(const char *before, const char *text, const char *expecte
 
 static void test_any_text_is_read_back_as_it_was(void **state)
 {
-    (void)state;
     static const char *const texts[] = {
         "simple",
         "with: colons: and # hashes",
@@ -90,7 +89,6 @@ static void test_any_text_is_read_back_as_it_was(void **state)
 
 static void test_line_ends_of_other_systems_become_ours(void **state)
 {
-    (void)state;
     reads_back("", "one\r\ntwo\rthree", "one\ntwo\nthree");
 }
 
@@ -103,7 +101,6 @@ static void refused(const struct task_block *block)
 
 static void test_what_cannot_be_a_block_is_refused_with_a_sentence(void **state)
 {
-    (void)state;
     OWNED char *long_id = memory_new(ID_MAX + 2, 1);
     memset(long_id, 'x', ID_MAX + 1);
     OWNED char *long_text = memory_new(TASK_TEXT_MAX + 2, 1);

@@ -21,7 +21,6 @@ static int data;
 
 static int begin(void **state)
 {
-    (void)state;
     strcpy(data_name, "/tmp/agentos-supervisor-XXXXXX");
     assert_non_null(mkdtemp(data_name));
     data = files_open_path(data_name, NULL);
@@ -30,7 +29,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     close(data);
     OWNED char *command = memory_print("rm -rf %s", data_name);
     return system(command);
@@ -44,7 +42,6 @@ static void put(const char *folder, const char *name, const char *text)
 
 static void test_a_mailbox_that_is_listed_in_part_says_so(void **state)
 {
-    (void)state;
     struct mailbox_names names;
     put("agents/orion/iac/outbox", "a.md", "x");
     put("agents/orion/iac/outbox", "b.md", "x");
@@ -69,7 +66,6 @@ static void ignore(void *context, const char *file)
 
 static void test_a_shared_folder_that_is_listed_in_part_is_a_fault(void **state)
 {
-    (void)state;
     int visits = 0;
     struct fault fault = {{0}};
     put("shared/locks", "a.md", "x");
@@ -103,7 +99,6 @@ static bool take_line(void *context, const char *section, const char *key, const
 
 static void test_a_state_file_that_can_not_be_read_is_kept_and_not_written_over(void **state)
 {
-    (void)state;
     struct fault fault = {{0}};
     struct memory_of_lines memory = {0};
     struct state_file state_file = {.data = data, .name = "budget.md"};
@@ -124,7 +119,6 @@ static void test_a_state_file_that_can_not_be_read_is_kept_and_not_written_over(
 
 static void test_an_order_that_can_not_be_read_is_not_taken_for_none(void **state)
 {
-    (void)state;
     struct fault fault = {{0}};
     struct desired_state desired;
     assert_true(desired_state_load(data, "orion", &desired, &fault));

@@ -12,7 +12,6 @@ enum { HOUR_MS = 60 * 60 * 1000 };
 
 static void test_without_an_armed_timer_the_worker_sleeps_until_it_is_woken(void **state)
 {
-    (void)state;
     struct timers timers = {0};
     assert_int_equal(timers_sleep_ms(&timers, 1000), -1);
     timers_arm(&timers, TIMER_TIDY, 0);
@@ -22,7 +21,6 @@ static void test_without_an_armed_timer_the_worker_sleeps_until_it_is_woken(void
 
 static void test_the_sleep_ends_with_the_first_armed_timer_and_lasts_an_hour_at_most(void **state)
 {
-    (void)state;
     struct timers timers = {0};
     timers_arm(&timers, TIMER_TIDY, 1000 + 2 * (int64_t)HOUR_MS);
     assert_int_equal(timers_sleep_ms(&timers, 1000), HOUR_MS);
@@ -37,7 +35,6 @@ static void test_the_sleep_ends_with_the_first_armed_timer_and_lasts_an_hour_at_
 
 static void test_a_timer_rings_when_its_time_has_come_and_is_taken_once(void **state)
 {
-    (void)state;
     struct timers timers = {0};
     timers_arm(&timers, TIMER_MAIL, 1700);
     timers_ring(&timers, 1699);
@@ -54,7 +51,6 @@ static void test_a_timer_rings_when_its_time_has_come_and_is_taken_once(void **s
 /* An owner that can't act now leaves its timer due; a paused worker spun on such a deadline. */
 static void test_a_due_timer_that_nobody_takes_never_shortens_the_sleep(void **state)
 {
-    (void)state;
     struct timers timers = {0};
     for (int which = 0; which < TIMER_COUNT; which++)
         timers_arm(&timers, (enum timer)which, 500);
@@ -67,7 +63,6 @@ static void test_a_due_timer_that_nobody_takes_never_shortens_the_sleep(void **s
 
 static void test_arming_anew_forgets_what_was_due_and_arming_within_leaves_it(void **state)
 {
-    (void)state;
     struct timers timers = {0};
     timers_arm(&timers, TIMER_QUEUE, 500);
     timers_arm_within(&timers, TIMER_QUEUE, 100);

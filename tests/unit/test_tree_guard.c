@@ -30,7 +30,6 @@ static void in_tree(const char *commands)
 
 static int begin(void **state)
 {
-    (void)state;
     strcpy(folder, "/tmp/test_tree_guard.XXXXXX");
     assert_non_null(mkdtemp(folder));
     path = memory_print("%s/agents/orion", folder);
@@ -48,7 +47,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     OWNED char *line = memory_print("rm -rf %s", folder);
     tree_guard_free(&guard);
     close(data);
@@ -75,7 +73,6 @@ static void settle(void)
 
 static void test_a_tree_in_which_nobody_touched_gits_files_is_not_read(void **state)
 {
-    (void)state;
     in_tree("echo text > iac/.x && rm iac/.x && echo '## a' > queue.md");
     assert_true(glance()); /* what was made in a folder that git may read in */
     settle();
@@ -87,7 +84,6 @@ static void test_a_tree_in_which_nobody_touched_gits_files_is_not_read(void **st
 
 static void test_it_is_read_when_its_worker_has_ended_and_every_ten_minutes(void **state)
 {
-    (void)state;
     guard.looked_ms = 60 * 1000; /* which glance() makes 0: its worker has ended */
     assert_true(glance());
     settle();
@@ -99,7 +95,6 @@ static void test_it_is_read_when_its_worker_has_ended_and_every_ten_minutes(void
 
 static void test_one_of_ten_thousand_is_read_within_the_hour(void **state)
 {
-    (void)state;
     trees = 10000;
     settle();
     int minutes = 1;
@@ -119,7 +114,6 @@ static void test_what_is_planted_in_it_is_found_within_the_minute(void **state)
         "rm -rf .git/info && mkdir .git/info && echo '* filter=x' > .git/info/attributes",
         "rm -rf .git/objects/info && mkdir .git/objects/info && echo /tmp > .git/objects/info/alternates",
     };
-    (void)state;
     for (size_t i = 0; i < sizeof plants / sizeof *plants; i++) {
         settle();
         in_tree(plants[i]);
@@ -133,7 +127,6 @@ static void test_what_is_planted_in_it_is_found_within_the_minute(void **state)
 
 static void test_of_the_trees_top_the_kernels_word_is_enough(void **state)
 {
-    (void)state;
     settle();
     told = true;
     assert_false(glance()); /* once it is asked for: what came before the kernel's watch isn't told of */
@@ -156,7 +149,6 @@ static void test_of_the_trees_top_the_kernels_word_is_enough(void **state)
 
 static void test_a_tree_is_asked_for_once_more_when_the_kernel_begins_to_tell(void **state)
 {
-    (void)state;
     settle();
     assert_false(glance()); /* without the kernel's word */
     in_tree("echo '* filter=x' > .gitattributes");
@@ -166,7 +158,6 @@ static void test_a_tree_is_asked_for_once_more_when_the_kernel_begins_to_tell(vo
 
 static void test_a_text_that_was_written_through_a_mapping_is_seen(void **state)
 {
-    (void)state;
     OWNED char *tree = memory_print("agents/orion"), *config = memory_print("%s/.git/config", path);
     OWNED_FD int folder_of_tree = files_open(data, tree, O_RDONLY | O_DIRECTORY, 0);
     settle();
@@ -190,7 +181,6 @@ static void test_a_text_that_was_written_through_a_mapping_is_seen(void **state)
 
 static void test_a_text_that_is_too_long_to_keep_is_looked_at_each_time(void **state)
 {
-    (void)state;
     OWNED char *tree = memory_print("agents/orion");
     OWNED_FD int folder_of_tree = files_open(data, tree, O_RDONLY | O_DIRECTORY, 0);
     in_tree("printf '#%5000s\\n' x >> .git/config");

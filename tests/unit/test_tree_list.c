@@ -29,7 +29,6 @@ static void in_tree(const char *commands)
 
 static int begin(void **state)
 {
-    (void)state;
     strcpy(folder, "/tmp/agentos-list-XXXXXX");
     assert_non_null(mkdtemp(folder));
     tree = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -39,7 +38,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     OWNED char *line = memory_print("rm -rf %s", folder);
     close(tree);
     return system(line);
@@ -66,7 +64,6 @@ static struct tree_list *settled(void)
 
 static void test_a_tree_that_nobody_touched_stands_as_it_did(void **state)
 {
-    (void)state;
     struct tree_list *list = settled();
     for (int i = 0; i < 3; i++)
         assert_true(tree_list_holds(list, tree, ++worked));
@@ -94,7 +91,6 @@ static void test_whatever_is_done_to_it_shows(void **state)
         "mv elsewhere there && mkdir elsewhere && mv there/* elsewhere/",
         "chmod 700 .",
     };
-    (void)state;
     for (size_t i = 0; i < sizeof deeds / sizeof *deeds; i++) {
         struct tree_list *list = settled();
         in_tree(deeds[i]);
@@ -106,14 +102,12 @@ static void test_whatever_is_done_to_it_shows(void **state)
 
 static void test_what_changed_just_before_is_not_listed(void **state)
 {
-    (void)state;
     in_tree("echo more >> b.md");
     assert_null(list_now());
 }
 
 static void test_a_tree_whose_worker_did_nothing_is_not_asked_for(void **state)
 {
-    (void)state;
     struct tree_list *list = settled();
     assert_true(tree_list_stands(list, tree, worked));
     in_tree("echo more >> b.md"); /* a person's */
@@ -127,7 +121,6 @@ static void test_a_tree_whose_worker_did_nothing_is_not_asked_for(void **state)
 static void test_times_of_whole_seconds_settle_later(void **state)
 {
     static const int64_t second_ns = 1000000000, now_ns = 1000 * second_ns;
-    (void)state;
     struct file_stamp stamp = {.changed_ns = now_ns - 2 * second_ns};
     assert_false(tree_stamp_settled(&stamp, now_ns));
     stamp.changed_ns -= second_ns;
@@ -138,7 +131,6 @@ static void test_times_of_whole_seconds_settle_later(void **state)
 
 static void test_a_folder_that_was_not_read_makes_no_list(void **state)
 {
-    (void)state;
     for (int i = 0; i < 70; i++)
         in_tree("mkdir deep && mv .git deep/ 2>/dev/null; mv deep .git");
     struct stat status;

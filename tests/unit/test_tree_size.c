@@ -21,14 +21,12 @@ static char folder[64];
 
 static int make_folder(void **state)
 {
-    (void)state;
     snprintf(folder, sizeof folder, "/tmp/agentos-size-XXXXXX");
     return mkdtemp(folder) ? 0 : -1;
 }
 
 static int remove_folder(void **state)
 {
-    (void)state;
     OWNED char *command = memory_print("rm -rf %s", folder);
     return system(command);
 }
@@ -53,7 +51,6 @@ static int64_t counted(int64_t enough)
 
 static void test_every_name_counts_at_least_4_kb_and_a_file_its_length(void **state)
 {
-    (void)state;
     assert_int_equal(counted(INT64_MAX), 0);
     make("empty", 0);
     OWNED char *inner = memory_print("%s/inner", folder);
@@ -64,7 +61,6 @@ static void test_every_name_counts_at_least_4_kb_and_a_file_its_length(void **st
 
 static void test_a_file_of_two_names_counts_once_and_a_link_not_what_it_leads_to(void **state)
 {
-    (void)state;
     make("file", MEGABYTE);
     OWNED char *file = memory_print("%s/file", folder), *again = memory_print("%s/again", folder),
                *link_path = memory_print("%s/link", folder);
@@ -75,7 +71,6 @@ static void test_a_file_of_two_names_counts_once_and_a_link_not_what_it_leads_to
 
 static void test_a_count_goes_on_where_its_slice_ended_and_ends_when_there_is_enough(void **state)
 {
-    (void)state;
     for (int i = 0; i < 200; i++) {
         OWNED char *name = memory_print("file%d", i);
         make(name, 0);
@@ -92,7 +87,6 @@ static void test_a_count_goes_on_where_its_slice_ended_and_ends_when_there_is_en
 
 static void test_folders_too_deep_to_be_counted_count_as_without_end(void **state)
 {
-    (void)state;
     int at = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (int i = 0; i < 100; i++) {
         assert_int_equal(mkdirat(at, "d", 0755), 0);

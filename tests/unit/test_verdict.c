@@ -29,7 +29,6 @@ static int score_of(const char *text, bool loose)
 
 static void test_scores_are_read_as_they_are_meant(void **state)
 {
-    (void)state;
     static const struct {
         const char *text;
         int score;
@@ -47,7 +46,6 @@ static void test_scores_are_read_as_they_are_meant(void **state)
 
 static void test_what_is_no_verdict_has_no_score(void **state)
 {
-    (void)state;
     static const char *const texts[] = {
         "",
         "yes",
@@ -75,7 +73,6 @@ static void test_what_is_no_verdict_has_no_score(void **state)
 
 static void test_a_model_may_talk_around_its_verdict(void **state)
 {
-    (void)state;
     assert_int_equal(
         score_of("Here it is:\n```json\n{\"audit_score\": -1, \"reasons\": []}\n```\nBye.", true), -1);
     assert_int_equal(score_of("A {brace} and {\"audit_score\": 0}", true), 0);
@@ -86,7 +83,6 @@ static void test_a_model_may_talk_around_its_verdict(void **state)
 
 static void test_reasons_become_one_line_of_bounded_length(void **state)
 {
-    (void)state;
     struct verdict verdict;
     OWNED_BUFFER struct buffer text = {0};
     buffer_text(&text, "{\"audit_score\": 0, \"reasons\": [\"first\\n## heading\", 7, \"\", \"third\"");
@@ -105,7 +101,6 @@ static void test_reasons_become_one_line_of_bounded_length(void **state)
 
 static void test_more_than_the_limit_is_no_verdict(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer text = {0};
     buffer_text(&text, "{\"audit_score\": 1}");
     while (text.length <= VERDICT_MAX)

@@ -243,7 +243,6 @@ static void walk(unsigned from)
 
 static void test_each_item_is_done_once_whatever_the_bus_and_the_nodes_do(void **state)
 {
-    (void)state;
     walk_each(walk, SEEDS);
 }
 

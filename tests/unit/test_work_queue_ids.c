@@ -27,7 +27,6 @@ static void test_ids_that_have_gone_do_not_fill_the_memory(void **state)
     struct roster_queue definition = {.consumers = {.items = consumers, .count = 2}};
     struct queues queues = {.operations = &operations};
     struct work_queue queue = {.queues = &queues, .definition = &definition};
-    (void)state;
     for (int i = 0; i < COUNT; i++) {
         OWNED char *id = memory_print("item-%d", i);
         queue_ids_add(&queue, id);

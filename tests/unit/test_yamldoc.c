@@ -39,7 +39,6 @@ static void assert_text(const struct yaml_node *mapping, const char *key, const 
 
 static void test_a_reply_block_becomes_a_tree_that_knows_its_places(void **state)
 {
-    (void)state;
     struct yaml_node *root = parse("reward: +1\nskill:\n  name: paginated-fetch\n  body: |\n    # A\n    b\n"
                                    "handoffs: [{to: iris, task: \"x: y\"}, {to: nova}]\n");
     int64_t reward;
@@ -63,7 +62,6 @@ static void test_a_reply_block_becomes_a_tree_that_knows_its_places(void **state
 
 static void test_columns_count_characters_not_bytes(void **state)
 {
-    (void)state;
     struct yaml_node *root = parse("{ü: é, b: 1}");
     assert_int_equal(yaml_get(root, "b")->key_column, 8);
     yaml_free(root);
@@ -71,7 +69,6 @@ static void test_columns_count_characters_not_bytes(void **state)
 
 static void test_an_empty_document_is_an_empty_mapping(void **state)
 {
-    (void)state;
     const char *const texts[] = {"", "\n\n", "# only a comment\n", "---\n", "---\n...\n", "\xef\xbb\xbf"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct yaml_node *root = parse(texts[i]);
@@ -83,7 +80,6 @@ static void test_an_empty_document_is_an_empty_mapping(void **state)
 
 static void test_a_byte_order_mark_and_crlf_change_nothing(void **state)
 {
-    (void)state;
     struct yaml_node *root = parse("\xef\xbb\xbfname: a\r\ntext: |\r\n  x\r\n  y\r\n");
     assert_text(root, "name", "a");
     assert_int_equal(yaml_get(root, "name")->key_column, 1);
@@ -93,7 +89,6 @@ static void test_a_byte_order_mark_and_crlf_change_nothing(void **state)
 
 static void test_json_is_read_as_models_write_it(void **state)
 {
-    (void)state;
     struct yaml_node *root =
         parse("{\"reward\":1,\"answer\":\"a\\/b \\ud83d\\ude00 \\u00e9 \\\\ud83d \\ud83d!\",\n"
               "\t\"messages\":[{\"to\":\"iris\",\"body\":null}]}");
@@ -104,7 +99,6 @@ static void test_json_is_read_as_models_write_it(void **state)
 
 static void test_only_plain_scalars_are_numbers_truths_and_nothing(void **state)
 {
-    (void)state;
     struct yaml_node *root =
         parse("a: 5\nb: '5'\nc: -7\nd: 9223372036854775808\ne: 0x10\nf: 1.5e3\ng: Yes\nh: 'yes'\n"
               "i: ~\nj: 'null'\nk:\nl: .inf\nm: 1_000\nn: \"\"\no: !!str 5\np: 5 apples\n");
@@ -131,7 +125,6 @@ static void test_only_plain_scalars_are_numbers_truths_and_nothing(void **state)
 
 static void test_what_could_grow_or_mislead_is_a_fault_at_its_place(void **state)
 {
-    (void)state;
     static const struct {
         const char *text, *fault;
     } cases[] = {
@@ -158,7 +151,6 @@ static void test_what_could_grow_or_mislead_is_a_fault_at_its_place(void **state
 
 static void test_a_deep_nest_a_crowd_and_a_giant_are_refused(void **state)
 {
-    (void)state;
     size_t most = (size_t)YAML_TEXT_MAX + 1;
     char *text = memory_new(most + 1, 1);
     memset(text, '[', 200000);
@@ -173,7 +165,6 @@ static void test_a_deep_nest_a_crowd_and_a_giant_are_refused(void **state)
 
 static void test_a_duplicate_among_very_many_keys_is_found(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer text = {0};
     for (int i = 0; i < 50000; i++)
         buffer_print(&text, "key%d: 1\n", i % 49999);
@@ -187,7 +178,6 @@ static void print(void *context, unsigned line, unsigned column, const char *sen
 
 static void test_every_duplicate_is_named_and_the_first_counts_when_all_faults_are_wanted(void **state)
 {
-    (void)state;
     const char *text = "a: 1\na: 2\nb: {c: 1, c: 2}\n";
     OWNED_BUFFER struct buffer faults = {0};
     struct yaml_node *root = yaml_parse_all(text, strlen(text), print, &faults);
@@ -223,7 +213,6 @@ static void assert_round_trip(const char *text)
 
 static void test_any_text_that_is_written_is_read_back_as_the_same_text(void **state)
 {
-    (void)state;
     static const char *const texts[] = {
         "",
         " ",
@@ -314,7 +303,6 @@ static void add_character(struct buffer *text, unsigned c)
 
 static void test_every_character_of_unicode_survives_alone_and_within_words(void **state)
 {
-    (void)state;
     for (unsigned first = 1; first < 0x110000; first += 128) {
         OWNED_BUFFER struct buffer text = {0};
         for (unsigned c = first; c < first + 128; c++)
@@ -332,7 +320,6 @@ static void test_every_character_of_unicode_survives_alone_and_within_words(void
 
 static void test_random_texts_of_awkward_characters_survive(void **state)
 {
-    (void)state;
     static const char awkward[] = "ab1 -:#,[]{}&*!|>'\"%@`?~\n\r\t\\.=<0xeE_";
     uint64_t seed = 88172645463325252ULL;
     for (int round = 0; round < 20000; round++) {
@@ -347,7 +334,6 @@ static void test_random_texts_of_awkward_characters_survive(void **state)
 
 static void test_what_a_person_would_write_without_quotes_has_none(void **state)
 {
-    (void)state;
     OWNED_BUFFER struct buffer out = {0};
     yaml_write_text(&out, "id", "20260429T100505-0001-9f86d081");
     yaml_write_text(&out, "domain", "Backend engineering (APIs)");

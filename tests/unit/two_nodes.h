@@ -174,7 +174,6 @@ static inline int two_setup_of(const char *yaml)
 
 static inline int two_teardown(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < 2; i++)
         office_end(&two.nodes[i].office);
     for (size_t i = 0; i < MESSAGES_MAX; i++)
