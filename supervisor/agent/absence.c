@@ -1,4 +1,4 @@
-/* Why an agent does no work, for those who would give it some. */
+/* Why an agent does no work, for the senders that would give it some. */
 #include "supervisor/agent/agent.h"
 
 #include <stdlib.h>

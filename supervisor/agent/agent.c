@@ -1,5 +1,5 @@
-/* One agent as the supervisor sees it: its folder, its line, its worker's life. What the table of lifecycle.c decides
- * is done here. */
+/* One agent as the supervisor sees it: its folder, its line, its worker's life. This file does what the table of
+ * lifecycle.c decides. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -26,9 +26,10 @@ enum {
     IDLE_BEATS = 6,      /* an idle worker is asked each sixth time: once a minute */
     STANDSTILL_MS = 500, /* a turn that was so late: stopped or paused, not only busy */
     LAST_WORDS_TURNS = 8,
-    ROOM_AGAIN_MS = 5000, /* for an agent that waits for room */
+    ROOM_AGAIN_MS = 5000, /* between two tries of an agent that waits for room */
     WORKED_MS = 1000,
-    ALONE_MS = 1000, /* from the end of a worker's connection to its own: it has nothing left to wait for */
+    ALONE_MS =
+        1000, /* from the end of a worker's connection to the worker's end: it has nothing left to wait for */
 };
 
 #define tell(agent, event_name, ...)                                                                         \
@@ -105,8 +106,9 @@ void agent_start(struct agent *agent)
     room_take_memory(agent);
     agent->worker.spawning = true;
     rested_forget(agent);
-    send_spawn(agent); /* if it can't be now, agent_spawn_again does it when the zygote is there */
-    /* The worker waits at its gate for the end of this turn: what follows is done while it is forked. */
+    send_spawn(agent); /* while the zygote is away agent_spawn_again does it */
+    /* The worker waits at its gate for the end of this turn: the rest of this function runs while the worker is
+     * forked. */
     tree_guard_look(&agent->guard, agent->agents->data, agent->name, agent->path);
     agent->notice.queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
     watch_forget(agent->agents->watch, &agent->watched);
@@ -120,7 +122,7 @@ static void spawn(void *context)
     if (starts_enter(agent, !first))
         agent_start(agent);
     else
-        set_timer(agent, -1); /* its time counts from its beginning */
+        set_timer(agent, -1); /* the start's time counts from its turn, not from this request */
 }
 
 static void ask_stop(void *context, int64_t grace_ms)
@@ -194,7 +196,8 @@ static const struct life_operations operations = {
 
 /* --- the line --- */
 
-/* A worker that leaves closes its line before it ends, and says by its exit why. Only one that goes on living is at fault. */
+/* A worker that leaves closes its line before it ends, and says by its exit why. Only a worker that lives on without
+ * its line is at fault. */
 static void line_lost(void *context)
 {
     struct agent *agent = context;
@@ -220,7 +223,7 @@ static void open_line(struct agent *agent)
 {
     OWNED_BUFFER struct buffer message = {0};
     struct fault fault;
-    line_close(agent->line); /* of a worker before this one, whose end was not seen */
+    line_close(agent->line); /* the line of a worker before this one, whose end was not seen */
     agent->line =
         line_open(agent->agents->switchboard, agent->name, agent->worker.pid, &line_owner, agent, &fault);
     if (!agent->line) {
@@ -239,8 +242,8 @@ static void close_memory(struct agent *agent)
     agent->worker.memory = -1;
 }
 
-/* The worker stands at its gate. Once in its sandbox it isn't dumpable, and an ordinary user can't open this any more;
- * what is open stays readable. */
+/* The worker stands at its gate. Once in its sandbox the worker isn't dumpable, and an ordinary user can't open its
+ * account of memory any more; an open descriptor stays readable. */
 static void open_memory(struct agent *agent)
 {
     OWNED char *path = memory_print("/proc/%d/smaps_rollup", (int)agent->worker.pid);
@@ -250,7 +253,7 @@ static void open_memory(struct agent *agent)
 
 static void hear_log(struct agent *agent, int log)
 {
-    log_pipe_close(agent->worker.log); /* of a worker before this one, whose end was not seen */
+    log_pipe_close(agent->worker.log); /* the pipe of a worker before this one, whose end was not seen */
     agent->worker.log =
         log < 0 ? NULL
                 : log_pipe_open(agent->agents->loop, log,
@@ -288,7 +291,7 @@ void agent_spawn_again(struct agent *agent)
     send_spawn(agent);
 }
 
-/* Ends that starting again at once won't mend: its tree can't be written, its configuration is wrong. */
+/* Ends of a worker that another start at once won't mend: its tree can't be written, its configuration is wrong. */
 static bool is_hopeless(int status)
 {
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : EX_OK;
@@ -306,7 +309,7 @@ static void forget_worker(struct agent *agent)
     timer_clear(agent->agents->loop, &agent->alone_timer);
     lookup_set_process(agent, 0);
     agent->worker.said_hello = false;
-    agent->notice.dirty = 0; /* the next one looks at everything */
+    agent->notice.dirty = 0; /* the next worker looks at everything */
     agent->spends.waits = false;
     memory_set(&agent->told.doing, NULL);
     agent->agents->callbacks->worker_gone(agent);
@@ -322,7 +325,8 @@ static void forget_list(struct agent *agent)
 void agent_exited(struct agent *agent, int status)
 {
     struct fault room;
-    for (int turns = 0; turns < LAST_WORDS_TURNS && line_drain(agent->line); turns++) /* its last words */
+    /* The worker's last words. */
+    for (int turns = 0; turns < LAST_WORDS_TURNS && line_drain(agent->line); turns++)
         ;
     log_pipe_close(agent->worker.log);
     agent->worker.log = NULL;
@@ -333,8 +337,8 @@ void agent_exited(struct agent *agent, int status)
     bool called = look_is_due(agent);
     memory_set(&agent->past.last_exit, text);
     tell(agent, "worker_exited", DETAIL_NUMBER("pid", pid), DETAIL_TEXT("how", text));
-    /* Its successor takes the threads that it gave back, and needn't try for them first. One that crashes for want of
-     * threads hasn't said HELLO, so the next one tries, and says so. */
+    /* The next worker takes the threads that this one gave back, and needn't try for them first. A worker that
+     * crashes for want of threads hasn't said HELLO, so the next one tries, and says so. */
     agent->past.had_threads = agent->worker.said_hello && !expected && !rests;
     forget_worker(agent);
     agent->disk.counted_ms = agent->guard.looked_ms = 0;
@@ -355,12 +359,12 @@ void agent_exited(struct agent *agent, int status)
     }
     if (life_has_process(&agent->life))
         return;
-    /* What its worker left there is looked at: from now on only people write there. A start that follows at once looks
-     * itself, and where it has to wait, the scan does. */
+    /* From now on only people write in the tree, so a look at what the worker left there ends its account. A start
+     * that follows at once looks itself, and where the start has to wait, the scan does. */
     bool at_once = agent->life.state == STATE_BACKOFF && agent->life.failures == 1;
     if (!agent->agents->ending && !at_once)
         tree_guard_look(&agent->guard, agent->agents->data, agent->name, agent->path);
-    buffer_free(&agent->guard.config); /* it is asked for of a living worker's tree alone */
+    buffer_free(&agent->guard.config); /* the text is needed for a living worker's tree alone */
     agent->agents->callbacks->down(agent);
 }
 
@@ -383,7 +387,8 @@ static void task_overdue(void *context)
 {
     struct agent *agent = context;
     int64_t stood_still = loop_stood_still_ms(agent->agents->loop);
-    if (stood_still > STANDSTILL_MS) { /* so did the worker and the gateway, where an answer may lie */
+    /* The worker and the gateway stood still as well, and an answer may lie there. */
+    if (stood_still > STANDSTILL_MS) {
         timer_set(agent->agents->loop, &agent->task_timer, stood_still);
         return;
     }
@@ -406,14 +411,14 @@ static void life_timer_rings(void *context)
                   "Worker of agent '%s' was not ready after %d s; it is killed and started again",
                   agent->name, LIFE_START_MS / 1000);
     if (agent->life.state == STATE_FAILED && !room_for_worker(agent->agents, NULL))
-        set_timer(agent, ROOM_AGAIN_MS); /* nothing has changed for it, so nobody is told */
+        set_timer(agent, ROOM_AGAIN_MS); /* nothing has changed for the agent, so nobody is told */
     else
         life_event(&agent->life, EVENT_TIMER);
 }
 
 /* --- beating --- */
 
-/* The idle ones are asked in turn. */
+/* Idle workers are asked in turn. */
 static bool is_asked(const struct agent *agent, uint64_t serial)
 {
     bool busy = agent->life.state == STATE_WORKING || agent->life.state == STATE_WAITING;
@@ -428,7 +433,7 @@ void agent_heartbeat(struct agent *agent, uint64_t serial)
     agent->beat.messages = 0;
     if (!is_asked(agent, serial))
         return;
-    /* Counted in beats and not in seconds: a supervisor that was held up itself has sent none. */
+    /* The limit counts beats and not seconds: a supervisor that was held up itself has sent none. */
     if (agent->beat.unanswered >= HEARTBEATS_MISSED) {
         agent_distrust(agent, "it does not answer");
         return;
@@ -522,10 +527,10 @@ bool agent_redefine(struct agent *agent, const struct roster_agent *definition)
         return false;
     set_definition(agent, definition);
     if (agent->life.state == STATE_STOPPED)
-        agent->notice.slept = false; /* that it hibernated was with another definition (rested.h) */
+        agent->notice.slept = false; /* the agent hibernated with another definition (rested.h) */
     if (agent->worker.said_hello)
         agent_send(agent, MESSAGE_DEFINITION, text.data);
     look_state_changed(agent);
-    life_event(&agent->life, EVENT_WAKE); /* its files may have to be written anew */
+    life_event(&agent->life, EVENT_WAKE); /* the agent's files may have to be written anew */
     return true;
 }

@@ -59,12 +59,13 @@ static void glance(struct agents *agents, struct agent *agent)
     bool looked = tree_guard_glance(&agent->guard, agents->data, agent->name, agent->path, agents->count,
                                     TREE_GUARD_GLANCE_MS, told);
     if (looked)
-        buffer_free(&agent->guard.config); /* it is asked for of a living worker's tree alone */
+        buffer_free(&agent->guard.config); /* the text is needed for a living worker's tree alone */
     if (looked && agent->notice.listed)
-        rested_note(agent); /* what was found, for the next supervisor */
+        rested_note(agent); /* the next supervisor reads the findings */
 }
 
-/* The kernel tells of what comes to an idle worker; where such are very many, the scan looks at some of them. */
+/* The kernel tells of changes in an idle worker's tree; where idle workers are very many, the scan looks at some of
+ * them. */
 static bool is_scanned(struct agents *agents, struct agent *agent, int64_t now_ms)
 {
     int64_t each_ms = (int64_t)(agents->found.with_process / SCANNED_AT_LEAST) * agents->poll_seconds * 1000;
@@ -92,17 +93,18 @@ void agents_scan(struct agents *agents)
         if (agent->worker.pid > 0)
             continue;
         agent_scan(agent);
-        if (clock_monotonic_ms() < end) /* else a minute later */
+        if (clock_monotonic_ms() < end) /* else the next scan comes a minute later */
             glance(agents, agent);
     }
 }
 
-/* A worker that has used no CPU time since the last look has written nothing, as it can start no process that would; and one
- * that has done no more than answer a heartbeat shows by its tree that it hasn't. */
+/* A worker that has used no CPU time since the last look has written nothing, as it can start no process that would;
+ * and a worker that has done no more than answer a heartbeat shows by its tree that it hasn't. */
 static void guard(struct agents *agents, struct agent *agent, int64_t glance_ms)
 {
     struct tree_guard *guard = &agent->guard;
-    agent->worker.worked_at_ms = 0; /* asked for anew: in the second before, it may have written something */
+    /* The clock is read anew: in the second before, the worker may have written something. */
+    agent->worker.worked_at_ms = 0;
     int64_t worked_ns = agent_worked_ns(agent);
     if (guard->looked_ms && guard->worked_ns == worked_ns) {
         tree_guard_glance(guard, agents->data, agent->name, agent->path, agents->count, glance_ms,

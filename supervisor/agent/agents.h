@@ -1,4 +1,4 @@
-/* All agents that the supervisor looks after, and what they need of it. */
+/* All agents that the supervisor looks after, and what they share. */
 #pragma once
 
 #include <stdbool.h>
@@ -22,17 +22,17 @@ struct agent;
 struct rested;
 struct roster_agent;
 
-/* What an agent tells its surroundings. All are called from within its own functions. */
+/* An agent's news to its surroundings. Each callback is called from within the agent's own functions. */
 struct agent_callbacks {
     bool (*hears)(void *agent, const void *bytes, size_t length,
                   struct line_turn *turn);      /* as line_owner's message */
-    void (*defined)(struct agent *agent);       /* it is new, or defined otherwise */
-    void (*settled)(struct agent *agent);       /* it is ready, or won't be soon */
-    void (*changed)(struct agent *agent);       /* its state is another */
+    void (*defined)(struct agent *agent);       /* the agent is new, or defined otherwise */
+    void (*settled)(struct agent *agent);       /* the agent is ready, or won't be soon */
+    void (*changed)(struct agent *agent);       /* the agent's state is another */
     void (*worker_starts)(struct agent *agent); /* a process is asked for */
     void (*asker_gone)(struct agent *agent);    /* nobody is there for answers of the model or of a checker */
-    void (*worker_gone)(struct agent *agent);   /* its process has ended, or it stays without one */
-    void (*down)(struct agent *agent);          /* it has no process now; the agent may be freed within */
+    void (*worker_gone)(struct agent *agent);   /* the agent's process has ended, or it stays without one */
+    void (*down)(struct agent *agent);          /* the agent has no process now; it may be freed within */
     void (*event)(const struct agent *agent, const char *event, const struct detail *details);
 };
 
@@ -44,7 +44,7 @@ struct agents {
     struct watch *watch;
     struct child *zygote;
     const char *data_dir; /* absolute */
-    int data;             /* descriptor of it */
+    int data;             /* descriptor of data_dir */
     int64_t poll_seconds, grace_ms;
     struct agent **list; /* in the order of agents.yaml */
     size_t count;
@@ -54,16 +54,16 @@ struct agents {
     struct starts starts;
     struct warm warm;
     struct disk_limit *disk;
-    struct memory_groups *memory_groups; /* NULL: there are none to be had */
+    struct memory_groups *memory_groups; /* NULL: this machine has none */
     uint64_t generations; /* of workers, of all agents together: a number is never given twice */
     size_t scan_next;     /* the agent whose turn it is in agents_scan, if it has no process */
     int64_t
         guarded_ms; /* clock_monotonic_ms: trees that agents_guard looked at since then wait for its next round */
-    bool ending; /* the supervisor ends: all are stopped for good */
+    bool ending; /* the supervisor ends: all agents are stopped for good */
     struct {
         bool lacks;       /* the machine had no room for another worker when it was looked at last */
-        int64_t until;    /* clock_monotonic_ms: that holds for everybody till then */
-        struct fault why; /* as it was said first */
+        int64_t until;    /* clock_monotonic_ms: the finding holds for everybody till then */
+        struct fault why; /* the reason as it was said first */
     } room;               /* room.c's */
 };
 
@@ -75,10 +75,10 @@ struct agent *agents_of_process(const struct agents *agents, pid_t pid);
 bool agents_all_down(const struct agents *agents); /* no agent has a process */
 struct agent *agents_add(struct agents *agents, const struct roster_agent *definition); /* not begun yet */
 void agents_remove(struct agents *agents, struct agent *agent);                         /* frees it */
-/* The safety scan: agents with a process each time, the others in slices, within a minute; so are idle ones whose trees
- * the kernel tells of, where they are many hundreds. */
+/* The safety scan: agents with a process each time, the others in slices, within a minute; idle workers whose trees
+ * the kernel tells of are looked at in slices too, where they are many hundreds. */
 void agents_scan(struct agents *agents);
-/* The safety scan's look at what git would obey in the trees that workers live in, for some 50 ms; the next one goes on with
- * those that it didn't come to. The other trees are looked at when their worker has ended, and by agents_scan. */
+/* The safety scan's look at what git would obey in the trees that workers live in, for some 50 ms; the next scan goes
+ * on with the trees that are left. The other trees are looked at when their worker has ended, and by agents_scan. */
 void agents_guard(struct agents *agents);
 void agents_free(struct agents *agents);

@@ -33,7 +33,7 @@ static void slice(void *context)
     tell(agents);
     if (agents->count > 0)
         agents->callbacks->settled(
-            agents->list[0]); /* with the last agent, or with none, all may be told of */
+            agents->list[0]); /* agents that settled before the round was over could not announce the fleet */
 }
 
 void begin_all(struct agents *agents)

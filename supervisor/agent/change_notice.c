@@ -1,4 +1,4 @@
-/* What a worker is told of changes in its tree, and how it sleeps while there are none. */
+/* How a worker learns of changes in its tree, and how it sleeps while there are none. */
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -12,8 +12,8 @@
 
 enum { LOOK_PAUSE_MS = 200 /* between two LOOKs to a worker that has something else to do */ };
 
-/* A busy worker is told too, for what it finds may expire before it is idle again; but seldom, and not of people's
- * edits, which concern only its next cycle. */
+/* A busy worker is told too, as a new envelope may expire before the worker is idle again; but seldom, and not of
+ * people's edits, which concern only its next cycle. */
 static void send_dirty(struct agent *agent)
 {
     bool idle = agent->life.state == STATE_IDLE;
@@ -39,13 +39,13 @@ static void look_timer_rings(void *agent)
 
 /* --- hibernation ---
  *
- * An agent that was idle for idle_exit_seconds is sent REST, and its worker leaves if it finds nothing to do. What comes
- * while it leaves is not overlooked: what it was told before REST it has read; a LOOK after that is remembered (called),
- * and whatever changes later is seen by its owner, who compares queue.md with how it was when REST was sent. */
+ * An agent that was idle for idle_exit_seconds is sent REST, and its worker leaves if it finds nothing to do. Work
+ * that comes while the worker leaves is not overlooked: the worker has read every LOOK before REST; a LOOK after REST
+ * is remembered (called), and a later change shows when queue.md is compared with its stamp from before REST. */
 
 enum { WAKING = LOOK_QUEUE | LOOK_IAC };
 
-/* A hibernating agent's tree is opened when it is needed again. */
+/* A hibernating agent's tree is opened when somebody needs it again. */
 static void close_tree(struct agent *agent)
 {
     memory_close_at(&agent->tree);
@@ -81,7 +81,7 @@ bool look_send_away(struct agent *agent)
 
 static void rest_timer_rings(void *agent)
 {
-    set_rest_timer(agent); /* it may have something to do after all */
+    set_rest_timer(agent); /* the worker may have something to do after all */
     look_send_away(agent);
 }
 
@@ -111,9 +111,9 @@ void look_rest(struct agent *agent, bool called)
     agent->notice.slept = true;
     watch_top(agent->agents->watch, &agent->watched, agent->tree, agent);
     close_tree(agent);
-    if (!called) /* the stamp of queue.md may be of what the worker hasn't seen */
+    if (!called) /* queue.md's stamp may be of a text that the worker hasn't seen */
         rested_note(agent);
-    life_event(&agent->life, EVENT_REST); /* last: whom it tells may wake the agent */
+    life_event(&agent->life, EVENT_REST); /* last: whom the event tells may wake the agent */
     if (called)
         life_event(&agent->life, EVENT_WAKE);
 }
@@ -122,7 +122,7 @@ void look_rest_on(struct agent *agent)
 {
     agent->agents->callbacks->worker_gone(agent);
     life_event(&agent->life, EVENT_REST);
-    agent_scan(agent); /* from now on its top is watched; a change before that wakes it */
+    agent_scan(agent); /* from now on the tree's top is watched; a change before that wakes the agent */
     if (!watch_has_top(&agent->watched))
         life_event(&agent->life, EVENT_WAKE);
 }
@@ -159,7 +159,7 @@ void agent_look(struct agent *agent, uint64_t look)
     send_dirty(agent);
 }
 
-/* Whether the folder at its path is still the one that the worker lives in. */
+/* Whether the folder at the agent's path is still the folder that the worker lives in. */
 static bool tree_was_replaced(const struct agent *agent)
 {
     struct stat ours, there;
@@ -169,8 +169,8 @@ static bool tree_was_replaced(const struct agent *agent)
             ours.st_ino != there.st_ino || ours.st_dev != there.st_dev);
 }
 
-/* Its folders are watched also while it has no process: what people put there expires all the same. Of a hibernating one
- * that is its top alone: what is put into its iac/ is found by the scans. */
+/* An agent's folders are watched also while it has no process: envelopes that people put there expire all the same.
+ * Of a hibernating agent the watch covers the tree's top alone: the scans find what is put into its iac/. */
 static void watch_resting(struct agent *agent)
 {
     bool hibernates = agent->life.state == STATE_HIBERNATING;
@@ -186,7 +186,7 @@ void agent_scan(struct agent *agent)
 {
     if (!life_is_up(&agent->life)) {
         if (!life_has_process(&agent->life))
-            close_tree(agent); /* somebody has looked into it (agent_tree) */
+            close_tree(agent); /* agent_tree has opened the tree for somebody */
         watch_resting(agent);
         if (agent->life.state == STATE_HIBERNATING && look_queue_has_changed(agent))
             agent_look(agent, LOOK_QUEUE);

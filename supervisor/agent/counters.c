@@ -8,7 +8,7 @@
 
 const uint64_t counters_cycle_ms[COUNTERS_BUCKETS] = {50,    100,   250,   500,    1000,   2500,   5000,
                                                       10000, 30000, 60000, 120000, 300000, 600000, 1800000};
-/* As OpenTelemetry's conventions for generative AI advise, both. */
+/* Both lists of bounds follow OpenTelemetry's conventions for generative AI. */
 const uint64_t counters_operation_ms[COUNTERS_BUCKETS] = {10,   20,   40,   80,    160,   320,   640,
                                                           1280, 2560, 5120, 10240, 20480, 40960, 81920};
 const uint64_t counters_tokens[COUNTERS_BUCKETS] = {

@@ -1,7 +1,8 @@
-/* What an agent's work came to since the supervisor started, counted for the metrics (contract section 12): finished tasks
- * by their reward, how long a task took from its beginning to its commit, how long the model took, what it used.
+/* The results of an agent's work since the supervisor started, counted for the metrics (contract section 12):
+ * finished tasks by their reward, how long a task took from its beginning to its commit, how long the model took, how
+ * many tokens it used.
  *
- * Pure: its owner hands in what happened and when. What models and providers are called comes from the operator's own
+ * Pure: the owner hands in each event and its time. The names of models and providers come from the operator's own
  * settings; past COUNTERS_MODELS of them, the rest counts as "other". */
 #pragma once
 
@@ -14,7 +15,7 @@ enum { COUNTERS_BUCKETS = 14, COUNTERS_MODELS = 32 };
 
 struct histogram {
     uint64_t
-        counts[COUNTERS_BUCKETS + 1]; /* by bucket, not added up; the last is for what is above every bound */
+        counts[COUNTERS_BUCKETS + 1]; /* by bucket, not added up; the last is for values above every bound */
     uint64_t sum;
 };
 
@@ -24,10 +25,10 @@ extern const uint64_t counters_cycle_ms[COUNTERS_BUCKETS], counters_operation_ms
 
 void histogram_add(struct histogram *histogram, const uint64_t bounds[COUNTERS_BUCKETS], uint64_t value);
 
-/* One request to a model. */
+/* A request to a model. */
 struct operation {
     const char *model, *provider;
-    const char *error; /* what kind of fault it ended with; NULL: it was answered */
+    const char *error; /* the kind of fault that ended the request; NULL: it was answered */
     uint64_t ms, tokens_in, tokens_out;
 };
 
@@ -38,7 +39,7 @@ struct counters_model {
 
 struct counters {          /* zeroed at first */
     uint64_t tasks[3];     /* by reward + 1 */
-    uint64_t backpressure; /* envelopes for it that were refused: its backlog was full */
+    uint64_t backpressure; /* refused envelopes for the agent: its backlog was full */
     struct histogram cycle_ms;
     char *begun; /* the task that was begun last and has not ended; NULL: none */
     int64_t begun_at;
@@ -46,14 +47,15 @@ struct counters {          /* zeroed at first */
     size_t model_count;
 };
 
-void counters_free(struct counters *counters); /* what it owns */
+void counters_free(struct counters *counters); /* what counters own */
 
-/* now: clock_monotonic_ms. The same task once more is still the same beginning. */
+/* now: clock_monotonic_ms. The same task once more changes nothing. */
 void counters_began(struct counters *counters, const char *task, int64_t now);
-/* It has ended; done: with a commit and a reward of -1, 0 or 1. */
+/* The task has ended; done: with a commit and a reward of -1, 0 or 1. */
 void counters_ended(struct counters *counters, const char *task, bool done, int reward, int64_t now);
 void counters_asked(struct counters *counters, const struct operation *operation);
 
-/* Its keys for the object of `metrics` (common/control.h), added to object; and the bounds of all histograms. */
+/* The agent's keys for the object of `metrics` (common/control.h), added to object; and the bounds of all
+ * histograms. */
 void counters_describe(const struct counters *counters, json_t *object);
 json_t *counters_bounds(void);

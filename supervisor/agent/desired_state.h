@@ -1,7 +1,8 @@
-/* What the operator ordered for an agent, kept over restarts of the supervisor (contract section 10).
+/* The operator's orders for an agent, kept over restarts of the supervisor (contract section 10).
  *
- * It lies in DATA_DIR/.run/wanted/NAME, also when AGENTOS_RUN_DIR is elsewhere: that is often a tmpfs, and an order
- * must last as long as the data does. Not in the agent's tree, which its worker alone writes. No file: run. */
+ * The order lies in DATA_DIR/.run/wanted/NAME, also when AGENTOS_RUN_DIR is elsewhere: the run directory is often a
+ * tmpfs, and an order must last as long as the data does. The agent's tree is no place for it, as its worker alone
+ * writes there. No file: run. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,7 +12,7 @@
 
 struct desired_state {
     bool stopped, paused;
-    int64_t since; /* epoch seconds: the last such order; 0: run */
+    int64_t since; /* epoch seconds: when the operator ordered last; 0: run */
 };
 
 /* data: descriptor of DATA_DIR. False and fault: there may be an order, but it can't be read now. */

@@ -1,11 +1,11 @@
-/* What an event carries besides its name: a list of keys with a text or a number each. */
+/* An event's data besides its name: a list of keys with a text or a number each. */
 #pragma once
 
 #include <stdint.h>
 
 struct detail {
     const char *key;  /* NULL ends the list */
-    const char *text; /* anything, it is cleaned; NULL: the number */
+    const char *text; /* any text, which is cleaned; NULL: the number */
     int64_t number;
 };
 #define DETAIL_TEXT(name, words)                                                                             \

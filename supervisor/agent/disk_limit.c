@@ -18,7 +18,7 @@ enum {
     REST_MS = 15,
     ACTIVE_SHARE = 10, /* a tenth of the time */
     QUIET_SHARE = 100,
-    AT_LEAST = 1024, /* agents that a scan looks at; of more, all within */
+    AT_LEAST = 1024, /* agents that a scan looks at; more are all looked at within WITHIN_S */
     WITHIN_S = 60,
     GROWTH = 20, /* a twentieth */
     MEGABYTE = 1024 * 1024,
@@ -31,10 +31,10 @@ struct disk_limit {
     struct timer timer;
     size_t next, left; /* agents of this round that are still to be looked at */
     struct {
-        char *name; /* owned; NULL: none is counted now */
+        char *name; /* the agent whose tree is counted; owned; NULL: none now */
         struct tree_size *size;
         int64_t worked_ns;
-        pid_t pid; /* of its worker when the count began */
+        pid_t pid; /* of the agent's worker when the count began */
     } now;
 };
 
@@ -95,7 +95,7 @@ static void tell_first(struct agent *agent, int64_t bytes)
     say(agent, problem);
 }
 
-/* Its worker doesn't get the time to pause by itself: it may be one that was taken over. */
+/* The worker doesn't get the time to pause by itself: it may have been taken over. */
 static void end(struct agent *agent, int64_t bytes)
 {
     bool again = agent->disk.ended && agent->life.paused;
@@ -112,7 +112,7 @@ static void end(struct agent *agent, int64_t bytes)
     agent_order(agent, EVENT_KILL, false);
 }
 
-/* When an agent was paused, the count had stopped at the limit, and how large the tree is was not known. */
+/* The count of a paused agent had stopped at the limit, so the tree's size was not known. */
 static bool is_measured(const struct agent *agent)
 {
     const struct disk_account *account = &agent->disk;
@@ -163,7 +163,7 @@ static void keep_list(struct disk_limit *disk, struct agent *agent)
     if (list && agent->worker.pid > 0 && agent->worker.pid == disk->now.pid) {
         list = tree_list_end(list, disk->now.worked_ns);
     } else {
-        tree_list_free(list); /* nothing is asked of a tree without a worker */
+        tree_list_free(list); /* a tree without a worker needs no list */
         list = NULL;
     }
     tree_list_free(agent->disk.list);
@@ -186,11 +186,12 @@ static void count(struct disk_limit *disk, struct agent *agent, int64_t until_ms
     if (agent->leaving)
         return;
     judge(agent, bytes);
-    if (agent->notice.listed && agent->guard.mark) /* else its next look is noted, and this with it */
+    /* Else rested_note follows the next look, and takes this count along. */
+    if (agent->notice.listed && agent->guard.mark)
         rested_note(agent);
 }
 
-/* Then the last count is this one's too. */
+/* Whether every name in the tree stands as at the last count, whose result then holds now, too. */
 static bool is_as_counted(struct agent *agent)
 {
     struct disk_account *account = &agent->disk;
@@ -221,7 +222,7 @@ static void turn(void *context)
         if (agent)
             count(disk, agent, until);
         else if (disk->now.name)
-            forget(disk); /* it was taken out of agents.yaml */
+            forget(disk); /* the agent was taken out of agents.yaml */
         else
             begin_next(disk);
     }

@@ -1,8 +1,9 @@
-/* Leases that agents keep on their own files (contract section 11): a process that opens such a file waits until the lease's
- * holder lets go, or until the kernel ends the lease, after lease-break-time (45 s). The supervisor never waits, but a
- * person may. So each scan looks for leases that somebody waits for, of very many workers each second or third one, and
- * every fifteen seconds at least: a worker that keeps the same lease from one look to the next is ended, and its leases with
- * it. On queue.md an honest worker has a lease for a moment; there the kernel's time holds. */
+/* Leases that agents keep on their own files (contract section 11): a process that opens such a file waits until the
+ * lease's holder lets go, or until the kernel ends the lease, after lease-break-time (45 s). The supervisor never
+ * waits, but a person may. So each scan looks for leases that somebody waits for (where workers are very many, each
+ * second or third scan, and every fifteen seconds at least): a worker that keeps the same lease from one look to the
+ * next is ended, and its leases with it. An honest worker has a lease on queue.md for a moment; on that file the
+ * kernel's time holds. */
 #include "supervisor/agent/file_leases.h"
 
 #include <inttypes.h>

@@ -6,7 +6,7 @@
 
 enum { FILE_LEASES_MET = 64 };
 
-/* That somebody waited for at the last scan. */
+/* The leases that somebody waited for at the last scan. */
 struct file_leases {
     struct file_lease {
         int pid;
@@ -18,5 +18,5 @@ struct file_leases {
 
 struct agents;
 
-/* Each scan: a worker that keeps somebody waiting for one of its files since the last one is ended. */
+/* Each scan: a worker that has kept somebody waiting for one of its files since the last scan is ended. */
 void file_leases_scan(struct agents *agents, struct file_leases *met);

@@ -1,10 +1,11 @@
-/* Agents have nothing to do with each other, so their trees shall not share what a file system keeps together. ext4 puts
- * all that is made below a folder into that folder's group of blocks, and making a file takes the longer there, the more
- * files were removed in the group lately: 7 us become 200. Below a folder with the mark "top" (chattr +T, meant for
- * /home) each subfolder gets a group of its own, which the name decides that it is made with; so it is made with one that
- * no other data directory has had. Other file systems know no such mark, and nothing is lost.
+/* Agents have nothing to do with each other, so their trees shall not share what a file system keeps together. ext4
+ * puts every file below a folder into that folder's group of blocks, and making a file takes the longer there, the
+ * more files were removed in the group lately: 7 us become 200. Below a folder with the mark "top" (chattr +T, meant
+ * for /home) each subfolder gets a group of its own, which the subfolder's first name decides; so the folder is made
+ * under a name that no other data directory has had, and renamed. Other file systems know no such mark, and nothing
+ * is lost.
  *
- * Killed before the folder has its name: it is empty, and goes at the next start. */
+ * A kill before the renaming leaves an empty folder, which goes at the next start. */
 #include "supervisor/agent/folders.h"
 
 #include <errno.h>
@@ -32,7 +33,7 @@ static void spread(int folder)
     }
 }
 
-/* DATA_DIR/agents; only who makes it marks it, for later it is people's. */
+/* DATA_DIR/agents. The supervisor marks the folder only when it makes it: later the folder is people's. */
 static int open_all(int data, struct fault *fault)
 {
     int folder = files_open(data, all, O_RDONLY | O_DIRECTORY, 0);
@@ -80,6 +81,6 @@ void trees_sweep(int data)
     for (const char *name; (name = listing_next(names)) != NULL;)
         if (strncmp(name, unfinished, sizeof unfinished - 1) == 0)
             unlinkat(listing_folder(names), name,
-                     AT_REMOVEDIR); /* one that isn't empty is somebody's, and stays */
+                     AT_REMOVEDIR); /* a folder that isn't empty is somebody's, and stays */
     (void)listing_close(names, NULL);
 }

@@ -3,8 +3,8 @@
 
 #include "common/fault.h"
 
-/* data: descriptor of the data directory. The folder is made when it is missing. Its descriptor, which the caller closes;
- * -1 and fault. */
+/* data: descriptor of the data directory. The folder is made when it is missing. Returns its descriptor, which the
+ * caller closes; -1 and fault. */
 int trees_open(int data, const char *name, struct fault *fault);
 /* Once, before the first trees_open: takes away what a killed supervisor left unfinished. */
 void trees_sweep(int data);

@@ -34,8 +34,8 @@ static void become(struct life *life, enum life_state state)
         life->operations->changed(life->context, before);
 }
 
-/* The actions: what a row of the table does. An operation may bring EXIT at once (there was no process yet), so the
- * state is settled before it is called. */
+/* The actions: each row of the table names one. An operation may bring EXIT at once (there was no process yet), so
+ * the state is settled before the operation is called. */
 
 static void spawn(struct life *life)
 {
@@ -159,7 +159,7 @@ static void left(struct life *life)
         settle(life);
 }
 
-/* Jitter: between 0.6 and 1.0 of the delay, so that many that fell together don't rise together. */
+/* Jitter: between 0.6 and 1.0 of the delay, so that workers that fell together don't rise together. */
 static void fell(struct life *life)
 {
     if (life->ready_at && clock_monotonic_ms() - life->ready_at >= BACKOFF_HEALTHY_MS)
@@ -187,7 +187,7 @@ static void unable(struct life *life)
     become(life, STATE_FAILED);
 }
 
-/* What isn't in the table changes nothing: an order that is fulfilled already, or late news from a worker. */
+/* An event without a row changes nothing: an order that is fulfilled already, or late news from a worker. */
 typedef void action(struct life *);
 
 #define NEWS                                                                                                 \

@@ -1,7 +1,7 @@
 /* The life of one agent's worker as a table: state × event → one action (contract section 10).
  *
- * Pure: it decides, and acts on the world only through the operations that its owner hands in. So every row can be
- * tested without a process. */
+ * Pure: the table decides, and acts on the world only through the operations that its owner hands in. So every row
+ * can be tested without a process. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,16 +9,16 @@
 
 /* X(ENUM, name as people see it) */
 #define STATE_TABLE(X)                                                                                       \
-    X(STARTING, "starting") /* asked for, or bootstrapping: not ready yet */                                 \
+    X(STARTING, "starting") /* a process is asked for, or bootstraps: not ready yet */                       \
     X(IDLE, "idle")                                                                                          \
     X(WORKING, "working")                                                                                    \
-    X(WAITING, "waiting")         /* the provider, or something else outside, holds its task up */           \
-    X(PAUSED, "paused")           /* alive, takes no new work */                                             \
-    X(STOPPING, "stopping")       /* on its way out, by order */                                             \
-    X(STOPPED, "stopped")         /* no process, by order */                                                 \
-    X(BACKOFF, "backoff")         /* it ended by itself; the next start is due when the timer rings */       \
+    X(WAITING, "waiting")   /* the provider, or something else outside, holds the task up */                 \
+    X(PAUSED, "paused")     /* alive, takes no new work */                                                   \
+    X(STOPPING, "stopping") /* on its way out, by order */                                                   \
+    X(STOPPED, "stopped")   /* no process, by order */                                                       \
+    X(BACKOFF, "backoff")   /* the worker ended by itself; the next start is due when the timer rings */     \
     X(HIBERNATING, "hibernating") /* no process, for lack of work; any work starts it */                     \
-    X(FAILED, "failed")           /* it can't be started as things are; tried again each minute */
+    X(FAILED, "failed")           /* the agent can't be started as things are; tried again each minute */
 
 enum life_state {
 #define X(name, text) STATE_##name,
@@ -41,11 +41,11 @@ enum life_state {
     X(WORKING)                                                                                               \
     X(WAITING)                                                                                               \
     X(PAUSED)                                                                                                \
-    X(EXIT)   /* its process has ended, or none came to be */                                                \
-    X(REST)   /* likewise: it left because it had nothing to do and was allowed to */                        \
-    X(UNABLE) /* likewise, and starting again at once would be of no use */                                  \
+    X(EXIT)   /* the process has ended, or none came to be */                                                \
+    X(REST)   /* the process has ended, as the worker had nothing to do and was allowed to leave */          \
+    X(UNABLE) /* the process has ended, and another start at once would be of no use */                      \
     X(TIMER)                                                                                                 \
-    X(HUNG) /* no heartbeat, over its time, a broken connection, a message that isn't allowed */
+    X(HUNG) /* no heartbeat, a task over its time, a broken connection, a message that isn't allowed */
 
 enum life_event {
 #define X(name) EVENT_##name,
@@ -61,7 +61,7 @@ struct life_operations {
     void (*ask_stop)(void *context, int64_t grace_ms); /* STOP */
     void (*ask_pause)(void *context, bool pause);      /* PAUSE */
     void (*signal)(void *context,
-                   int signal); /* to its process; when that isn't there yet, as soon as it is */
+                   int signal); /* to the process; when that isn't there yet, as soon as it is */
     void (*timer)(void *context, int64_t in_ms);            /* TIMER then; -1: never mind */
     void (*changed)(void *context, enum life_state before); /* the state is another */
 };
@@ -90,5 +90,5 @@ void life_begin(struct life *life, const struct life_operations *operations, voi
 void life_event(struct life *life, enum life_event event);
 
 const char *life_state_name(enum life_state state);
-bool life_has_process(const struct life *life); /* one is there or is coming */
+bool life_has_process(const struct life *life); /* a process is there or is coming */
 bool life_is_up(const struct life *life);       /* idle, working, waiting or paused */

@@ -1,4 +1,4 @@
-/* The line to an agent's worker: what it is sent, and its end when it is not to be trusted. */
+/* The line to an agent's worker: its messages, and its end when the worker is not to be trusted. */
 #include <stdarg.h>
 
 #include "common/log.h"

@@ -37,7 +37,7 @@ void lookup_set_process(struct agent *agent, pid_t pid)
     agent->worker.pid = pid;
     if (pid > 0) {
         if (lookup->workers_fork || clock_getcpuclockid(pid, &agent->worker.clock) != 0)
-            agent->worker.clock = CLOCK_MONOTONIC; /* it counts as one that is always at work */
+            agent->worker.clock = CLOCK_MONOTONIC; /* the worker counts as always at work */
         agent->worker.worked_at_ms = 0;
         LIST_INSERT_HEAD(&lookup->processes[chain_of_process(pid)], agent, found.pid_link);
         LIST_INSERT_HEAD(&lookup->living, agent, found.living_link);

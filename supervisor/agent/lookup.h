@@ -17,16 +17,17 @@ enum { LOOKUP_NAMES = 4096, LOOKUP_PROCESSES = 1024 /* chains */ };
 struct lookup { /* zeroed at first */
     struct lookup_chain names[LOOKUP_NAMES], processes[LOOKUP_PROCESSES];
     struct lookup_chain living; /* all agents with a pid */
-    size_t settled;             /* agents: ready once, or failed to become so */
+    size_t settled;             /* agents that were ready once, or failed to become so */
     size_t with_process;        /* agents: life_has_process */
-    bool workers_fork; /* nothing is sure to keep them from it, and a worker's clock shows no child's work */
+    /* Nothing is sure to keep workers from forking, and a worker's clock shows no child's work. */
+    bool workers_fork;
 };
 
 void lookup_add(struct agent *agent);
-void lookup_remove(struct agent *agent); /* it is about to be freed, and has no process */
-/* The agent's process, which is found by its pid from now on; 0: none. */
+void lookup_remove(struct agent *agent); /* the agent is about to be freed, and has no process */
+/* Sets the agent's process, which is found by its pid from now on; 0: none. */
 void lookup_set_process(struct agent *agent, pid_t pid);
-void lookup_settle(struct agent *agent); /* the first time, its callback says so */
+void lookup_settle(struct agent *agent); /* the first time calls the agent's settled callback */
 /* The agent's state is another. */
 void lookup_count(struct agent *agent, enum life_state before);
 /* NULL: there is none. */

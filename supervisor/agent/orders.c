@@ -1,4 +1,4 @@
-/* What was ordered for an agent (desired_state.h), how it is learned at the start, and what follows from it. */
+/* The operator's orders for an agent (desired_state.h), how the start learns them, and what follows from them. */
 #include <stdlib.h>
 
 #include "common/clock.h"
@@ -9,7 +9,8 @@
 
 enum { ORDER_AGAIN_MS = 1000 };
 
-/* An agent that was stopped must not run because its order could not be read, and one that wasn't must not stay down. */
+/* An agent that was stopped must not run because its order could not be read, and an agent without an order must not
+ * stay down. */
 static bool learn_order(struct agent *agent)
 {
     struct fault fault;
@@ -57,7 +58,7 @@ static void order_is_due(void *context)
         follow_order(agent);
 }
 
-/* Of an order that can't be read only what this one says over is known from now on. */
+/* Whether the order settles for an unreadable one: start, stop and restart replace it, pause and resume don't. */
 static bool is_ordered_anew(struct agent *agent, enum life_event order)
 {
     if (!agent->order.unknown || (order != EVENT_START && order != EVENT_STOP && order != EVENT_RESTART))
@@ -93,7 +94,7 @@ void agent_order(struct agent *agent, enum life_event order, bool remember)
     if (remember && (anew || desired.stopped != agent->order.desired.stopped ||
                      desired.paused != agent->order.desired.paused))
         remember_order(agent, desired);
-    agent->agents->room.until = 0; /* who orders may have made room */
+    agent->agents->room.until = 0; /* the operator may have made room */
     if (!agent->order.elsewhere || (order != EVENT_START && order != EVENT_RESTART))
         life_event(&agent->life, order);
     if (!life_has_process(&agent->life))

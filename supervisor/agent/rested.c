@@ -20,10 +20,10 @@ enum {
     FILE_MAX = 256 * 1024 * 1024,
     BOOT_MAX = 64,
     LINE_BYTES = 512,          /* about the most that an agent's line takes */
-    SMALL_BYTES = 1024 * 1024, /* a file below that isn't written anew */
+    SMALL_BYTES = 1024 * 1024, /* a smaller file isn't written anew */
     FIELDS = 10,               /* of a line, before those of the looks */
     LOOK_FIELDS = 5,
-    LONG_AGO_MS = 1 /* a tree is looked at by a glance as soon as its turn comes */
+    LONG_AGO_MS = 1 /* a glance looks at the tree as soon as its turn comes */
 };
 
 struct rested {
@@ -53,7 +53,8 @@ static uint64_t hash_of_definition(const struct agent *agent)
     return names_hash(text.data, text.length);
 }
 
-/* A tree in which something was found, or that is too large, is looked at anew by the next supervisor, which has to tell. */
+/* A tree with a finding, or a tree that is too large, is looked at anew by the next supervisor, which has to tell of
+ * it. */
 static void print_looks(const struct agent *agent, struct buffer *out)
 {
     const struct tree_guard *guard = &agent->guard;
@@ -84,8 +85,8 @@ static void forget_looks(struct agent *agent)
     agent->disk.counted_ms = 0;
 }
 
-/* Within one boot the monotonic clock is the same for all, and the tree was written by nobody but people since. A last
- * look in the future is refused: it would put the next one off. */
+/* Within one boot the monotonic clock is the same for all, and only people have written in the tree since. A last
+ * look in the future is refused: the next look would be put off by it. */
 static void take_looks(struct agent *agent, const char *text)
 {
     struct tree_guard guard = {.problem = NULL};
@@ -196,7 +197,7 @@ void rested_note(struct agent *agent)
 {
     OWNED_BUFFER struct buffer line = {0};
     if (agent->told.problems &&
-        *agent->told.problems) /* only a worker can tell the next supervisor of them */
+        *agent->told.problems) /* only a worker can tell the next supervisor of its problems */
         return;
     print_agent(agent, &line);
     agent->notice.listed = true;

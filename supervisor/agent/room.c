@@ -13,7 +13,7 @@
 
 enum {
     ROOM_MS = 1000,
-    /* Of a worker's control group beyond its memory: pages of its files, and what the kernel keeps for it. */
+    /* A worker's control group beyond the worker's memory: pages of its files, and the kernel's own records of it. */
     BESIDE_MEMORY_MB = 128,
     MIB = 1 << 20,
 };
@@ -28,8 +28,8 @@ static size_t count_connecting(const struct agents *agents)
     return count;
 }
 
-/* A refusal holds for a moment, so that hundreds of agents that don't fit cost one look. Its sentence stays the same, and
- * is logged once, as long as there is no room. */
+/* A refusal holds for a moment, so that hundreds of agents that don't fit cost one look. The refusal's sentence stays
+ * the same, and is logged once, as long as there is no room. */
 bool room_for_worker(struct agents *agents, struct fault *fault)
 {
     struct fault why;

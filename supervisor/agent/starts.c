@@ -68,7 +68,7 @@ void starts_hurry(struct agent *agent)
     agent->worker.start.woken = true;
 }
 
-/* Its first words, as text. */
+/* The first words of the process's account, as text. */
 static void read_account(pid_t pid, const char *account, char *text, size_t size)
 {
     OWNED char *path = memory_print("/proc/%d/%s", (int)pid, account);
@@ -100,8 +100,8 @@ int64_t starts_stretch(struct agent *agent)
     return more >= STRETCH_MS ? more : waits_for_disk(agent->worker.pid) ? STRETCH_MS : 0;
 }
 
-/* Places that were held too long are free again, and those who wait take what is free. A start that fails at once leaves
- * while it begins, so the lists are looked at anew each time. */
+/* Places that were held too long are free again, and agents that wait take the free places. A start that fails at
+ * once leaves while it begins, so the lists are looked at anew each time. */
 static void places_are_given(void *context)
 {
     struct agents *agents = context;

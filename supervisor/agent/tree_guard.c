@@ -19,13 +19,14 @@ enum {
     WHOLE_MS = 600 * 1000,
     WHOLE_EACH_MS = 360, /* apart, so that ten thousand trees are looked at within an hour */
     PROBLEM_BYTES = 8 * 1024,
-    CONFIG_BYTES = 4 * 1024 /* each living worker's is kept; a larger one is looked at each time */
+    CONFIG_BYTES = 4 * 1024 /* a living worker's config is kept; a larger one is read each time */
 };
 
-/* Places whose coming shows in no other place's stamp are looked at each time; the others only where they were there. */
+/* Places whose coming shows in no other place's stamp are looked at each time; the other places only where they were
+ * there at the last look. */
 static const struct {
     const char *path;
-    bool top, shown; /* top: the kernel's watch of the tree's top tells when it changes */
+    bool top, shown; /* top: the kernel's watch of the tree's top tells of its changes */
 } places[] = {{".", true, false},
               {".gitattributes", true, true},
               {".gitmodules", true, true},
@@ -39,9 +40,9 @@ static const struct {
 
 enum { PLACES = sizeof places / sizeof *places, ALL_PLACES = (1 << PLACES) - 1, NAME_BYTES = 256 };
 
-/* Of the places in *there, a bit each, that are in the tree's top, or of the others; those that are missing are taken out
- * of it. 0: a place has changed just now, and the kernel's times are too coarse to tell what comes next. A link in a
- * place's way is no matter: what stands behind it is compared, and nothing else. */
+/* The mark of the places in *there (a bit each) that are in the tree's top, or of the others; a missing place is
+ * taken out of *there. 0: a place has changed just now, and the kernel's times are too coarse to show the next
+ * change. A link in a place's way is harmless: the stamp of its target is compared, and nothing else is read. */
 static uint64_t mark_of(int data, const char *name, bool top, unsigned *there)
 {
     struct file_stamp stamps[PLACES] = {{0}};
@@ -88,7 +89,7 @@ void tree_guard_look(struct tree_guard *guard, int data, const char *name, const
     if (tree < 0)
         return;
     guard->there = ALL_PLACES;
-    /* Before the look: what changes meanwhile is looked at again. */
+    /* Before the look, so that a change during it is looked at again. */
     uint64_t mark = mark_of(data, name, false, &guard->there),
              top_mark = mark_of(data, name, true, &guard->there);
     size_t texts = 0;
@@ -115,7 +116,7 @@ static bool top_is_as_it_was(struct tree_guard *guard, int data, const char *nam
 {
     if (told && guard->top_quiet)
         return true;
-    guard->top_quiet = told; /* before the stamps: what is told of meanwhile ends it */
+    guard->top_quiet = told; /* before the stamps: a notice during them ends the quiet */
     return mark_of(data, name, true, &guard->there) == guard->top_mark;
 }
 

@@ -1,5 +1,5 @@
-/* What git would obey in an agent's tree is looked for and taken out (common/git_guard.h), by the supervisor, as the
- * worker may be the one who wrote it. */
+/* The look for files in an agent's tree that git would obey, which are taken out (common/git_guard.h). The supervisor
+ * looks, as the worker itself may have written them. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,32 +10,33 @@
 
 struct tree_guard {    /* zeroed at first */
     char *problem;     /* for status, lines; NULL: nothing lies aside. Owned */
-    int64_t looked_ms; /* monotonic; 0: not yet, or its worker has ended since */
+    int64_t looked_ms; /* monotonic; 0: not yet, or the worker has ended since */
     int64_t whole_ms;  /* monotonic: the last look that was no glance */
-    uint64_t mark;     /* how the places of tree_guard.c stood when nothing was found, those in the tree's top
-                        * aside; 0: something was found, or a place had just changed */
-    uint64_t top_mark; /* how those in the top stood */
-    unsigned there;    /* which of the places there were then, a bit each */
-    int64_t worked_ns; /* CPU time of its worker before the last look; agents.c's */
+    /* How the places of tree_guard.c stood at a look without findings, the places in the tree's top aside; 0: the
+     * look found something, or a place had just changed. */
+    uint64_t mark;
+    uint64_t top_mark; /* how the places in the top stood */
+    unsigned there;    /* which of the places were there then, a bit each */
+    int64_t worked_ns; /* CPU time of the worker before the last look; agents.c's */
     bool top_quiet;    /* the top stands as top_mark says, unless the kernel has told of a change since */
-    /* .git/config's text as it was judged, when nothing was found and no other text was read; empty: else, or it is larger
-     * than 4 KiB. Owned; whoever won't ask tree_guard_holds may free it before. */
+    /* The text of .git/config that the last look judged, when it found nothing and read no other text; empty: else,
+     * or the text is larger than 4 KiB. Owned; an owner that won't ask tree_guard_holds may free it before. */
     struct buffer config;
 };
 
-/* One look, at most some 50 ms long, whose findings are logged. data: descriptor of DATA_DIR; path: the agent's folder,
- * absolute. The problem stays until a person has emptied the folder with what was set aside. */
+/* A look, at most some 50 ms long, whose findings are logged. data: descriptor of DATA_DIR; path: the agent's folder,
+ * absolute. The problem stays until a person has emptied the folder of files set aside. */
 void tree_guard_look(struct tree_guard *guard, int data, const char *name, const char *path);
 enum { TREE_GUARD_GLANCE_MS = 55 * 1000 }; /* once a minute */
 
-/* Of a tree that no worker has written since the last look: a glance, after so many milliseconds, at where git's own files
- * are made and altered, and a look when one of them has changed since the last one, or after ten minutes; of very many
- * trees, within an hour. told: the kernel tells of changes in the tree's top, and whoever hears of one makes top_quiet
- * false. True: it was a look. */
+/* For a tree that no worker has written since the last look. A glance, after TREE_GUARD_GLANCE_MS, compares the
+ * places where git's own files are made and altered; a look follows when a place has changed since the last look, or
+ * after ten minutes; of very many trees, within an hour. told: the kernel tells of changes in the tree's top, and the
+ * receiver of such a notice makes top_quiet false. True: it was a look. */
 bool tree_guard_glance(struct tree_guard *guard, int data, const char *name, const char *path, size_t trees,
                        int64_t after_ms, bool told);
-/* Of a tree all of whose names stand as they did at the last look: nothing was found then, and nothing would be now. A text
- * can be written through a mapping, which shows nowhere, so it is read. False ten minutes after the last look, whatever
- * stands there. tree: the folder's descriptor. */
+/* For a tree all of whose names stand as they did at the last look: that look found nothing, and a look now would
+ * find nothing. A text can be written through a mapping, which shows in no stamp, so the config is read. False ten
+ * minutes after the last look, whatever the tree holds. tree: the folder's descriptor. */
 bool tree_guard_holds(const struct tree_guard *guard, int tree);
 void tree_guard_free(struct tree_guard *guard);

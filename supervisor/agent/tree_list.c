@@ -10,7 +10,7 @@
 #include "common/names.h"
 
 enum {
-    BYTES_MOST = 128 * 1024, /* of one list: some two and a half thousand names */
+    BYTES_MOST = 128 * 1024, /* of a list: some two and a half thousand names */
     SECOND_NS = 1000 * 1000 * 1000,
     COARSE_NS = 100 * 1000 * 1000
 };
@@ -22,7 +22,7 @@ struct mark {
 };
 
 struct tree_list {
-    struct buffer entries; /* a mark, and the path with its NUL, of each */
+    struct buffer entries; /* for each name a mark, and the path with its NUL */
     struct mark top;
     int64_t begun_ms, begun_ns, worked_ns;
     bool useless;
@@ -93,7 +93,7 @@ int64_t tree_list_begun_ms(const struct tree_list *list)
     return list->begun_ms;
 }
 
-/* The first name that stands otherwise ends it, so a link that came in a folder's place is not followed. */
+/* The first name that stands otherwise ends the comparison, so a link that came in a folder's place is not followed. */
 static bool all_stand(const struct tree_list *list, int tree)
 {
     struct stat status;

@@ -17,11 +17,11 @@ enum { DEPTH = 64, PATH_BYTES = 1024, NAMES_BETWEEN_LOOKS = 32, NAME_BYTES = 409
 #define WITHOUT_END (INT64_MAX / 4)
 
 struct tree_size {
-    struct listing *folders[DEPTH]; /* owned; each lies in the one before */
+    struct listing *folders[DEPTH]; /* owned; each lies in the folder before it */
     size_t depth;
     dev_t device;
     int64_t bytes, spent_us;
-    struct tree_list *list; /* NULL: none is made, or a name had no place in it */
+    struct tree_list *list; /* NULL: the count makes none, or a name had no place in the list */
     char path[PATH_BYTES];  /* of the folder that is read, with its slash */
     size_t lengths[DEPTH];  /* of the folders' paths */
 };
@@ -32,7 +32,7 @@ static void drop_list(struct tree_size *size)
     size->list = NULL;
 }
 
-/* The folder is closed when it can't be entered. False: there is no room for it. */
+/* The folder's descriptor is closed when the count can't enter it. False: there is no room for it. */
 static bool enter(struct tree_size *size, int folder)
 {
     if (size->depth == DEPTH) {
@@ -104,7 +104,7 @@ static void count(struct tree_size *size, int folder, const char *name)
     int inner = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     bool entered = inner >= 0 && enter(size, inner);
     if (!entered)
-        drop_list(size); /* what lies in it isn't known */
+        drop_list(size); /* the folder's names aren't known */
     if (inner >= 0 && !entered)
         size->bytes = WITHOUT_END;
 }
@@ -116,7 +116,7 @@ static void count_one(struct tree_size *size)
     if (name) {
         count(size, listing_folder(listing), name);
     } else {
-        if (!listing_close(listing, NULL)) /* what can't be read is counted next time */
+        if (!listing_close(listing, NULL)) /* an unreadable name is counted next time */
             drop_list(size);
         size->depth--;
     }

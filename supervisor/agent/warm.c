@@ -4,7 +4,7 @@
 #include "supervisor/agent/agent.h"
 
 enum {
-    LOOKED_AT_MAX = 16,    /* workers that can't leave now are stepped over, so many in a turn at most */
+    LOOKED_AT_MAX = 16,    /* workers that can't leave now are stepped over, at most this many in a turn */
     LEAVING_MS = 60 * 1000 /* a worker that was sent away and is idle after that had a reason to stay */
 };
 

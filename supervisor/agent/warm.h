@@ -19,5 +19,5 @@ void warm_limit(struct agents *agents, size_t limit);
 void warm_scan(struct agents *agents);
 /* The agent's state is another. */
 void warm_changed(struct agent *agent);
-/* It is about to be freed. */
+/* The agent is about to be freed. */
 void warm_forget(struct agent *agent);

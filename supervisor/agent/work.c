@@ -10,15 +10,15 @@
 
 enum { QUEUE_READ_MAX = 16 * 1024 /* a larger queue.md has a block */ };
 
-/* -1: the tree isn't there, or can't be opened. The descriptor isn't the agent's own (agent_tree): an agent that waits for
- * its start holds none. */
+/* -1: the tree isn't there, or can't be opened. The descriptor is the caller's and not the agent's (agent_tree): an
+ * agent that waits for its start holds none. */
 static int open_tree(const struct agent *agent)
 {
     OWNED char *below = memory_print("agents/%s", agent->name);
     return files_open(agent->agents->data, below, O_RDONLY | O_DIRECTORY, 0);
 }
 
-/* A folder that can't be listed may hold some. */
+/* A folder that can't be listed may hold files. */
 static bool holds_files(int tree, const char *path)
 {
     struct listing *names = listing_open(tree, path, NULL);

@@ -7,5 +7,5 @@ struct agent;
 
 /* A block in queue.md, or a file in iac/inbox or iac/handoffs. */
 bool work_found(const struct agent *agent);
-/* Its worker left for lack of work, nothing has come since, and the fleet is larger than warm_workers. */
+/* The agent's worker left for lack of work, nothing has come since, and the fleet is larger than warm_workers. */
 bool work_lacks(const struct agent *agent);
