@@ -1,5 +1,4 @@
-/* What agents tell their surroundings, and who is concerned: the post office, the relay, the checkers, the control
- * server. */
+/* Agents' news for their surroundings: the post office, the relay, the checkers, the control server. */
 #include "common/buffer.h"
 #include "common/log.h"
 #include "supervisor/control/control.h"
@@ -16,7 +15,7 @@ static void defined(struct agent *agent)
 
 enum { NAMED_MAX = 50 };
 
-/* " Not started: iris, nova; …" when there are such; returns how many. */
+/* Adds " Not started: iris, nova; …" when agents failed; returns how many. */
 static size_t name_failed(const struct agents *agents, struct buffer *text)
 {
     size_t count = 0;
@@ -51,7 +50,7 @@ void supervisor_settled(struct supervisor *supervisor)
                failed.data ? failed.data : "");
 }
 
-/* Of a fleet that was larger than what runs at the start. */
+/* For a fleet that is larger than warm_workers: READY was said before every agent had started. */
 static void say_all_started(struct supervisor *supervisor)
 {
     OWNED_BUFFER struct buffer failed = {0};
@@ -60,7 +59,7 @@ static void say_all_started(struct supervisor *supervisor)
               "Every agent has had its first start.%s", failed.data ? failed.data : "");
 }
 
-/* Trees that are too large are told of at the start, and those that grow so from then on are known to have grown. */
+/* A tree that is too large at the start is told of then; a tree that passes its limit later is known to have grown. */
 static void settled(struct agent *agent)
 {
     struct supervisor *supervisor = supervisor_of(agent);

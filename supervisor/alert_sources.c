@@ -63,7 +63,8 @@ static void tell_failed(const struct agent *agent)
                            alert_text(unable && agent->trouble ? agent->trouble : ended)));
 }
 
-/* Told once: until it was well again (lifecycle.c forgets its failures then), or somebody stopped it. */
+/* The alert goes out once, until the agent was well again (lifecycle.c forgets its failures then) or somebody stopped
+ * it. */
 void alert_agent_changed(struct agent *agent)
 {
     enum life_state state = agent->life.state;
@@ -80,7 +81,7 @@ void alert_agent_changed(struct agent *agent)
 
 /* --- an agent whose tasks fail --- */
 
-/* With the streak that the watchdog allows, and with each doubling of it; with each pause. */
+/* An alert goes out when the streak reaches the watchdog's number, with each doubling of it, and with each pause. */
 void alert_streak(const struct agent *agent, uint64_t before)
 {
     uint64_t streak = agent->told.figures.negative_streak;
@@ -128,7 +129,8 @@ void alert_dead_letter(struct supervisor *supervisor, const char *agent, const s
     raise_dead_letter(supervisor, agent, envelope->id, status, reason, envelope);
 }
 
-/* The post office has told of a task that it buried while the agent had no process; that counts once. */
+/* Whether the post office has told of the task already: it buried the task while the agent had no process. The task
+ * counts once. */
 static bool was_told(struct supervisor *supervisor, const char *agent, const char *task)
 {
     OWNED char *file = names_file(task);
@@ -158,7 +160,7 @@ static json_t *amount(uint64_t count, bool money)
     return money ? json_real((double)count / USAGE_COST_UNIT) : json_integer((json_int_t)count);
 }
 
-/* Once a day for each limit as it stands: an agent's own, or everybody's. */
+/* A limit as it stands, an agent's own or everybody's, gives one alert a day. */
 static bool is_news(struct agent *agent, const struct budget_limit *limit)
 {
     uint64_t *told = limit->all ? supervisor_of(agent)->alerts.budget_told : agent->spends.told;
@@ -169,7 +171,7 @@ static bool is_news(struct agent *agent, const struct budget_limit *limit)
     return news;
 }
 
-/* tasks_per_hour is a pace, and no alert. */
+/* tasks_per_hour is a pace, and raises no alert. */
 void alert_budget(struct agent *agent, const struct budget_request *request, const char *sentence)
 {
     struct supervisor *supervisor = supervisor_of(agent);

@@ -17,7 +17,7 @@
 
 enum {
     BYTES_A_TOKEN = 3,
-    SETTLED_MS = 1000, /* until what was spent is written */
+    SETTLED_MS = 1000, /* until what was spent is on disk */
     STORAGE_MS = 5000, /* until a file that couldn't be written is tried again */
     LATE_MS = 50,      /* the clocks by which two processes wait differ a little */
 };
@@ -28,8 +28,8 @@ struct budget_gate {
     struct state_file state_file;
     struct timer timer;
     bool dirty;   /* the ledger is newer than the file */
-    bool waiting; /* somebody may be waiting */
-    bool failing; /* the file couldn't be written, which has been said */
+    bool waiting; /* an agent may be waiting */
+    bool failing; /* the file couldn't be written, and the log says so */
 };
 
 static const char limited_file[] = "budget.md", unlimited_file[] = "usage.md";
@@ -47,7 +47,7 @@ static bool is_limited(const struct agent *agent)
            roster_of(agent)->cost_per_day > 0;
 }
 
-/* --- what a request may take, and what it costs --- */
+/* --- a request's tokens and its cost --- */
 
 /* Prices are for a million tokens. */
 static uint64_t cost_of(const struct roster_price *price, uint64_t in, uint64_t cached, uint64_t out)
@@ -58,10 +58,10 @@ static uint64_t cost_of(const struct roster_price *price, uint64_t in, uint64_t 
     return usage_cost(sum / 1e6);
 }
 
-/* What a request of so many bytes may take, whichever of the agent's providers answers it. */
+/* The most that a request of this many bytes may take, whichever of the agent's providers answers it. */
 struct estimate {
     uint64_t in, out, cost;
-    bool priced; /* a price of one of them is known */
+    bool priced; /* a price is known for one of the providers' models */
 };
 
 static struct estimate estimate_of(const struct agent *agent, size_t bytes)
@@ -100,7 +100,7 @@ static struct budget_request request_of(const struct agent *agent, uint64_t seri
 
 /* --- the file --- */
 
-/* From the first limit on, the ledger is in shared/budget.md; a file that somebody put there is read first. */
+/* From the first limit on, the ledger is in shared/budget.md; a person's file of that name is read first. */
 static void choose_file(struct budget_gate *gate, bool limited)
 {
     int data = gate->supervisor->data;
@@ -155,7 +155,7 @@ static void timer_rings(void *context)
         return;
     }
     read_if_changed(gate);
-    if (!save(gate, false, &fault)) /* what is lost of it counts as spent */
+    if (!save(gate, false, &fault)) /* figures that are lost with the file count as spent */
         timer_set(gate->supervisor->loop, &gate->timer, STORAGE_MS);
 }
 
@@ -294,7 +294,7 @@ void budget_gate_keep(void *asker, uint64_t serial)
     budget_keep(supervisor_of(agent)->budget_gate->budget, serial);
 }
 
-/* --- what was spent --- */
+/* --- the spent --- */
 
 static void print_left(const char *name, int64_t tokens, double cost, const struct budget_used *used,
                        struct buffer *out)
@@ -323,7 +323,7 @@ void budget_gate_print(const struct agent *agent, struct buffer *out)
     print_left("budget", roster->tokens_per_day, roster->cost_per_day, &all, out);
 }
 
-/* --- who waits --- */
+/* --- agents that wait --- */
 
 static void wake_if_allowed(struct agent *agent)
 {

@@ -1,4 +1,4 @@
-/* The control server and the rest of the supervisor: where its verbs and listings have what only the supervisor knows. */
+/* The control server and the rest of the supervisor: its verbs and listings get here what only the supervisor knows. */
 #pragma once
 
 #include <jansson.h>
@@ -11,5 +11,5 @@ struct supervisor;
 
 /* Once post, shared state and nodes are open. NULL and fault: the control socket can't be made. */
 struct control *control_wiring_open(struct supervisor *supervisor, struct fault *fault);
-/* As far_reads_told: what the other nodes answered goes to the client that asked. */
+/* As far_reads_told: the other nodes' answer goes to the client that asked. */
 void control_wiring_told(void *supervisor, uint64_t ticket, json_t *answer);

@@ -24,7 +24,7 @@ static void send(struct supervisor *supervisor, const char *subject, const char 
     (void)bus_link_publish(link, subject, message, text->data, text->length, bus_link_ticket(link));
 }
 
-/* --- what the post office asks for; each may be lost, which it knows --- */
+/* --- the post office's messages; each may be lost, which the post office knows --- */
 
 static void publish(void *context, const char *agent, const char *message, const struct buffer *text)
 {
@@ -56,7 +56,7 @@ static bool owns(void *context, const char *agent)
     return nodes_own(supervisor->local.nodes, agent);
 }
 
-/* --- what the bus says --- */
+/* --- the bus's news --- */
 
 static void state(void *context, bool connected, const char *why)
 {

@@ -20,7 +20,8 @@ enum {
     BACKLOG = 128,
     RETRY_MS = 1000,
     RETRY_MAX_MS = 60 * 1000,
-    ASKED_AT_ONCE = 8 /* connections in one turn: the rest in the next, so that nobody else waits for it */
+    /* Connections in one turn: the rest is for the next turn, so that no other part of the supervisor waits for them. */
+    ASKED_AT_ONCE = 8
 };
 
 struct http_listener {
@@ -56,7 +57,7 @@ static bool hand_over(int channel, char byte, const int *fd)
     return sendmsg(channel, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
 }
 
-/* False: the process doesn't read what it asked for. */
+/* False: the process doesn't read the descriptors that it asked for. */
 static bool connect_it(struct http_listener *http, int channel)
 {
     int pair[2];
@@ -108,7 +109,7 @@ static void begin_process(struct http_listener *http)
                                          .context = http}))
         return;
     log_warn("agentos", NULL, "There is no HTTP interface; all else goes on");
-    memory_close_at(&http->listener); /* nobody would answer those who connect */
+    memory_close_at(&http->listener); /* nobody would answer those connections */
     http->listener = -1;
 }
 
@@ -146,8 +147,8 @@ static void try_to_listen(void *context)
     timer_set(http->supervisor->loop, &http->retry, http->pause_ms);
 }
 
-/* A token of the environment goes to that process by a file of memory that holds nothing else; of a token file, only its
- * name is in the environment, and the process reads it. */
+/* A token of the environment goes to the HTTP process by a file of memory that holds nothing else; of a token file,
+ * only its name is in the environment, and the process reads it. */
 static bool take_token(struct http_listener *http, struct fault *fault)
 {
     const char *file = setting_text(SET_AGENTOS_TOKEN_FILE, NULL);

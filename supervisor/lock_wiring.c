@@ -33,11 +33,11 @@ struct shared_locks {
     struct supervisor *supervisor;
     struct homes *homes;
     struct locks *locks;
-    struct lock_claims *claims; /* on locks of other nodes */
+    struct lock_claims *claims; /* claims on locks of other nodes */
     struct timer lock_timer, load_timer, claims_timer;
-    size_t locks_unread; /* files, the counter's too, that could not be read the last time */
+    size_t locks_unread; /* files, the counter's too, that the last try could not read */
     bool locks_unread_said;
-    const char *hears; /* the node whose word is heard */
+    const char *hears; /* the node whose word is handled now */
 };
 
 /* --- files, workers, time --- */
@@ -52,8 +52,8 @@ static bool save_lock(void *context, const char *file, const struct buffer *text
     return true;
 }
 
-/* Beside the locks' folder, where nobody tidies up: what the tokens have come to, also when a lock's file is deleted
- * while no supervisor runs. */
+/* The counter of tokens, beside the locks' folder, where nobody tidies up: it holds also when a lock's file is
+ * deleted while no supervisor runs. */
 static bool save_number(const struct shared_locks *shared, const char *file, uint64_t number,
                         struct fault *fault)
 {
@@ -74,7 +74,7 @@ static void cannot_load(struct shared_locks *shared, const struct fault *fault)
                  fault->text);
 }
 
-/* 1 read, 0 there is none, -1 not now. */
+/* 1: read, 0: there is no file, -1: the file can't be read now. */
 static int load_token(struct shared_locks *shared)
 {
     OWNED char *text = NULL;
@@ -197,8 +197,8 @@ static void load_lock(void *context, const char *file)
         log_warn("agentos", NULL, "%s/%s is no lock: %s; and %s", SHARED_LOCKS, file, fault.text, other.text);
 }
 
-/* The counter is above every token of a file; where there is none, the files say what the tokens have come to, all of
- * them. What can't be read now is read again until it can. */
+/* The counter is above every token of a file; where the counter is missing, all the files together give the latest
+ * token. An unreadable file is read again until it can be. */
 static void load_locks(void *context)
 {
     struct shared_locks *shared = context;
@@ -222,7 +222,7 @@ static const char *home_of(void *context, const char *lock)
     return homes_of(shared->homes, HOME_LOCK, file, true);
 }
 
-/* The worker says it behind "held by". */
+/* The worker prints the text behind "held by". */
 static const char *absence(void *context, const char *node)
 {
     const struct shared_locks *shared = context;
@@ -273,7 +273,7 @@ static void claims_timer_rings(void *context)
     timer_set(shared->supervisor->loop, &shared->claims_timer, LOCK_CLAIMS_TURN_MS);
 }
 
-/* A lock that nobody has as its home any more, though a node believes that this one does, is claimed again. */
+/* A lock whose home is unknown, though a node believes that it is this node, is claimed again. */
 static void hear(void *context, const struct lock_word *word)
 {
     struct shared_locks *shared = context;
@@ -290,7 +290,7 @@ bool shared_locks_hear(struct shared_locks *shared, const char *node, const json
     return far_locks_hear(object, hear, shared);
 }
 
-/* A lock in use here, though its home moved away, keeps its file until the next copy after its last holder. */
+/* A lock that is in use here, though its home moved away, keeps its file until the next copy after its last holder. */
 void shared_locks_copy(struct shared_locks *shared, const char *file, const char *text, size_t length)
 {
     struct fault fault;
@@ -329,7 +329,8 @@ void shared_locks_far_turn(struct shared_locks *shared)
 
 /* --- what workers ask for --- */
 
-/* A lease is as long as the task may take. A worker asks for no lock whose name is none (leases_name). */
+/* A lease is as long as the task may take. An honest worker asks only for names that lock_is_name allows
+ * (leases_name). */
 bool shared_locks_ask(struct shared_locks *shared, const char *name, const char *task, const char *lock)
 {
     struct agent *agent = agents_find(&shared->supervisor->agents, name);
@@ -364,8 +365,8 @@ void shared_locks_scan(struct shared_locks *shared)
 
 /* --- opening --- */
 
-/* The homes of other nodes' locks know by it which of two lists of claims is the later one, over starts, too. A node that has lost
- * its file is told the turn that it had. */
+/* The counter of claims' lists goes on over starts: by it the homes of other nodes' locks know which of two lists is
+ * the later. A node that has lost its file is told the turn that it had. */
 static uint64_t first_turn(const struct shared_locks *shared)
 {
     OWNED char *text = NULL;

@@ -1,7 +1,7 @@
 /* agentos - the one command people type.
  *
  * `agentos run` is the supervisor; every other verb is a client of a running one, or works offline on its files
- * (supervisor/cli/verbs.c has the table). The first thing of all is to take the keys out of the environment, because
+ * (supervisor/cli/verbs.c has the table). Before all else main takes the keys out of the environment, because
  * /proc/PID/environ shows them to everybody of the same user for as long as the process lives. */
 #include <signal.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@
 #include "supervisor/cli/verbs.h"
 #include "supervisor/run.h"
 
-/* A line for each, in the log's own form: whoever reads it by program reads these too. */
+/* A line for each fault, in the log's own form: programs that read the log read these lines too. */
 static void log_faults(char *faults)
 {
     for (char *line = strsep(&faults, "\n"); line != NULL; line = strsep(&faults, "\n")) {
@@ -59,7 +59,7 @@ static int run(struct invocation *invocation)
                                   .run_dir = invocation->run_dir,
                                   .programs = programs,
                                   .secrets = invocation->secrets};
-    invocation->secrets = -1; /* supervisor_run's now */
+    invocation->secrets = -1; /* supervisor_run owns the descriptor now */
     return supervisor_run(&options);
 }
 
@@ -78,7 +78,7 @@ static int show_help(const struct invocation *invocation)
     return output_end(EX_OK);
 }
 
-/* Also where the directory is missing: then the verb says so. */
+/* True also where the directory is missing: then the verb says so. */
 static bool data_is_known(const struct invocation *invocation, struct fault *fault)
 {
     OWNED_FD int data = files_open_path(invocation->data_dir, NULL);

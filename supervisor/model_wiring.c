@@ -1,4 +1,4 @@
-/* Where the relay meets the supervisor's other parts: the gateway, the workers, the budgets. */
+/* The relay and the supervisor's other parts: the gateway, the workers, the budgets. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@ static bool ask_gateway(void *context, const struct channel_piece *pieces, size_
     return child_send_pieces(&supervisor->programs.gateway, pieces, count);
 }
 
-/* So much may wait for the gateway to read it: the questions of many agents, of which each may ask much. */
+/* The most that may wait for the gateway: the questions of many agents, each of which may have many. */
 static bool gateway_is_behind(void *context)
 {
     enum { BEHIND = 32 * 1024 * 1024 };
@@ -41,7 +41,7 @@ static void surroundings(void *agent, struct buffer *peers, struct buffer *segme
     budget_gate_print(agent, budget);
 }
 
-/* What was asked for, not what the provider says that it is: that would be a number of a stranger's. */
+/* The model of the settings, not the model that the provider names: a stranger's text would become a metric's label. */
 static const char *model_asked(const struct agent *agent, const char *provider)
 {
     if (strcmp(provider, "offline") == 0)

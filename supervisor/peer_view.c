@@ -12,7 +12,7 @@
 _Static_assert((int)PEERS_MAX == (int)RELAY_PEERS_MAX && (int)SEGMENTS_TEXT_MAX == (int)RELAY_SEGMENTS_MAX,
                "the relay would cut off a text that was made to fit");
 
-/* As its node tells; what it doesn't tell is as of an agent that nobody can reach. */
+/* The peer as its node tells of it; a figure that the node doesn't tell is that of an agent out of reach. */
 static struct peer far_peer_of(const struct agent *agent)
 {
     const json_t *told = nodes_far_agent(supervisor_of(agent)->local.nodes, agent->name);

@@ -1,4 +1,5 @@
-/* What the other agents are told of one, wherever it lives: as this node knows it, or as its own node tells. */
+/* An agent as the other agents are told of it, wherever it lives: as this node knows the agent, or as its own node
+ * tells. */
 #pragma once
 
 #include "common/buffer.h"
@@ -6,8 +7,8 @@
 
 struct agent;
 
-/* Texts are borrowed until the agent, or what its node tells, is another. */
+/* Texts are borrowed until the agent, or its node's account, is another. */
 struct peer peer_view(const struct agent *agent);
 
-/* The relay's owner: the texts for {{peers}} and {{segments}} of an agent's prompt. */
+/* For the relay's owner: the texts for {{peers}} and {{segments}} of an agent's prompt. */
 void peer_surroundings(void *agent, struct buffer *peers, struct buffer *segments);

@@ -38,7 +38,7 @@ static const struct {
 #undef X
 };
 
-/* A full queue says more than the one word. */
+/* A full queue's refusal says more than the word "backpressure". */
 static void count_refusal(struct supervisor *supervisor, const struct envelope *envelope, const char *reason)
 {
     struct agent *receiver = agents_find(&supervisor->agents, envelope->to);
@@ -70,7 +70,8 @@ static void told(void *context, void *subject, const char *event, const struct e
     struct agent *buried =
         envelope->kind == KIND_TASK ? agents_find(&supervisor->agents, envelope->to) : NULL;
     if (buried &&
-        strcmp(event, "envelope_expired") == 0) /* while it had no worker, which would have told it */
+        /* While the agent had no worker, which would have told of it. */
+        strcmp(event, "envelope_expired") == 0)
         control_task_finished(supervisor->control, buried, envelope->trace, 0, "", "expired");
     if (strcmp(event, "envelope_refused") == 0)
         count_refusal(supervisor, envelope, reason);
@@ -100,7 +101,7 @@ struct post *postmaster_open(struct supervisor *supervisor)
     return post;
 }
 
-/* What changes in iac/ the post office looks at first: its own writing and the worker's ring nobody. */
+/* The post office looks first at changes in iac/: its own writing and the worker's wake nobody. */
 void postmaster_tree_changed(struct agent *agent, uint64_t changed)
 {
     if (changed & LOOK_IAC)

@@ -1,5 +1,5 @@
-/* agents.yaml has changed: what is new is started, what is gone is drained and stopped, what is otherwise defined is
- * told; nobody else notices. A file with a fault changes nothing. */
+/* agents.yaml has changed: a new agent is started, a missing one is drained and stopped, a redefined one is told;
+ * nobody else notices. A file with a fault changes nothing. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,7 +17,7 @@
 
 enum {
     SETTLE_MS = 100,         /* from a notice of a change to a look at the file */
-    SCANNED_SETTLE_MS = 1000 /* likewise, from a change that the scan found */
+    SCANNED_SETTLE_MS = 1000 /* from a change that the scan found to a look at the file */
 };
 
 static void report(struct buffer *said, const char *what, const char *name)
@@ -102,11 +102,12 @@ static void remove_missing(struct supervisor *supervisor, const struct roster *r
     for (size_t i = supervisor->agents.count; i-- > 0;) {
         struct agent *agent = supervisor->agents.list[i];
         if (!roster_find(roster, agent->name) && !agent->leaving)
-            remove_agent(agent, said); /* which may free it, when it has no process: so backwards */
+            /* remove_agent may free the agent, when it has no process: so backwards. */
+            remove_agent(agent, said);
     }
 }
 
-/* Applied, and yet probably not meant. */
+/* Warnings about a roster that was applied, and yet is probably not meant so. */
 static void warn(const struct supervisor *supervisor, struct buffer *said)
 {
     OWNED_BUFFER struct buffer warnings = {0};
@@ -131,7 +132,7 @@ static bool apply(struct supervisor *supervisor, struct buffer *said)
 {
     OWNED_BUFFER struct buffer faults = {0};
     supervisor->roster_file.read =
-        look_at_file(supervisor); /* before: what is written meanwhile is another state */
+        look_at_file(supervisor); /* before the reading: a change during it is another state */
     struct roster *roster = roster_load(supervisor->options->data_dir, &faults);
     if (roster && !roster_secrets(roster, &faults)) {
         roster_free(roster);
@@ -178,8 +179,8 @@ bool supervisor_reload(struct supervisor *supervisor, struct buffer *said)
 
 /* --- changes of the file --- */
 
-/* An editor writes a file in several steps, and a scan may come between them: the file is read when it has not changed
- * since it was looked at last. */
+/* An editor writes a file in several steps, and a scan may come between them: the file is read when it stands as at
+ * the last look. */
 static void timer_rings(void *context)
 {
     struct supervisor *supervisor = context;
@@ -208,7 +209,8 @@ void roster_file_changed(struct supervisor *supervisor)
     timer_set(supervisor->loop, &supervisor->roster_file.timer, SETTLE_MS);
 }
 
-/* Nobody tells when its writer is done, so more time goes by before it is read than after a notice. */
+/* After a change that no notice told of, the file's writer may still be at work, so more time goes by before the file
+ * is read. */
 void roster_file_scan(struct supervisor *supervisor)
 {
     struct roster_file *file = &supervisor->roster_file;

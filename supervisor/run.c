@@ -117,7 +117,7 @@ static void end_timer_rings(void *context)
     timer_set(supervisor->loop, &supervisor->timers.end, LAST_KILL_MS);
 }
 
-/* Everybody is asked at once, so the whole takes as long as the slowest, and at most the grace. */
+/* All agents are asked at once, so the end takes as long as the slowest, and at most the grace. */
 static void begin_ending(struct supervisor *supervisor, const char *why)
 {
     if (supervisor->agents.ending) {
@@ -144,7 +144,8 @@ static void reap(struct supervisor *supervisor)
 {
     int status;
     siginfo_t ended = {0};
-    /* A worker may have been made and have ended since the last turn: first hear of it, then see it end. */
+    /* A worker may have been made and have ended since the last turn: the zygote's message is heard before the end is
+     * reaped. */
     child_drain(&supervisor->programs.zygote);
     while (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid > 0) {
         pid_t pid = ended.si_pid;
@@ -189,7 +190,8 @@ static void on_signal(void *context, uint32_t events)
     }
 }
 
-/* The C library keeps what a start, a listing or a storm has freed, many times what hibernating agents need. */
+/* The C library keeps the memory that a start, a listing or a storm has freed, many times the need of hibernating
+ * agents. */
 static void give_back_memory(struct supervisor *supervisor)
 {
     int64_t now = clock_monotonic_ms();
@@ -199,7 +201,8 @@ static void give_back_memory(struct supervisor *supervisor)
     supervisor->timers.trimmed_ms = now;
 }
 
-/* The safety scan in three parts, a turn of the loop each: who asks the supervisor waits for one of them, not for all. */
+/* The safety scan in three parts, a turn of the loop each: a client of the supervisor waits for one part, not for
+ * all. */
 static void scan(void *context)
 {
     struct supervisor *supervisor = context;
@@ -306,7 +309,7 @@ static bool take_signals(struct supervisor *supervisor)
     return supervisor->signals.watch != NULL;
 }
 
-/* The sockets' folder. A path that is too long for a socket is no matter (switchboard.c). */
+/* The sockets' folder. A path may be longer than a socket's address (switchboard.c). */
 static bool open_switchboard(struct supervisor *supervisor, struct fault *fault)
 {
     if (!threads_for_nng(fault) || !run_dir_begin(supervisor, fault))
@@ -331,7 +334,7 @@ static bool start_parts(struct supervisor *supervisor, struct fault *fault)
     begin_local(supervisor);
     supervisor_begin_asking(supervisor);
     supervisor_begin_alerts(supervisor);
-    /* Before nng makes threads; they are exec'ed, so later ones do no harm either. */
+    /* Before nng makes threads; later starts of these programs exec, so nng's threads do them no harm. */
     if (!zygote_link_open(supervisor) || !start_gateway(supervisor))
         return fault_set(fault, "The programs in %s can't be started", supervisor->options->programs);
     if (!open_switchboard(supervisor, fault))
@@ -385,14 +388,15 @@ static void start_timers(struct supervisor *supervisor)
     timer_set(supervisor->loop, &supervisor->timers.heartbeat, heartbeat_ms(supervisor));
 }
 
-/* nng's close has been seen to hang. Everybody is down by then and the files are whole, so nothing is lost. */
+/* nng's close has been seen to hang. Every worker is down by then and the files are whole, so nothing is lost. */
 static void end_anyway(int signal)
 {
     (void)signal;
     _exit(EX_OK);
 }
 
-/* The zygote and the gateway have nothing to finish: their channels close, and what doesn't end by that is killed. */
+/* The zygote and the gateway have nothing to finish: their channels close, and a process that doesn't end by that is
+ * killed. */
 static void end_parts(struct supervisor *supervisor)
 {
     struct child *const children[] = {&supervisor->programs.zygote, &supervisor->programs.gateway};
@@ -443,7 +447,8 @@ static int supervise(struct supervisor *supervisor)
     start_timers(supervisor);
     supervisor->agents.memory_groups = memory_groups_open(supervisor->options->data_dir, NULL);
     supervisor->agents.disk = disk_limit_open(&supervisor->agents);
-    supervisor->notify = notify_open(supervisor->loop); /* before there are children to inherit it */
+    /* Before there are children to inherit the variable. */
+    supervisor->notify = notify_open(supervisor->loop);
     if (start_parts(supervisor, &fault)) {
         start_agents(supervisor);
         loop_run(supervisor->loop);

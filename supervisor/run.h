@@ -6,9 +6,9 @@ struct run_options {
     const char *run_dir;  /* absolute; AGENTOS_RUN_DIR or data_dir/.run */
     const char *programs; /* folder of agentos-worker and agentos-gateway */
     int secrets;          /* descriptor from secrets_collect; owned */
-    int heartbeat_ms;     /* between two heartbeats; 0: ten seconds, as everybody but a test wants it */
+    int heartbeat_ms;     /* between two heartbeats; 0: ten seconds, which only a test changes */
 };
 
-/* Runs in the foreground until SIGTERM or SIGINT; returns the exit status (sysexits.h). What is wrong is said in the
- * log. agents.yaml is loaded here: a fault of it ends with 78 before anything is started. */
+/* Runs in the foreground until SIGTERM or SIGINT; returns the exit status (sysexits.h). Faults are in the log.
+ * supervisor_run loads agents.yaml: a fault of the file ends with 78 before anything is started. */
 int supervisor_run(const struct run_options *options);

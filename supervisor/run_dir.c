@@ -42,8 +42,8 @@ static void save_orders(const struct supervisor *supervisor)
     }
 }
 
-/* What lay in DATA_DIR/.run besides sockets and lock. The journal's records have been carried out by now, each in the turn
- * that wrote it, so closing it makes them durable and nothing is lost with its file. */
+/* Writes anew the files of DATA_DIR/.run besides sockets and lock. Each of the journal's records was carried out in
+ * the turn that wrote it, so closing the journal makes them durable and nothing is lost with its file. */
 static void renew_notes(struct supervisor *supervisor)
 {
     OWNED char *path = memory_print("%s/.run", supervisor->options->data_dir);

@@ -1,5 +1,5 @@
 /* The run directory may be taken away while the supervisor runs: by rm -rf, by a cleaner of /tmp, by a tmpfs that is
- * mounted over it. The scan makes it again, with what the supervisor still knows. */
+ * mounted over it. The scan makes the directory again, with the supervisor's present state. */
 #pragma once
 
 #include "supervisor/supervisor.h"

@@ -1,9 +1,10 @@
-/* The crash, step by step. First the block goes into queue.md, on disk, then its time into shared/schedule.md, on disk.
- * Before the first, nothing has happened: the next start finds the time missed and gives it. Between them the block is
- * given and not remembered: the next start gives the same time again, that is the same id and content. If the first
- * block is still in the queue it is found there; if it was done, the ledger of the agent's history knows it, and its
- * worker takes the second one out without doing it. If the next time has come meanwhile, that one is given: it is
- * another. An entry's number is on disk before the entry gives anything, so the id can't come out otherwise. */
+/* The crash, step by step. First the block goes into queue.md, on disk, then its time into shared/schedule.md, on
+ * disk. Before the first, nothing has happened: the next start finds the time missed and gives it. Between the two
+ * the block is given and not remembered: the next start gives the same time again, that is the same id and content. A
+ * first block that is still in the queue is found there; a first block that was done stands in the ledger of the
+ * agent's history, and the worker takes the second block out without doing it. A next time that has come meanwhile
+ * gives a block of its own, with another id. An entry's number is on disk before the entry gives anything, so a
+ * block's id is the same after a crash. */
 #include "supervisor/schedule.h"
 
 #include <inttypes.h>
@@ -24,17 +25,17 @@
 
 enum {
     RETRY_MS = 5000,
-    LATE_S = 90,         /* a time given later than that was missed */
-    JUMP_BACK_S = 86400, /* what was given further ahead than that was given by a wrong clock */
+    LATE_S = 90,         /* a block that is later than that belongs to a missed time */
+    JUMP_BACK_S = 86400, /* a time further ahead than that was given by a wrong clock */
     SHOWN = 100,
 };
 
 struct entry {
     char *agent;
     uint64_t key;
-    unsigned number; /* of the agent's, for ids */
-    int64_t last;    /* the latest time that was given or left out */
-    /* as agents.yaml has it; of an entry that was only read from the file: NULL */
+    unsigned number; /* the entry's among its agent's, for ids */
+    int64_t last;    /* the latest time that gave a block or was left out */
+    /* As agents.yaml has the entry; of an entry that was only read from the file: NULL. */
     char *line, *task;
     struct cron cron;
     int64_t next;
@@ -50,10 +51,10 @@ struct schedule {
     struct state_file state_file;
     struct entries entries;
     struct timer timer;
-    int64_t next; /* the earliest of all; INT64_MAX: none */
+    int64_t next; /* the earliest due time of all entries; INT64_MAX: none */
     bool dirty;   /* the file is older than what is known here */
-    bool failed;  /* something couldn't be written at the last look */
-    bool said;    /* that */
+    bool failed;  /* a file couldn't be written at the last look */
+    bool said;    /* the log says so */
 };
 
 static struct entry *add(struct entries *entries, const struct entry *entry)
@@ -138,7 +139,7 @@ static bool save(struct schedule *schedule)
     return !schedule->dirty;
 }
 
-/* What somebody wrote into the file counts for entries that it names; others go on as they are known. */
+/* A person's change of the file counts for the entries that the file names; the others go on as they are known. */
 static void read_if_changed(struct schedule *schedule)
 {
     struct entries read = {0};
@@ -165,7 +166,7 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t length)
     return hash;
 }
 
-/* Two lines that say the same are told apart by which of them it is. */
+/* Two equal lines are told apart by their order. */
 static uint64_t key_of(const struct schedule_entry *defined, uint64_t twin)
 {
     uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), defined->cron, strlen(defined->cron) + 1);
@@ -195,7 +196,7 @@ static void define(struct schedule *schedule, const struct entries *before, cons
     uint64_t key = key_of(defined, twin);
     const struct entry *known = find(before, agent->name, key);
     struct cron cron;
-    if (!cron_parse(&cron, defined->cron, NULL)) /* agents.yaml was checked: it can't be */
+    if (!cron_parse(&cron, defined->cron, NULL)) /* agents.yaml was checked: the line is sound */
         return;
     struct entry entry = {
         .agent = memory_text(agent->name),
@@ -254,7 +255,7 @@ static char *id_of(const struct entry *entry, int64_t due)
                         entry->number);
 }
 
-/* A block of this entry, of whatever time, in the queue. */
+/* Whether a block of this entry, for any of its times, is in the queue. */
 static bool is_waiting(const struct schedule *schedule, const struct entry *entry)
 {
     OWNED char *path = memory_print("agents/%s/%s", entry->agent, TREE_QUEUE), *text = NULL;
@@ -300,7 +301,7 @@ static bool give(struct schedule *schedule, struct agent *agent, const struct en
     return true;
 }
 
-/* A clock that was set back does nothing again; but what a clock far ahead has given holds nothing up. */
+/* A clock that was set back repeats no block; but a time that a clock far ahead has given holds nothing up. */
 static void mind_the_clock(struct schedule *schedule, struct entry *entry, int64_t now)
 {
     if (entry->last <= now + JUMP_BACK_S)

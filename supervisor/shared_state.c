@@ -35,7 +35,7 @@ struct shared_state {
     bool started;
 };
 
-/* --- queues: what they ask of the post office and of the processes --- */
+/* --- queues: their questions to the post office and to the processes --- */
 
 static bool takes_work(const struct agent *agent)
 {
@@ -45,7 +45,7 @@ static bool takes_work(const struct agent *agent)
             state == STATE_HIBERNATING);
 }
 
-/* NULL: here, "": nobody knows. */
+/* NULL: the agent lives here, "": nobody knows its node. */
 static const char *node_of(const struct shared_state *shared, const char *agent)
 {
     const struct supervisor *supervisor = shared->supervisor;
@@ -133,8 +133,8 @@ static int read_copy(void *context, const char *agent, unsigned place, const cha
     }
 }
 
-/* Before the first start an agent counts by its order. Afterwards by its process, not by its state: this is asked at its
- * end too, when the state doesn't know yet. */
+/* Before the first start an agent counts by its order, afterwards by its process and not by its state: the question
+ * comes also when the process has just ended, and the state doesn't know yet. */
 static enum queue_worker worker(void *context, const char *name)
 {
     struct shared_state *shared = context;
@@ -261,7 +261,7 @@ static bool give_up_lock(void *context, const char *agent, const char *task, con
     return true;
 }
 
-/* NULL: here, or agents.yaml has none of that name; "": nobody knows. */
+/* NULL: the segment's agent lives here, or agents.yaml has no agent of that name; "": nobody knows its node. */
 static const char *home_of_segment(const struct shared_state *shared, const char *to)
 {
     const char *name = strncmp(to, "segment:", 8) == 0 ? to + 8 : to;
@@ -300,7 +300,7 @@ static void worker_ready(void *context, const char *agent)
     queues_worker_ready(shared->queues, agent);
 }
 
-/* At the end of all, items stay with whom they are: the next start finds them there. */
+/* When the supervisor ends, items stay with their consumers: the next start finds them there. */
 static void worker_down(void *context, const char *agent)
 {
     struct shared_state *shared = context;
@@ -354,7 +354,7 @@ static void copy(void *context, enum home_kind kind, const char *file, const cha
         segments_copy(shared->segments, file, text, length);
 }
 
-/* A segment of a time before there was a bus: the first node that has one is its home. */
+/* A segment that is older than the bus: the first node with such a segment is its home. */
 static void know_segments(struct shared_state *shared, bool claim)
 {
     const struct roster *roster = shared->roster;
@@ -496,7 +496,7 @@ void shared_state_scan(struct shared_state *shared)
     segments_scan(shared->segments);
     queues_scan(shared->queues);
     quarantine_look(shared->quarantine, shared->supervisor->data, shared->roster);
-    queues_each_folder(shared->queues, watch_one, shared); /* new ones, and those made anew */
+    queues_each_folder(shared->queues, watch_one, shared); /* new folders, and folders that were made anew */
 }
 
 void shared_state_changed(struct shared_state *shared)

@@ -30,11 +30,11 @@ struct http_listener;
 struct ownership;
 struct post;
 
-/* agents.yaml on disk. reload.c's. */
+/* The state of agents.yaml on disk; reload.c's. */
 struct roster_file {
-    struct file_stamp read, seen; /* as it was when it was read last, and when it was looked at last */
+    struct file_stamp read, seen; /* the file as it was read last, and as it was looked at last */
     struct timer timer;           /* until a change has settled */
-    char *fault;                  /* why it is refused, a sentence; NULL: it is as it was applied */
+    char *fault;                  /* why the file is refused, a sentence; NULL: it is as it was applied */
 };
 
 struct supervisor {
@@ -51,14 +51,14 @@ struct supervisor {
     struct post *post;
     struct shared_state *shared;
     struct budget_gate *budget_gate;
-    struct budget *budget; /* the gate's ledger, for who only asks it */
+    struct budget *budget; /* the gate's ledger, for readers that only ask it */
     struct schedule *schedule;
     struct {
         struct alerts *queue;
         struct outages *outages;
         uint64_t budget_told[2]; /* hashes of the last alerts about everybody's budget: of tokens, of money */
-        uint64_t buried[1024];   /* hashes of tasks that the post office ended last, and told; 0: none */
-        size_t next;             /* its oldest place */
+        uint64_t buried[1024];   /* hashes of tasks that the post office ended last, and told of; 0: none */
+        size_t next;             /* the oldest place of buried */
     } alerts;                    /* alert_sources.c's */
     struct http_listener *http;  /* NULL: there is no HTTP interface */
     struct notify *notify;       /* NULL: no service manager listens */
@@ -66,10 +66,11 @@ struct supervisor {
     struct {
         struct child zygote, gateway;
         struct far_reads
-            *reads;  /* what nodes read for each other; never NULL while there is a control server */
-        char *audit; /* its path */
+            *reads;  /* the nodes' reading for each other; never NULL while there is a control server */
+        char *audit; /* path of agentos-audit */
         char **zygote_environment;
-        int zygote_logs[2]; /* socket pair: workers' standard errors come here, from the zygote there */
+        /* Socket pair: the zygote sends workers' standard errors to the supervisor's end. */
+        int zygote_logs[2];
     } programs;
     struct agents agents;
     struct {
@@ -80,15 +81,15 @@ struct supervisor {
         struct timer scan, heartbeat, end;
         struct wallclock *wallclock;
         uint64_t beats;     /* the serial of the last heartbeat */
-        int64_t trimmed_ms; /* clock_monotonic_ms: free memory was given back last */
-        unsigned scan_part; /* of `scan`, that comes next */
+        int64_t trimmed_ms; /* clock_monotonic_ms: when free memory was given back last */
+        unsigned scan_part; /* the part of `scan` that comes next */
     } timers;
     struct {
         int64_t started_at;
-        bool said;        /* "AgentOS running …" */
+        bool said;        /* the log has "AgentOS running …" */
         bool all_started; /* every agent has had its first start, or hibernates */
-        bool missing;     /* the run directory can't be made anew, which was said */
-        bool ending;      /* workers were killed; those that don't end are left */
+        bool missing;     /* the run directory can't be made anew, which the log says */
+        bool ending;      /* workers were killed; a worker that doesn't end is left */
         struct file_leases leases;
     } run;
 };
@@ -98,38 +99,40 @@ static inline struct supervisor *supervisor_of(const struct agent *agent)
     return agent->agents->context;
 }
 
-/* agent_events.c: what agents tell their surroundings */
+/* agent_events.c: agents' news for their surroundings */
 extern const struct agent_callbacks supervisor_agent_callbacks;
 void supervisor_settled(
-    struct supervisor *supervisor); /* says that it runs, once every agent is ready or failed */
+    struct supervisor *supervisor); /* says that the supervisor runs, once every agent is ready or failed */
 
-/* alert_sources.c: what people are told through `notify` of agents.yaml */
+/* alert_sources.c: alerts to people through `notify` of agents.yaml */
 void supervisor_begin_alerts(struct supervisor *supervisor);
 void supervisor_end_alerts(struct supervisor *supervisor);
-/* NOTIFIED or PROVIDER of the gateway; false: it is neither, or malformed. */
+/* NOTIFIED or PROVIDER of the gateway; false: the message is another, or malformed. */
 bool alert_gateway_says(struct supervisor *supervisor, const void *bytes, size_t length);
-void alert_agent_changed(struct agent *agent);                 /* its state has */
+void alert_agent_changed(struct agent *agent);                 /* the agent's state has */
 void alert_streak(const struct agent *agent, uint64_t before); /* of failures has grown */
-/* An envelope has come to nothing, or a task whose agent has no process: its worker says it again when it starts. */
+/* An envelope has come to nothing, or a task whose agent has no process: its worker tells of the task again when it
+ * starts. */
 void alert_dead_letter(struct supervisor *supervisor, const char *agent, const struct envelope *envelope,
                        const char *status, const char *reason);
-/* A worker says how a task has ended. */
+/* A worker tells a task's end. */
 void alert_task_ended(const struct agent *agent, const char *task, const char *end, const char *reason);
-/* agent waits for its budget of the day, or for everybody's. */
+/* The agent waits for its budget of the day, or for everybody's. */
 void alert_budget(struct agent *agent, const struct budget_request *request, const char *sentence);
 
-/* worker_messages.c: what workers say */
+/* worker_messages.c: workers' messages */
 bool agent_hears(void *agent, const void *bytes, size_t length, struct line_turn *turn);
 
 /* model_wiring.c: the relay and the budgets, begun and ended */
 void supervisor_begin_asking(struct supervisor *supervisor);
-void supervisor_retry(struct supervisor *supervisor, struct agent *agent); /* its provider is asked now */
+/* The agent's provider is asked now. */
+void supervisor_retry(struct supervisor *supervisor, struct agent *agent);
 void supervisor_end_asking(struct supervisor *supervisor);
 
-/* reload.c: agents.yaml is read again; what was applied or refused is said in the log and added to said. False: refused. */
+/* reload.c: agents.yaml is read again; the changes or the refusal are in the log and added to said. False: refused. */
 bool supervisor_reload(struct supervisor *supervisor, struct buffer *said);
 void roster_file_begin(struct supervisor *supervisor);   /* before the file is read for the first time */
 void roster_file_changed(struct supervisor *supervisor); /* a notice tells of a change */
-/* Whatever changes the file without a notice is found here: links, mounts of one file, file systems without inotify. */
+/* Finds changes of the file that come without a notice: links, mounts of one file, file systems without inotify. */
 void roster_file_scan(struct supervisor *supervisor);
 void roster_file_end(struct supervisor *supervisor);

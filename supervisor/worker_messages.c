@@ -1,4 +1,5 @@
-/* What workers say: a table of message and handler. Nothing that one says changes more than what is known of it. */
+/* Workers' messages: a table of message and handler. A message changes nothing but what the supervisor knows of its
+ * worker. */
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -19,7 +20,8 @@ enum {
     PROBLEMS_TOLD = 100,
     DOING_MAX = 1024,
     STRAYS_MAX = 2,
-    STREAK_SAID_MS = 100, /* a worker whose streak grows faster isn't in the log with each of them */
+    /* The streak of a worker whose failures are faster isn't in the log with each of them. */
+    STREAK_SAID_MS = 100,
 };
 
 static void take_text(char **at, char *text)
@@ -42,11 +44,12 @@ static bool on_hello(struct agent *agent, struct reader *reader)
     if (!message_read(reader, MESSAGE_HELLO, &name, &generation))
         return false;
     if (generation < agent->worker.generation && !agent->worker.said_hello)
-        return true; /* the last words of the one before */
+        return true; /* the last words of the worker before */
     if (strcmp(name, agent->name) != 0 || generation != agent->worker.generation || agent->worker.said_hello)
         return false;
     agent->worker.said_hello = true;
-    agent_send(agent, MESSAGE_PAUSE, (uint64_t)agent->life.paused); /* it may be otherwise than at SPAWN */
+    /* The order may be otherwise than at SPAWN. */
+    agent_send(agent, MESSAGE_PAUSE, (uint64_t)agent->life.paused);
     if (agent->life.state == STATE_STOPPING)
         agent_send(agent, MESSAGE_STOP, (uint64_t)(agent->life.grace_ms / 2));
     return true;
@@ -61,7 +64,7 @@ static bool on_ready(struct agent *agent, struct reader *reader)
     return true;
 }
 
-/* What it waits for is the last of its problems (message.h). */
+/* The reason for the wait is the last of the worker's problems (message.h). */
 static void tell_waiting(const struct agent *agent)
 {
     char until[CLOCK_TEXT] = "";
@@ -111,7 +114,7 @@ static bool on_activity(struct agent *agent, struct reader *reader)
     return true;
 }
 
-/* The watchdog over rewards (contract section 8): told with each failure more than it allows. */
+/* The watchdog over rewards (contract section 8): each failure beyond the allowed streak is told. */
 static void watch_the_streak(struct agent *agent, uint64_t before)
 {
     unsigned long long streak = agent->told.figures.negative_streak;
@@ -156,7 +159,7 @@ static bool has_line(const char *lines, const char *line, size_t length)
     return false;
 }
 
-/* The lines that aren't among the others. */
+/* Tells the lines of `lines` that aren't among `others`. */
 static void tell_lines(const struct agent *agent, const char *lines, const char *others, const char *event)
 {
     for (unsigned count = 0; lines && *lines && count < PROBLEMS_TOLD; count++) {
@@ -228,7 +231,7 @@ static bool on_alive(struct agent *agent, struct reader *reader)
     uint64_t serial;
     if (!message_read(reader, MESSAGE_ALIVE, &serial))
         return false;
-    /* Only the answer to a heartbeat that was sent is one: who floods with it doesn't live by it. */
+    /* Only the answer to a heartbeat that was sent counts: a worker that floods with ALIVE doesn't live by it. */
     if (serial <= agent->beat.answered || serial > agent->beat.asked)
         return true;
     agent->beat.answered = serial;
@@ -260,7 +263,7 @@ static bool on_rolled(struct agent *agent, struct reader *reader)
     return true;
 }
 
-/* Its question counts as this task's; whatever else belongs to a beginning comes with ACTIVITY. */
+/* The model's question counts as this task's; the rest of a task's beginning comes with ACTIVITY. */
 static bool on_ahead(struct agent *agent, struct reader *reader)
 {
     OWNED char *task = NULL;
@@ -344,7 +347,7 @@ static const struct {
     {MESSAGE_AHEAD, on_ahead},       {MESSAGE_EPOCH, on_epoch},
 };
 
-/* Behind one of these there may be commits, which belong to the git remote, too. */
+/* Whether there may be commits behind the message: commits belong to the git remote, too. */
 static bool tells_of_commits(unsigned type)
 {
     static const unsigned types[] = {MESSAGE_READY,  MESSAGE_ACTIVITY, MESSAGE_FINISHED,
@@ -367,8 +370,8 @@ static bool handle(struct agent *agent, struct reader *reader, unsigned type)
     return true;
 }
 
-/* A few messages may be left of the worker before. More of them mean that this one's HELLO was lost on the way (a send
- * that nng takes is no delivery): it would work unheard until its time to start is over. */
+/* The worker before may have left a few messages. More of them mean that this worker's HELLO was lost on the way (a
+ * send that nng takes is no delivery): the worker would work unheard until its time to start is over. */
 static bool is_no_stray(struct agent *agent)
 {
     if (agent->worker.pid <= 0 || ++agent->beat.strays <= STRAYS_MAX)
@@ -377,7 +380,7 @@ static bool is_no_stray(struct agent *agent)
     return false;
 }
 
-/* What it may say counts from one heartbeat to the next. */
+/* A worker's messages are limited from one heartbeat to the next. */
 static bool hear_one(struct agent *agent, const void *bytes, size_t length, struct shared_bytes *kept)
 {
     struct reader reader;
@@ -396,7 +399,8 @@ static bool hear_one(struct agent *agent, const void *bytes, size_t length, stru
     return false;
 }
 
-/* One after the other, as long as the turn lasts; the rest isn't heard when one of them may not be sent. */
+/* The messages are heard one after the other, as long as the turn lasts; after a message that may not be sent the
+ * rest isn't heard. */
 static bool hear_several(struct agent *agent, const void *bytes, size_t length, struct reader *reader,
                          struct line_turn *turn)
 {
@@ -407,7 +411,7 @@ static bool hear_several(struct agent *agent, const void *bytes, size_t length, 
         const void *part;
         size_t part_length;
         if (!message_get_part(reader, &part, &part_length)) {
-            hear_one(agent, bytes, length, turn->kept); /* which says that it is none */
+            hear_one(agent, bytes, length, turn->kept); /* hear_one reports the malformed part */
             return false;
         }
         if (!hear_one(agent, part, part_length, turn->kept))
@@ -421,7 +425,7 @@ static bool hear_several(struct agent *agent, const void *bytes, size_t length, 
     return true;
 }
 
-/* Before HELLO with the right generation, what comes may still be the last words of the worker before: it counts for
+/* Before HELLO with the right generation, a message may be among the last words of the worker before: it counts for
  * nothing. */
 bool agent_hears(void *context, const void *bytes, size_t length, struct line_turn *turn)
 {

@@ -13,7 +13,7 @@
 #include "supervisor/supervisor.h"
 
 enum {
-    /* setproctitle writes over the environment: a worker's whole name needs this much of it. */
+    /* setproctitle writes over the environment: a worker's whole name needs this much room in it. */
     TITLE_ROOM = 160,
 };
 
@@ -25,7 +25,7 @@ static void open_gate(struct supervisor *supervisor, pid_t pid)
     child_send(&supervisor->programs.zygote, &message);
 }
 
-/* False: it has ended and was reaped before the zygote told of it. Its pid may be another process's by now. */
+/* False: the child has ended and was reaped before the zygote told of it. Its pid may be another process's by now. */
 static bool is_our_child(pid_t pid)
 {
     siginfo_t ended;
@@ -52,7 +52,7 @@ static bool zygote_says(void *context, const void *bytes, size_t length)
     }
     memory_close_at(&log);
     if (pid > 1 && !gone)
-        kill((pid_t)pid, SIGKILL); /* nobody waits for it any more */
+        kill((pid_t)pid, SIGKILL); /* nobody waits for the process any more */
     if (pid > 1)
         open_gate(supervisor, (pid_t)pid);
     if (expected)
@@ -67,8 +67,8 @@ static void zygote_started(void *context)
         agent_spawn_again(supervisor->agents.list[i]);
 }
 
-/* The zygote binds all functions of its libraries at once: else each worker looks up those of nng again, and copies the
- * pages where their places are noted. */
+/* The zygote binds all functions of its libraries at once: else each worker looks up nng's functions again, and
+ * copies the pages where their places are noted. */
 static char **zygote_environment(char *room)
 {
     static char bind_now[] = "LD_BIND_NOW=1";

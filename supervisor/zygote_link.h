@@ -5,5 +5,5 @@
 
 struct supervisor;
 
-/* Starts it; before nng makes threads. False: it can't be started. */
+/* Starts the zygote; before nng makes threads. False: the zygote can't be started. */
 bool zygote_link_open(struct supervisor *supervisor);
