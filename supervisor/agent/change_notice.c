@@ -10,7 +10,17 @@
 #include "supervisor/agent/agent.h"
 #include "supervisor/agent/rested.h"
 
-enum { LOOK_PAUSE_MS = 200 /* between two LOOKs to a worker that has something else to do */ };
+enum {
+    LOOK_PAUSE_MS = 200, /* between two LOOKs to a worker that has something else to do */
+    WAKING = LOOK_QUEUE | LOOK_IAC
+};
+
+/* A notice of queue.md is work only if the file differs from its stamp of the last LOOK or REST: the kernel tells a little
+ * late of what the worker wrote itself. */
+static bool is_work(const struct agent *agent, uint64_t look)
+{
+    return look & LOOK_IAC || (look & LOOK_QUEUE && look_queue_has_changed(agent));
+}
 
 /* A busy worker is told too, as a new envelope may expire before the worker is idle again; but seldom, and not of
  * people's edits, which concern only its next cycle. */
@@ -25,9 +35,9 @@ static void send_dirty(struct agent *agent)
         timer_set(agent->agents->loop, &agent->notice.look_timer, wait > 0 ? wait : LOOK_PAUSE_MS);
         return;
     }
+    agent->notice.called = agent->notice.resting && (agent->notice.called || is_work(agent, look));
     agent->notice.queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
     agent->notice.looked_at = clock_monotonic_ms();
-    agent->notice.called = agent->notice.resting;
     if (agent_send(agent, MESSAGE_LOOK, look))
         agent->notice.dirty &= ~look;
 }
@@ -40,10 +50,9 @@ static void look_timer_rings(void *agent)
 /* --- hibernation ---
  *
  * An agent that was idle for idle_exit_seconds is sent REST, and its worker leaves if it finds nothing to do. Work
- * that comes while the worker leaves is not overlooked: the worker has read every LOOK before REST; a LOOK after REST
- * is remembered (called), and a later change shows when queue.md is compared with its stamp from before REST. */
-
-enum { WAKING = LOOK_QUEUE | LOOK_IAC };
+ * that comes while the worker leaves is not overlooked: the worker has read every LOOK before REST; work that a LOOK
+ * tells of after REST is remembered (called), and a later change shows when queue.md is compared with its stamp from
+ * before REST. */
 
 /* A hibernating agent's tree is opened when somebody needs it again. */
 static void close_tree(struct agent *agent)
@@ -100,7 +109,7 @@ bool look_queue_has_changed(const struct agent *agent)
 
 static void wake_if_called(struct agent *agent, uint64_t look)
 {
-    if (look & LOOK_IAC || (look & LOOK_QUEUE && look_queue_has_changed(agent)))
+    if (is_work(agent, look))
         life_event(&agent->life, EVENT_WAKE);
 }
 
@@ -129,7 +138,7 @@ void look_rest_on(struct agent *agent)
 
 bool look_is_due(const struct agent *agent)
 {
-    return agent->notice.called || agent->notice.dirty & WAKING;
+    return agent->notice.called || is_work(agent, agent->notice.dirty);
 }
 
 void look_state_changed(struct agent *agent)

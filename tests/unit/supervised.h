@@ -86,17 +86,20 @@ static inline void worker_counts_the_heartbeat(const struct worker_start *start)
         abort();
 }
 
-/* Asked to leave for lack of work. False: it ends; one that is "called" has changed its queue.md before, and doesn't read
- * the LOOK that comes of it. */
+/* Asked to leave for lack of work. False: it ends; one that is "called" has changed its queue.md before, one that is
+ * "alarmed" has only had it open, and neither reads the LOOK that comes of it. */
 static inline bool worker_rests(struct link *link, const struct worker_start *start)
 {
     OWNED char *path = memory_print("%s/agents/%s/queue.md", start->data_dir, start->agent->name);
     struct pollfd look = {.fd = link_fd(link), .events = POLLIN};
+    bool alarmed = is_called(start, "alarmed");
     OWNED_FD int queue =
         is_called(start, "called") ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
-    if (queue >= 0 && (write(queue, "x", 1) != 1 || poll(&look, 1, -1) < 0))
+    if (alarmed)
+        close(open(path, O_WRONLY | O_CLOEXEC));
+    if ((queue >= 0 && write(queue, "x", 1) != 1) || ((queue >= 0 || alarmed) && poll(&look, 1, -1) < 0))
         abort();
-    return queue < 0 && !is_called(start, "rester") && !is_called(start, "worried");
+    return queue < 0 && !alarmed && !is_called(start, "rester") && !is_called(start, "worried");
 }
 
 /* False: it ends. */

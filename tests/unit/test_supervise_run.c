@@ -344,6 +344,20 @@ static void test_who_was_called_while_it_left_or_has_problems_is_not_noted_as_as
     assert_false(is_listed(supervised, "called") || is_listed(supervised, "worried"));
 }
 
+/* The kernel tells of what a worker wrote itself a little late: then it was sent away already. */
+static void test_a_notice_of_a_queue_that_did_not_change_wakes_nobody_who_leaves(void **state)
+{
+    struct supervised *supervised = *state;
+    make_folders(supervised, "alarmed");
+    OWNED char *queue = memory_print("touch %s/agents/alarmed/queue.md", supervised->data);
+    assert_int_equal(system(queue), 0);
+    supervised_yaml(supervised, "warm_workers: 0\nagents: [{name: alarmed, persona: p}]\n");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_logged(supervised, "Agent 'alarmed' hibernates"));
+    EVENTUALLY(is_listed(supervised, "alarmed"));
+    assert_true(supervised_is(supervised, "alarmed", "hibernating"));
+}
+
 static void test_an_agent_that_is_redefined_before_its_order_is_known_does_not_go_on_hibernating(void **state)
 {
     struct supervised *supervised = *state;
@@ -493,6 +507,7 @@ int main(int count, char **arguments)
         TEST(test_a_folder_that_was_replaced_gets_a_new_worker),
         TEST(test_a_reload_touches_only_whom_it_concerns),
         TEST(test_who_was_called_while_it_left_or_has_problems_is_not_noted_as_asleep),
+        TEST(test_a_notice_of_a_queue_that_did_not_change_wakes_nobody_who_leaves),
         TEST(test_an_agent_that_is_redefined_before_its_order_is_known_does_not_go_on_hibernating),
         TEST(test_agents_that_wait_for_their_start_have_no_descriptor),
         TEST(test_a_stranger_at_a_workers_socket_is_turned_away),

@@ -21,7 +21,7 @@ enum {
     OPEN_MS = 10000,
     RETRY_MS = 10,
     SEND_MS = 5000,
-    LAST_WORDS_MS = 20, /* what nng has taken is on its way, but a close would drop it */
+    LAST_WORDS_MS = 20, /* what nng has taken is on its way, but the end would drop it */
     PATH_SAFE = 96,
 };
 
@@ -148,12 +148,17 @@ int link_receive(struct link *link, const void **bytes, size_t *length)
     return error == NNG_EAGAIN && !atomic_load(&link->ended) ? 0 : -1;
 }
 
+void link_leave(const struct link *link)
+{
+    if (!atomic_load(&link->ended))
+        pause_ms(LAST_WORDS_MS);
+}
+
 void link_close(struct link *link)
 {
     if (!link)
         return;
-    if (!atomic_load(&link->ended))
-        pause_ms(LAST_WORDS_MS);
+    link_leave(link);
     if (link->held)
         nng_msg_free(link->held);
     nng_close(link->socket);

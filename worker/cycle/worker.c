@@ -453,7 +453,7 @@ static void close_parts(struct worker *worker)
     if (worker->history)
         history_close(worker->history);
     if (worker->line.link)
-        link_close(worker->line.link);
+        link_leave(worker->line.link);
     free(worker->task.id);
     free(worker->task.text);
     free(worker->task.from);
