@@ -1,8 +1,8 @@
-/* What the parts of the scheduler share. Nobody else includes this.
+/* The types and functions that the parts of the scheduler share. No other file includes this header.
  *
  *   scheduler.c  whose turn it is, whom to ask, how an attempt ends
  *   ask.c        the questions, and the lists that they stand in by their state
- *   tell.c       what the supervisor is told of a question */
+ *   tell.c       messages to the supervisor about a question */
 #pragma once
 
 #include <sys/queue.h>
@@ -23,32 +23,33 @@ struct ask {
     struct agent *agent;
     uint64_t serial;
     char *system, *task;
-    size_t bytes; /* of both; least: the worker can't make them fewer */
+    size_t bytes; /* bytes of both texts; least: the worker can't make them fewer */
     bool least;
     enum ask_state state;
-    size_t provider;         /* in the agent's route */
-    int64_t asked_ms, until; /* monotonic: since when this provider is to answer it; ASK_WAITING: its end */
-    struct timer timer;      /* ASK_WAITING */
+    size_t provider; /* in the agent's route */
+    /* monotonic: since when this provider is to answer; ASK_WAITING: the wait's end. */
+    int64_t asked_ms, until;
+    struct timer timer;               /* ASK_WAITING */
     unsigned failures, form, changed; /* of this provider; bits of enum form: of the request, by refusals */
     bool unheard, needs_leave; /* asked again once for an old connection; ASK_WAITING: for AGAIN, too */
     struct {
-        bool sent; /* it went out, and SPENT is not told yet */
+        bool sent; /* the request went out, and SPENT is not told yet */
         enum spent spent;
         struct usage usage;
     } request;
     struct transfer *transfer; /* ASK_UNDER_WAY */
     char *body;                /* lives as long as the transfer */
-    struct buffer faults;      /* of the providers that were given up, "; " between */
+    struct buffer faults;      /* of providers that were given up, "; " between */
     enum answer_kind kind;     /* the answer's, should no provider be left */
-    int64_t retry_after;       /* ms; the least of all providers that said one; 0: none */
+    int64_t retry_after;       /* ms; the least that a provider asked for; 0: none did */
     TAILQ_ENTRY(ask) link;     /* ASK_QUEUED: in agent->queue */
     LIST_ENTRY(ask) sibling;   /* in agent->asks */
 };
 
 struct agent {
-    char *name; /* first: agents are found by it */
+    char *name; /* first: the tree finds agents by it */
     struct route *route;
-    size_t room; /* for its prompts, as it was told last; 0: it wasn't yet */
+    size_t room; /* for the agent's prompts, as it was told last; 0: not told yet */
     TAILQ_HEAD(, ask) queue;
     LIST_HEAD(, ask) asks;
     unsigned count;
@@ -65,28 +66,29 @@ struct scheduler {
 
 /* ask.c */
 
-/* Agents stay known once they asked: there are as many as the supervisor has, and their routes are worth keeping.
- * Takes name. */
+/* Agents stay known after their first question: there are as many as the supervisor has, and their routes are worth
+ * keeping. Takes name. */
 struct agent *ask_agent(struct scheduler *scheduler, char *name);
 struct ask *ask_find(struct agent *agent, uint64_t serial); /* NULL: there is none */
-struct provider *ask_provider_of(const struct ask *ask);    /* the one that is asked now */
-/* ASK_WAITING from whatever state: what follows is ask_queue_up, ask_wait, ASK_UNDER_WAY or ask_free. */
+struct provider *ask_provider_of(const struct ask *ask);    /* the provider that is asked now */
+/* ASK_WAITING from whatever state: the next call is ask_queue_up or ask_wait, or the question becomes ASK_UNDER_WAY
+ * or goes by ask_free. */
 void ask_leave(struct ask *ask);
 void ask_queue_up(struct ask *ask, bool first);
 void ask_wait(struct ask *ask, int64_t until);
-void ask_free(struct ask *ask); /* out of whatever state it is in, and gone */
+void ask_free(struct ask *ask); /* the question leaves its state's list, and is freed */
 
 /* tell.c */
 
-/* What leaves this process as text has no key in it, whoever wrote it. Caller frees. */
+/* Text that leaves this process has no key in it, whoever wrote it. Caller frees. */
 char *tell_masked(const struct scheduler *scheduler, const char *text);
-/* What the request took that went out last; again: the question waits for leave to send another one. */
+/* Tells what the request took that went out last; again: the question waits for leave to send another one. */
 void tell_spent(struct ask *ask, bool again);
-/* response: NULL where there is none to speak of. The question is still to be freed. */
+/* response: NULL where there is none to speak of. The question is freed by the caller. */
 void tell_answer(struct ask *ask, enum answer_kind kind, const char *text, const struct response *response,
                  const char *provider);
-/* A request has failed, and not by its own fault; or an answer has come, which is told after failures only. */
+/* A request has failed, and not by a fault of its own; or an answer has come, which is told after failures only. */
 void tell_provider(const struct ask *ask, bool answers, const char *text);
-/* The service may be known better than the supervisor has been told. */
+/* Tells the supervisor what is known of the service, where that is news. */
 void tell_learned(const struct scheduler *scheduler, struct service *service);
 void tell_waiting(struct ask *ask, int64_t milliseconds, const char *sentence);

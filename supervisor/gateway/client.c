@@ -12,26 +12,26 @@
 #include "supervisor/gateway/response.h"
 
 enum {
-    CONNECT_TIMEOUT_MS =
-        15 * 1000,          /* a host that doesn't even accept needs no whole LLM_TIMEOUT to be given up */
-    CONNECTIONS_KEPT = 512, /* libcurl closes idle ones while there are more, busy ones counted */
+    CONNECT_TIMEOUT_MS = 15 * 1000, /* a host that doesn't even accept is given up before LLM_TIMEOUT */
+    CONNECTIONS_KEPT = 512, /* libcurl closes idle connections while there are more, busy ones counted */
     HANDLES_KEPT = 32,      /* finished transfers kept for the next: making one costs as much as a request */
-    /* A connection that was idle for longer is not used again. Many servers (uvicorn, Node, llama.cpp) close theirs after
-     * five seconds: a request that crosses that must count as paid, and a new connection costs 0.1 s. */
+    /* A connection that was idle for longer is not used again. Many servers (uvicorn, Node, llama.cpp) close idle
+     * connections after five seconds: a request that meets the close on its way must count as paid, and a new
+     * connection costs 0.1 s. */
     IDLE_MOST_S = 4,
-    BODY_KEPT = 256 * 1024 /* bytes of a body's buffer that are kept with it */
+    BODY_KEPT = 256 * 1024 /* bytes of a body's buffer that are kept with the transfer */
 };
 
 struct transfer {
     struct client *client;
     CURL *easy;
     void *context;
-    LIST_ENTRY(transfer) link; /* in active while it is under way, else in spare */
+    LIST_ENTRY(transfer) link; /* in active while the transfer is under way, else in spare */
     struct buffer body;
     size_t header_bytes, body_most;
     client_done *done;
     bool body_too_large, header_too_large;
-    bool begun;       /* it goes out, for the first time */
+    bool begun;       /* the request goes out, for the first time */
     int64_t deadline; /* ms of the kernel's clock */
     char *content_type, *location, *retry_after, *retry_after_ms;
     char error[CURL_ERROR_SIZE];
@@ -43,7 +43,7 @@ struct client {
     struct loop *loop;
     struct timer timer;   /* libcurl's own */
     struct timer overdue; /* rings at `earliest` */
-    int64_t earliest;     /* when the first of active is overdue; kernel_ms; INT64_MAX: there is none */
+    int64_t earliest;     /* when the first of active is overdue; kernel_ms; INT64_MAX: active is empty */
     LIST_HEAD(, transfer) active, spare;
     unsigned spare_count;
 };
@@ -61,7 +61,7 @@ static int64_t kernel_ms(void)
     return clock_kernel_monotonic_us() / 1000;
 }
 
-/* ---- what comes in ---- */
+/* ---- responses ---- */
 
 static size_t take_body(char *bytes, size_t size, size_t count, void *context)
 {
@@ -100,7 +100,7 @@ static void forget_headers(struct transfer *transfer)
     }
 }
 
-/* A new status line begins a new set of headers: what a 100 or a proxy's CONNECT said is void. */
+/* A new status line begins a new set of headers: the headers of a 100 or of a proxy's CONNECT are void. */
 static size_t take_header(char *bytes, size_t size, size_t count, void *context)
 {
     struct transfer *transfer = context;
@@ -129,8 +129,8 @@ static size_t take_header(char *bytes, size_t size, size_t count, void *context)
 
 /* ---- libcurl's calls to us ---- */
 
-/* Called before a request is written. On a connection that ends without a word libcurl would send it a second time, and
- * nobody would know that it may be paid twice: that is for the caller to decide. */
+/* Called before a request is written. On a connection that ends without a word libcurl would send the request a
+ * second time, and nobody would know that it may be paid twice: the caller decides about that. */
 static int begin_sending(void *context, char *address, char *own_address, int port, int own_port)
 {
     (void)address, (void)own_address, (void)port, (void)own_port;
@@ -153,8 +153,8 @@ static void is_ready(void *context, uint32_t events)
     collect(client);
 }
 
-/* libcurl may close a descriptor before it says so, and the kernel drops closed ones from an epoll by itself: so a socket
- * is not changed but watched anew. */
+/* libcurl may close a descriptor before it says so, and the kernel drops closed ones from an epoll by itself: so a
+ * socket is not changed but watched anew. */
 static int watch(CURL *easy, curl_socket_t fd, int what, void *context, void *known)
 {
     (void)easy;
@@ -285,7 +285,8 @@ static void wait_until(struct client *client, int64_t earliest)
         timer_set(client->loop, &client->overdue, earliest - kernel_ms());
 }
 
-/* Off the list of those under way; kept for the next request unless there are enough of them. */
+/* Takes the transfer off the list of those under way; it is kept for the next request unless there are enough of
+ * them. */
 void client_cancel(struct client *client, struct transfer *transfer)
 {
     curl_multi_remove_handle(client->multi, transfer->easy);
@@ -352,7 +353,8 @@ struct transfer *client_start(struct client *client, const struct client_request
 
 /* ---- the end of a transfer ---- */
 
-/* Faults that no further try can mend: wrong addresses and certificates, not what the network does in between. */
+/* False for faults that no further try can mend: wrong addresses and certificates; true for faults of the network on
+ * the way. */
 static bool is_passing(CURLcode code)
 {
     switch (code) {
@@ -379,7 +381,7 @@ static const char *error_of(const struct transfer *transfer, CURLcode code)
     return transfer->error[0] ? transfer->error : curl_easy_strerror(code);
 }
 
-/* What a proxy says in place of a tunnel is no answer of the provider's; in a tunnel only the provider speaks. */
+/* A proxy's answer in place of a tunnel is no answer of the provider's; in a tunnel only the provider speaks. */
 static const char *proxy_that_spoke(const struct transfer *transfer, CURLcode code, long refusal)
 {
     char *scheme = NULL;
@@ -390,7 +392,7 @@ static const char *proxy_that_spoke(const struct transfer *transfer, CURLcode co
 
 static void deliver(struct transfer *transfer, CURLcode code)
 {
-    long refusal = 0; /* of a tunnel, by the proxy */
+    long refusal = 0; /* the proxy's refusal of a tunnel */
     curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &refusal);
     struct client_result result = {
         .error = error_of(transfer, code),
@@ -425,7 +427,7 @@ static void collect(struct client *client)
     }
 }
 
-/* The first that is overdue; earliest is renewed when there is none. */
+/* The first overdue transfer; earliest is renewed when there is none. */
 static struct transfer *find_overdue(struct client *client)
 {
     int64_t now = kernel_ms(), earliest = INT64_MAX;
@@ -441,8 +443,8 @@ static struct transfer *find_overdue(struct client *client)
     return NULL;
 }
 
-/* Timeouts are kept here and not by libcurl, which looks at the time before it reads: an answer that came while this
- * process was stopped would be thrown away, paid for, and asked for again. done may start and cancel transfers. */
+/* The client keeps the timeouts and not libcurl, which looks at the time before it reads: an answer that came while
+ * this process was stopped would be thrown away, paid for, and asked for again. done may start and cancel transfers. */
 static void end_overdue(void *context)
 {
     struct client *client = context;

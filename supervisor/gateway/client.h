@@ -27,21 +27,22 @@ struct client_request {
     struct curl_slist *headers; /* this and body are borrowed until the transfer is done or cancelled */
     const char *body;
     size_t length;
-    int64_t timeout_ms; /* for the whole of it, while this process runs */
+    int64_t timeout_ms; /* for the whole transfer, while this process runs */
     size_t body_most;   /* bytes of a response's body; 0: as many as a reply of a model may have */
     client_done *done;
 };
 
-/* Everything is borrowed, until client_done returns. */
+/* All fields are borrowed, until client_done returns. */
 struct client_result {
-    const char *error; /* NULL: a whole response came; else why not, a sentence's second half */
-    bool passing;      /* an error that another try may get past */
-    bool unheard;      /* a connection that had been used before ended without a word, as an old one may */
-    bool timed_out;    /* it was sent, and the request's time is over */
-    bool sent;         /* the server may have got the request, and been paid for it */
+    /* NULL: a whole response came; else the reason that it didn't, a sentence's second half. */
+    const char *error;
+    bool passing;   /* another try may get past the error */
+    bool unheard;   /* a connection that had been used before ended without a word, as an old one may */
+    bool timed_out; /* the request was sent, and its time is over */
+    bool sent;      /* the server may have got the request, and been paid for it */
     long status;
     const char *
-        proxy; /* its name, where it may be the one that spoke or failed; NULL: surely it wasn't, or none is there */
+        proxy; /* the proxy's name, where the proxy may have spoken or failed; NULL: surely not, or there is none */
     const char *content_type, *location, *retry_after, *retry_after_ms; /* NULL: no such header */
     const struct buffer *body;
 };
@@ -51,11 +52,12 @@ struct client *client_open(struct loop *loop, struct fault *fault); /* NULL and 
 /* Adds a line to a request's headers, which the caller frees; without memory for the line the headers stay as they are. */
 void client_header(struct curl_slist **headers, const char *line);
 
-/* context is what done is called with, by the loop only, never from here. NULL and fault: it could not even be started. */
+/* The loop calls done with context, never client_start itself. NULL and fault: the transfer could not even be
+ * started. */
 struct transfer *client_start(struct client *client, const struct client_request *request, void *context,
                               struct fault *fault);
 void client_cancel(struct client *client, struct transfer *transfer); /* done is not called */
 
 bool client_busy(const struct client *client); /* a transfer is under way */
-/* This process did not run for so long (it was stopped, or its container was paused): no request's time went by. */
+/* This process did not run for that time (it was stopped, or its container was paused): no request's time went by. */
 void client_stood_still(struct client *client, int64_t milliseconds);

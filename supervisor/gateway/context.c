@@ -7,8 +7,8 @@ enum {
     A_TOKEN = 8, /* bytes: prompts that differ by less may have the same number of them */
     LENGTHS = 3,
     LEAST_CEILING = 512,  /* tokens: no server has less, but some report a constant */
-    DIFFERENT_BYTES = 64, /* and a hundredth: so much do lengths differ at least */
-    SAMPLE_BYTES = 1000,  /* of a prompt that tells how many bytes a token has */
+    DIFFERENT_BYTES = 64, /* and a hundredth: lengths that differ do so by at least this */
+    SAMPLE_BYTES = 1000,  /* a prompt of this length tells how many bytes a token has */
     WORTH_PROBING = 2,    /* bytes a token by a report: a prompt with fewer was certainly not cut */
     FIRST_CHECK = 64,     /* answers */
     CHECKS_GROW = 4
@@ -63,7 +63,7 @@ bool context_may_hold(const struct context *context, const struct context_limits
     return !tokens || context->source == CONTEXT_GUESSED || (double)bytes / most_bytes <= (double)tokens;
 }
 
-/* The least counts, in quarters, so that the room doesn't change with every answer. */
+/* The least value counts, in quarters, so that the room doesn't change with every answer. */
 static void learn_bytes(struct context *context, double bytes)
 {
     bytes = (double)(uint64_t)(bytes * 4) / 4;
@@ -72,7 +72,7 @@ static void learn_bytes(struct context *context, double bytes)
         context->bytes_a_token = bytes;
 }
 
-/* So that a prompt of so many bytes fits, whatever part of the context the reply takes. */
+/* Sets the tokens so that a prompt of this many bytes fits, whatever part of the context the reply takes. */
 static void guess(struct context *context, double bytes, const struct context_limits *limits)
 {
     uint64_t room = (uint64_t)(bytes / bytes_a_token(context)), tokens = room + lesser(limits->reply, room);
@@ -93,14 +93,14 @@ void context_refused(struct context *context, const struct context_limits *limit
         guess(context, (double)bytes * smaller, limits);
     }
     size_t room = context_room(context, limits), most = (size_t)((double)bytes * smaller);
-    if (room < bytes) /* there are more tokens in it than was thought */
+    if (room < bytes) /* the prompt has more tokens than was thought */
         return;
     context->bytes_a_token = bytes_a_token(context) * (double)most / (double)room;
     if (context->bytes_a_token >= least_bytes)
         return;
     context->bytes_a_token = least_bytes;
     if (context_room(context, limits) >= bytes)
-        guess(context, (double)most, limits); /* its number is wrong */
+        guess(context, (double)most, limits); /* the refusal's number is wrong */
 }
 
 /* ---- reports ---- */
@@ -115,7 +115,7 @@ static bool is_near(size_t a, size_t b)
     return a <= b + A_TOKEN && b <= a + A_TOKEN;
 }
 
-/* Only a prompt that is longer than all that reported fewer tells of a cut. */
+/* A prompt tells of a cut only when it is longer than every prompt that reported fewer tokens. */
 static void note_length(struct ceiling *ceiling, size_t bytes)
 {
     if (bytes <= ceiling->longest_below)
@@ -155,7 +155,7 @@ static bool differ(const struct ceiling *ceiling)
            (ceiling->lengths >= 2 && ceiling->longest >= ceiling->shortest + apart);
 }
 
-/* Two lengths reported one number, and by the prompts below it the longer one should have been more. */
+/* Two lengths reported one number, and by the prompts below it the longer prompt should have reported more. */
 static bool is_cut(const struct context *context, const struct ceiling *ceiling)
 {
     double below = ceiling->below > 0 || context->constant ? ceiling->below : assumed_bytes;
@@ -172,8 +172,8 @@ static void forget(struct context *context)
         context->ceilings[i] = (struct ceiling){0};
 }
 
-/* The believed ceiling after another report, which is noted already. A prompt as long as those that were cut tells: the
- * same number again, or the belief was wrong. */
+/* Whether another report, which is noted already, contradicts the believed ceiling. A prompt as long as the cut ones
+ * tells: it reports the same number again, or the belief was wrong. */
 static bool is_contradicted(struct context *context, const uint64_t tokens[CEILINGS], size_t bytes)
 {
     const struct ceiling *ceiling = &context->ceilings[context->source_ceiling];
@@ -195,8 +195,8 @@ static bool is_contradicted(struct context *context, const uint64_t tokens[CEILI
     return false;
 }
 
-/* Of two counts that both have a ceiling the one with cached tokens added is what the server holds: its prompt_tokens are
- * what was not cached, whose ceiling is lower by as many cached tokens as each cut prompt has. */
+/* Of two counts that both have a ceiling, the count with cached tokens added is the server's limit: prompt_tokens are
+ * then the uncached part, whose ceiling is lower by as many cached tokens as each cut prompt has. */
 static bool believe(struct context *context)
 {
     bool cached = context->ceilings[1].tokens > context->ceilings[0].tokens;
@@ -229,7 +229,7 @@ enum context_news context_reported(struct context *context, const uint64_t token
         learn_bytes(context, (double)bytes / (double)tokens[0]);
     bool more = !believed && context->source != CONTEXT_UNKNOWN && tokens[0] > context->tokens;
     if (more || (believed && is_contradicted(context, tokens, bytes))) {
-        forget(context); /* a refusal that named fewer was wrong, too */
+        forget(context); /* a refusal that named fewer tokens was wrong, too */
         return CONTEXT_FORGOTTEN;
     }
     return !believed && believe(context) ? CONTEXT_CUTS : CONTEXT_NOTHING;

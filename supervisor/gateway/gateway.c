@@ -18,8 +18,8 @@
 
 enum { TURN_MS = 1000, STANDSTILL_MS = 200, DESCRIPTORS_WANTED = 65536, DESCRIPTORS_SPARE = 64 };
 
-/* What names are resolved with. The sandbox allows the files that were there, not what is put in their places by
- * renaming, as a network manager does it. */
+/* The files that resolve names. The sandbox allows these files as they were, not files that are renamed into their
+ * places, as a network manager does it. */
 static const char *const resolver_files[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"};
 
 enum { RESOLVER_FILES = sizeof resolver_files / sizeof *resolver_files, RESOLVER_LOOK_MS = 1000 };
@@ -33,7 +33,7 @@ struct gateway {
     struct webhooks *webhooks;
     ino_t resolver[RESOLVER_FILES]; /* 0: there is no such file */
     int64_t resolver_look_at;
-    bool outdated; /* one of them is another file now: no further request begins */
+    bool outdated; /* a resolver file is another file now: no further request begins */
 };
 
 static bool read_ask(struct gateway *gateway, struct reader *reader)
@@ -94,7 +94,7 @@ static bool read_notify(struct gateway *gateway, struct reader *reader)
     if (!message_read(reader, MESSAGE_NOTIFY, &serial, &hook.url, &hook.id, &hook.timestamp, &hook.signature,
                       &hook.body))
         return false;
-    if (gateway->outdated) /* the next gateway is asked again */
+    if (gateway->outdated) /* the supervisor asks the next gateway */
         webhook_free(&hook);
     else
         webhooks_post(gateway->webhooks, serial, &hook);
@@ -115,7 +115,7 @@ static bool hear(void *context, unsigned type, struct reader *reader)
     return false;
 }
 
-/* A turn that took much longer than it was meant to wait: this process did not run meanwhile (SIGSTOP, docker pause), or
+/* A turn that took much longer than its timeout: this process did not run meanwhile (SIGSTOP, docker pause), or
  * hardly. Answers may have come, and lie in its sockets. */
 static void notice_standstill(void *context)
 {
@@ -137,8 +137,8 @@ static void know_resolver(struct gateway *gateway)
         gateway->resolver[i] = resolver_file(i);
 }
 
-/* The next gateway may read the new ones. What waits is asked again by the supervisor; what is under way ends first, as it
- * is paid for: network managers write these files anew at each lease and after each sleep. */
+/* The next gateway may read the new files. The supervisor asks it the questions that wait; requests under way end
+ * first, as they are paid for: network managers write these files anew at each lease and after each sleep. */
 static void check_resolver(struct gateway *gateway)
 {
     int64_t now = clock_monotonic_ms();
@@ -171,7 +171,7 @@ static unsigned concurrency(void)
     return (unsigned)(wanted > 0 && wanted < most ? wanted : most);
 }
 
-/* All else goes with the process. */
+/* Everything but the keys goes with the process. */
 static void forget_keys(void *context)
 {
     struct gateway *gateway = context;

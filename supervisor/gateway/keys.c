@@ -13,7 +13,7 @@
 #include "common/settings.h"
 
 struct key {
-    char *variable; /* LLM_API_KEY or LLM_API_KEY__OWNER, whatever it came from */
+    char *variable; /* LLM_API_KEY or LLM_API_KEY__OWNER, whichever variable it came from */
     char *value;    /* owned; NULL after a fault */
     char *fault;
 };
@@ -57,8 +57,8 @@ static void add(struct keys *keys, char *variable, char *value, const struct fau
     *known = key;
 }
 
-/* LLM_API_KEY_FILE, LLM_API_KEY_FILE__OWNER or LLM_API_KEY__OWNER_FILE: the variable that would hold the key itself;
- * NULL: it is none of these. */
+/* From LLM_API_KEY_FILE, LLM_API_KEY_FILE__OWNER or LLM_API_KEY__OWNER_FILE: the variable that would hold the key
+ * itself; NULL: the name is none of these. */
 static char *key_variable(const char *name, size_t length)
 {
     static const char plain[] = "LLM_API_KEY", file[] = "LLM_API_KEY_FILE";
@@ -145,7 +145,7 @@ static char *replace(char *text, const char *secret)
     return buffer_take(&masked);
 }
 
-/* Takes secret, which curl_easy_unescape or memory_print gave. */
+/* Takes secret, from curl_easy_unescape or memory_print. */
 static char *replace_and_wipe(char *text, char *secret)
 {
     text = secret ? replace(text, secret) : text;
@@ -153,7 +153,7 @@ static char *replace_and_wipe(char *text, char *secret)
     return text;
 }
 
-/* Of a proxy's address only the password is a secret. In texts it stands as it is written there, decoded, or as the
+/* Of a proxy's address only the password is a secret. A text may have it as the address does, decoded, or as the
  * request's header has it, together with the user. */
 static char *mask_entry(char *text, const char *entry)
 {

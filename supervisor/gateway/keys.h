@@ -6,9 +6,9 @@
 
 struct keys;
 
-/* secrets is taken over. A key file that can't be read is no fault here: who asks for that key is told. */
+/* Takes secrets over. A key file that can't be read is no fault here: keys_find tells whoever asks for that key. */
 struct keys *keys_load(struct secrets *secrets);
-void keys_free(struct keys *keys); /* overwritten first */
+void keys_free(struct keys *keys); /* the keys are overwritten first */
 
 /* The key given for exactly this owner (NULL: the general one). NULL: none was given, or, with *fault set, it can't
  * be used, a sentence. Both borrowed. */
@@ -17,8 +17,8 @@ const char *keys_find(const struct keys *keys, const char *owner, const char **f
 /* The secrets that were handed over; borrowed. */
 const struct secrets *keys_secrets(const struct keys *keys);
 
-/* text with every key and every proxy's password in it replaced by "[masked]". Keys under KEY_MASK_LEAST bytes are left: those are the
- * "none" and "ollama" that people set where a server wants no key, and hiding such words would spoil a reply. */
+/* text with every key and every proxy's password in it replaced by "[masked]". Keys under KEY_MASK_LEAST bytes are
+ * left: people set "none" or "ollama" where a server wants no key, and hiding such words would spoil a reply. */
 enum { KEY_MASK_LEAST = 8 };
 char *keys_mask(const struct keys *keys,
                 char *text); /* takes text, returns it or a new one; NULL stays NULL */

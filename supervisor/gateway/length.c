@@ -6,8 +6,8 @@
 
 enum { LEAST_CONTEXT = 128, FILLING_MAX = 16 };
 
-/* The words by which a refusal for length is known. Those that a limit of tokens a minute may use, too, count only with
- * the statuses of a request that is refused as it is. */
+/* The words of a refusal for length. Words that a limit of tokens a minute may use, too, count only with the statuses
+ * of a request that is refused as it is. */
 static const struct {
     const char *words;
     bool always;
@@ -46,7 +46,7 @@ static const struct {
     {"max_model_len", false},
 };
 
-/* Behind which words, and at most FILLING_MAX bytes without a digit or a full stop, the number stands. */
+/* The number stands behind these words, after at most FILLING_MAX bytes without a digit or a full stop. */
 static const char *const contexts[] = {"maximum context length is",
                                        "maximum context length",
                                        "context length of only",
@@ -90,7 +90,8 @@ static const char *const prompts[] = {"n_prompt_tokens",
                                       "received",
                                       "number of input tokens",
                                       "too many tokens:"};
-/* In front of which words it stands: "(3072 in the messages, 2048 in the completion)", "32768 maximum context length". */
+/* The number stands in front of these words: "(3072 in the messages, 2048 in the completion)", "32768 maximum context
+ * length". */
 static const char *const before_prompt[] = {"in the messages", "of text input", "in the prompt"};
 static const char *const before_context[] = {"maximum context length", "maximum"};
 
@@ -143,7 +144,7 @@ static bool is_about_length(long status, const char *words)
     for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
         if ((refused || signs[i].always) && strcasestr(words, signs[i].words))
             return true;
-    return status == 413; /* a proxy's, which counts bytes */
+    return status == 413; /* the status of a proxy that counts bytes */
 }
 
 struct length_refusal length_read(long status, const char *words)

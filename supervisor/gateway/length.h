@@ -1,12 +1,12 @@
-/* What a provider's refusal says about the length of the prompt, in any provider's words. Pure. */
+/* A refusal read for the length of the prompt, in any provider's words. Pure. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct length_refusal {
-    bool said;        /* the prompt is too long, or it is with the reply's limit */
-    uint64_t context; /* tokens that the sentence names as the most; 0: it names none */
+    bool said;        /* the prompt is too long, by itself or with the reply's limit */
+    uint64_t context; /* the most tokens that the sentence names; 0: it names none */
     uint64_t prompt;  /* tokens of this prompt, as the sentence counts them; 0: it doesn't say */
 };
 

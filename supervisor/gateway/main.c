@@ -1,8 +1,8 @@
 /* agentos-gateway CHANNEL_FD SECRETS_FD
  *
- * The one process with the network and the keys: it asks the model for every agent. Started by the supervisor only,
- * with a socket pair to it (common/channel.h, common/message.h: ASK and FORGET in, ANSWER and WAITING out) and the
- * memory file of the keys (common/secrets.h). It ends when the supervisor does. */
+ * The one process with the network and the keys: it asks the model for every agent. The supervisor alone starts it,
+ * with a socket pair to itself (common/channel.h, common/message.h: ASK and FORGET in, ANSWER and WAITING out) and
+ * the memory file of the keys (common/secrets.h). The gateway ends when the supervisor does. */
 #include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -12,7 +12,7 @@
 #include "common/started.h"
 #include "supervisor/gateway/gateway.h"
 
-/* The network and nothing else; before the first library makes a thread. */
+/* Allows the network and nothing else; before the first library makes a thread. */
 static bool confine(struct fault *fault)
 {
     const char *readable[] = {getenv("SSL_CERT_FILE"), getenv("SSL_CERT_DIR"), NULL};
@@ -33,9 +33,10 @@ int main(int count, char **arguments)
     close(given[1]);
     if (!secrets)
         return log_error("gateway", NULL, "%s", fault.text), EX_CONFIG;
-    struct keys *keys = keys_load(secrets); /* also from files, which the sandbox will not let us read */
+    /* Key files, too, which the sandbox will not let the process read. */
+    struct keys *keys = keys_load(secrets);
     if (!confine(&fault))
         return log_error("gateway", NULL, "not in its sandbox, so it ends: %s", fault.text), EX_CONFIG;
-    /* Without what libraries do at an exit: nothing of it is needed, and the sandbox would refuse some of it. */
+    /* Without the libraries' own end: nothing of it is needed, and the sandbox would refuse some of it. */
     _exit(gateway_run(given[0], keys));
 }

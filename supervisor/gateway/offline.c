@@ -17,7 +17,7 @@ static const char signature[] =
     "(This answer comes from AgentOS's built-in offline model: it is deterministic and no language model. "
     "Set LLM_BASE_URL, LLM_MODEL and LLM_API_KEY for a real one.)";
 
-/* What it knows by heart: a task with one of the words gets the row's answer and skill. */
+/* The model's knowledge: a task with a row's word gets the row's answer and skill. */
 static const struct {
     const char *words[3];
     const char *answer, *skill, *description, *body;

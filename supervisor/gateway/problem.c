@@ -10,9 +10,9 @@
 
 enum { EXCERPT_MAX = 300, WORDS_MAX = 16 * 1024 };
 
-/* What the words of an error mean. For each status the first row whose text occurs decides, so the order counts:
- * OpenAI's and Groq's rate-limit texts advertise their billing page, and Gemini's per-minute limit speaks of a
- * quota and then says when to come back. */
+/* The meanings of an error's words. For each status the first row whose text occurs decides, so the order counts:
+ * OpenAI's and Groq's rate-limit texts advertise their billing page, and Gemini's per-minute limit speaks of a quota
+ * and then says when to come back. */
 static const struct {
     const char *words;
     enum answer_kind kind;
@@ -59,7 +59,7 @@ static const struct {
     {"new_sensitive", ANSWER_REQUEST, false},
 };
 
-/* Which kinds the words may turn a status into; what isn't listed follows the status alone. */
+/* Whether words may turn a status into that kind; a status without a row decides alone. */
 static bool words_may(long status, enum answer_kind kind)
 {
     switch (status) {
@@ -93,7 +93,7 @@ static void classify(struct problem *problem, long status, const char *words)
     for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++) {
         if (!strcasestr(words, meanings[i].words))
             continue;
-        /* A 400 of Anthropic's says that the credit is used up, but a 400 that merely mentions a quota doesn't. */
+        /* A 400 of Anthropic's means that the credit is used up, but a 400 that merely mentions a quota doesn't. */
         bool weak = strcmp(meanings[i].words, "billing") == 0 || strcmp(meanings[i].words, "quota") == 0;
         if (!words_may(status, meanings[i].kind) || (weak && status != 429 && status != 200))
             continue;
@@ -236,7 +236,8 @@ static json_t *error_in(json_t *root)
     return says_something(error) ? error : NULL;
 }
 
-/* Without choices each of these is an error; beside them only MiniMax's base_resp is, whose code is 0 when all is well. */
+/* Without choices each of these keys makes an error; beside choices only MiniMax's base_resp does, whose code is 0
+ * when all is well. */
 static bool is_bare_error(json_t *root)
 {
     static const char *const keys[] = {"detail", "errors", "error_msg", "error_code", "errorMessage"};
@@ -276,8 +277,8 @@ static long own_status(json_t *error)
     return 200;
 }
 
-/* Behind a router's "Provider returned error" stands what the provider said, as a text that may be JSON again. Caller
- * frees; NULL: there is none. */
+/* Behind a router's "Provider returned error" stands the provider's own error, as a text that may be JSON again.
+ * Caller frees; NULL: there is none. */
 static char *said_behind(json_t *error)
 {
     json_t *metadata = json_object_get(error, "metadata");
@@ -290,7 +291,7 @@ static char *said_behind(json_t *error)
     return memory_print("%s: %s", who ? who : "its provider", message ? message : raw);
 }
 
-/* The sentence as far as the error has any, else all of it: an unknown shape is still better read than hidden. */
+/* The error's sentence, else its whole text: an unknown shape is still better read than hidden. */
 static char *sentence_of(json_t *error, const char *body)
 {
     const char *message = message_of(error, 0);
@@ -300,7 +301,7 @@ static char *sentence_of(json_t *error, const char *body)
     return problem_excerpt(both ? both : message ? message : nothing ? "" : body);
 }
 
-/* Everything that an error says, as one text to look for words in. */
+/* All texts of the error, as one text to look for words in. */
 static char *words_of(json_t *error, const char *body)
 {
     char *dumped = error ? json_dumps(error, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;

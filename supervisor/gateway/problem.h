@@ -1,4 +1,4 @@
-/* An error as a provider puts it: what it says, and which kind of failure it is. Pure. */
+/* A provider's error: its sentence, and the kind of failure. Pure. */
 #pragma once
 
 #include <jansson.h>
@@ -10,11 +10,12 @@ struct problem {
     enum answer_kind kind;
     bool retry, limited;
     char *
-        message; /* what the provider said, one line, "sk-…" tokens masked; "" when it said nothing. Owned. */
+        /* The provider's sentence, one line, "sk-…" tokens masked; "" when it said nothing. Owned. */
+        message;
 };
 
-/* root: the body as JSON, or NULL when it is none; body: its text, valid UTF-8. status: the HTTP status, 200 for an
- * error that came inside a success (then the error's own code and words decide). */
+/* root: the body as JSON, or NULL when it isn't JSON; body: its text, valid UTF-8. status: the HTTP status, 200 for
+ * an error that came inside a success (then the error's own code and words decide). */
 struct problem problem_read(long status, json_t *root, const char *body);
 
 /* Whether a JSON body that should be a reply is an error instead. */

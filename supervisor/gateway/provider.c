@@ -18,7 +18,7 @@ struct providers {
     struct endpoint *endpoints;
     struct service *services;
     struct route general;
-    struct own_route **own; /* each by itself: routes are borrowed while the list grows */
+    struct own_route **own; /* each allocated by itself: routes are borrowed while the list grows */
     size_t own_count;
 };
 
@@ -102,7 +102,7 @@ static int64_t limit_integer(enum setting setting, const char *fallback, const c
     return setting_integer(setting, limit_owner(setting, fallback, agent));
 }
 
-/* The owner's own key, else the general one, but only for the general base URL. */
+/* The owner's own key, else the general key, but the latter only for the general base URL. */
 static const char *choose_key(const struct keys *keys, const char *owner, const char **fault)
 {
     const char *key = owner ? keys_find(keys, owner, fault) : NULL;

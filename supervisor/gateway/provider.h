@@ -1,4 +1,4 @@
-/* Who may be asked for an agent: its provider and the fallbacks behind it, put together from the settings.
+/* An agent's providers: its own and the fallbacks behind it, put together from the settings.
  *
  * A key goes only to the base URL that it was given for: an owner (agent or fallback) with a base URL of its own and
  * no key of its own gets none, so that the key of one house is never sent to another. */
@@ -13,23 +13,23 @@
 #include "supervisor/gateway/context.h"
 #include "supervisor/gateway/keys.h"
 
-/* A base URL together with a key: what a provider limits. Shared by all who use the pair. */
+/* A base URL together with a key: the unit of a provider's limits. Shared by all who use the pair. */
 struct endpoint {
     char *url;                  /* "https://host/v1/chat/completions"; "offline" */
     const char *key;            /* borrowed; NULL: none */
     struct curl_slist *headers; /* holds the key: overwritten before it is freed */
-    struct proxy proxy;         /* of zeros: it is asked directly */
-    int64_t held_until;         /* monotonic ms: nobody asks before; 0: not held */
+    struct proxy proxy;         /* of zeros: the endpoint is asked directly */
+    int64_t held_until;         /* monotonic ms: nobody asks the endpoint before; 0: not held */
     struct endpoint *next;
 };
 
 /* A base URL together with a model, whatever the key. */
 struct service {
     char *url, *model;
-    char *told;          /* what the supervisor was told of it last (learned.h); NULL: nothing */
-    int64_t answered_ms; /* monotonic: its last answer to any request; 0: none yet */
-    bool told_well;      /* the supervisor was told that it answers, and of no failure since */
-    unsigned form;       /* bits of enum form (refusal.h), as its refusals taught */
+    char *told;          /* the supervisor's last news of the service (learned.h); NULL: none */
+    int64_t answered_ms; /* monotonic: the service's last answer to any request; 0: none yet */
+    bool told_well;      /* the supervisor was told that the service answers, and of no failure since */
+    unsigned form;       /* bits of enum form (refusal.h), as the service's refusals taught */
     struct context context;
     struct service *next;
 };
@@ -43,7 +43,8 @@ struct provider {
     int64_t timeout_ms;
     unsigned max_retries;
     const char *temperature, *response_format; /* borrowed from the environment; NULL: not sent */
-    char *fault;                               /* why it can't be asked at all (its key); NULL: it can */
+    /* Why the provider can't be asked at all (its key); NULL: it can. */
+    char *fault;
 };
 
 struct route {
@@ -56,7 +57,7 @@ struct providers *providers_open(const struct keys *keys); /* keys is borrowed u
 void providers_close(struct providers *providers);
 bool provider_is_offline(const struct provider *provider);
 
-/* What is known of this pair, whether somebody's route has it already or not. Borrowed until providers_close. */
+/* The service of this pair, whether somebody's route has it already or not. Borrowed until providers_close. */
 struct service *providers_service(struct providers *providers, const char *url, const char *model);
 
 /* Borrowed until providers_close. Agents without settings of their own share one route. */

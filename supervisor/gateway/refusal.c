@@ -6,13 +6,13 @@
 
 enum { SUGGESTED_WITHIN = 24, NAMES = 8 };
 
-/* The names by which a refusal calls the parameter in either form. A form that leaves the parameter out is refused where it
- * is called missing. */
+/* The names by which a refusal calls the parameter in either form. A form that leaves the parameter out is refused
+ * where the words call the parameter missing. */
 static const struct parameter {
     enum form form;
     const char *does;
     const char *plain[NAMES], *instead;
-    long also; /* a status other than 400 and 422 with which it is refused, too */
+    long also; /* another status than 400 and 422 of a refusal of this parameter */
 } parameters[] = {
     {FORM_COMPLETION_TOKENS,
      "max_completion_tokens is sent instead of max_tokens",
@@ -74,7 +74,7 @@ static bool is_word(char c)
     return isalnum((unsigned char)c) || c == '_';
 }
 
-/* Where the name stands as a whole word; NULL: nowhere. */
+/* The place where the name stands as a whole word; NULL: nowhere. */
 static const char *find(const char *words, const char *name)
 {
     for (const char *at = words; (at = strcasestr(at, name)); at++)

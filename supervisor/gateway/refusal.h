@@ -1,5 +1,4 @@
-/* What a provider's refusal says about the form of the request: a parameter that this model doesn't take as it was sent.
- * Pure. */
+/* A refusal read for the form of the request: a parameter that this model doesn't take as it was sent. Pure. */
 #pragma once
 
 /* How a request may differ from the plain one; each is a bit, learned for a base URL and a model. */

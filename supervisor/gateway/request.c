@@ -8,7 +8,7 @@
 #include "common/memory.h"
 #include "common/utf8.h"
 
-/* The reply of contract section 7 as a JSON schema. Everything but the answer and the reward may be missing, so the
+/* The reply of contract section 7 as a JSON schema. Every key but the answer and the reward may be missing, so the
  * server's strict mode (which wants every key) isn't asked for. */
 static const char schema[] =
     "{\"type\":\"object\",\"required\":[\"answer\",\"reward\"],\"properties\":{"
@@ -35,8 +35,8 @@ static const char schema[] =
     "\"properties\":{\"name\":{\"type\":\"string\"},\"body\":{\"type\":\"string\"},"
     "\"base_version\":{\"type\":\"integer\"}}}}}}";
 
-/* JSON strings are written here and not by jansson, whose look at each character took most of a request's time
- * (0.5 ms of 0.7 for a prompt of 32 KiB). */
+/* This file writes JSON strings and not jansson, whose look at each character took most of a request's time (0.5 ms
+ * of 0.7 for a prompt of 32 KiB). */
 static void add_string(struct buffer *out, const char *text)
 {
     size_t length = strlen(text);

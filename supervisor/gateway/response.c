@@ -19,7 +19,7 @@ struct draft {
     struct buffer text, refusal;
     char *finish_reason, *model; /* NULL: not said yet */
     bool seen;                   /* there was a choice */
-    bool strange;                /* its content is of a shape that nobody documents */
+    bool strange;                /* the choice's content is of a shape that nobody documents */
 };
 
 static void draft_free(struct draft *draft)
@@ -103,7 +103,7 @@ static json_t *parse(const char *text, size_t length)
 
 /* ---- the parts of a reply ---- */
 
-/* JSON strings may hold NULs: everything stored is free of them. */
+/* JSON strings may hold NULs: no stored text has any. */
 static void add_string(struct buffer *to, json_t *string)
 {
     const char *text = json_string_value(string);
@@ -157,8 +157,8 @@ static void add_message(struct draft *draft, json_t *message)
     add_string(&draft->refusal, json_object_get(message, "refusal"));
 }
 
-/* What other houses call the reasons of OpenAI's, by a word in theirs: MAX_TOKENS, max_output_tokens, model_length … A reply
- * that was broken off for any other reason lacks its end as well. */
+/* The names of other providers for OpenAI's reasons, by a word in them: MAX_TOKENS, max_output_tokens, model_length …
+ * A reply that was broken off for any other reason lacks its end as well. */
 static char *finish_reason(json_t *value)
 {
     static const char *const same[][2] = {{"length", "length"},          {"max_", "length"},
@@ -179,14 +179,14 @@ static char *finish_reason(json_t *value)
     return reason;
 }
 
-/* ---- what it took ---- */
+/* ---- usage ---- */
 
 static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
 }
 
-/* The largest number that one of the names has; 0: none has any. */
+/* The largest number under any of the names; 0: there is none. */
 static uint64_t tokens(json_t *usage, const char *const names[], size_t count)
 {
     uint64_t most = 0;
@@ -205,8 +205,9 @@ static uint64_t tokens(json_t *usage, const char *const names[], size_t count)
     tokens(usage, (const char *const[]){__VA_ARGS__},                                                        \
            sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
 
-/* Cached tokens are part of the prompt's with most providers, and beside them with others (Anthropic's names). Reasoning is
- * part of what was generated with most; where it isn't, it stands in the total only, or is more than the whole. */
+/* Cached tokens are part of the prompt's with most providers, and beside them with others (Anthropic's names).
+ * Reasoning is part of the generated tokens with most; where it isn't, it stands in the total only, or is more than
+ * the whole. */
 static void add_usage(struct usage *sum, json_t *usage)
 {
     if (!json_is_object(usage))
@@ -233,7 +234,8 @@ static void add_usage(struct usage *sum, json_t *usage)
         in += cached;
     if (reasoning > out)
         out += reasoning;
-    if (total > in + out) /* what the parts don't name was generated, unless only the prompt is missing */
+    /* Tokens of the total that no part names were generated, unless only the prompt is missing. */
+    if (total > in + out)
         *(in || !out ? &out : &in) += total - in - out;
     sum->known = sum->known || in;
     sum->in = larger(sum->in, in);
@@ -241,8 +243,8 @@ static void add_usage(struct usage *sum, json_t *usage)
     sum->cached = larger(sum->cached, cached);
 }
 
-/* Where a body, or a piece of a stream, may have it: in itself, in its choice (Moonshot), with Groq's extras, and with an
- * error. */
+/* A body, or a piece of a stream, may have its usage in itself, in its choice (Moonshot), with Groq's extras, and
+ * with an error. */
 static void read_usage(struct usage *sum, json_t *root)
 {
     if (json_is_array(root))
@@ -261,7 +263,8 @@ static void add_choice(struct draft *draft, json_t *choice)
 {
     draft->seen = true;
     json_t *message = json_object_get(choice, "message");
-    if (json_string_length(json_object_get(message, "content"))) /* in a stream, of all that came before */
+    /* A whole message in a stream repeats the pieces before it. */
+    if (json_string_length(json_object_get(message, "content")))
         buffer_drop(&draft->text, draft->text.length);
     if (!json_is_object(message))
         message = json_object_get(choice, "delta");
@@ -276,7 +279,7 @@ static void add_choice(struct draft *draft, json_t *choice)
     }
 }
 
-/* A whole completion, or one piece of a stream. Only the first choice counts: no more is asked for. */
+/* A whole completion, or one piece of a stream. Only the first choice counts: the request asks for no more. */
 static void add_completion(struct draft *draft, json_t *root)
 {
     json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
@@ -420,7 +423,7 @@ static void read_stream(struct response *response, const struct exchange *exchan
 
 /* ---- the whole ---- */
 
-/* A redirect isn't followed: the key and the prompt would go where nobody told us to send them. */
+/* A redirect isn't followed: the key and the prompt would go to a host that no setting names. */
 static void read_redirect(struct response *response, const struct exchange *exchange)
 {
     OWNED char *clean = utf8_clean(exchange->location ? exchange->location : "",

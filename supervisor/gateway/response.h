@@ -1,5 +1,5 @@
-/* What a provider answered, read tolerantly: every shape of reply and of error body that servers of
- * POST /chat/completions are known to send. Pure: bytes in, a verdict out. */
+/* A provider's answer, read tolerantly: every shape of reply and of error body that servers of POST /chat/completions
+ * are known to send. Pure: bytes in, a verdict out. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,35 +12,36 @@
 
 enum {
     RESPONSE_BODY_MAX = 4 * 1024 * 1024,    /* bytes of a body, decoded */
-    RESPONSE_STREAM_MAX = 32 * 1024 * 1024, /* of a stream's, which takes some 300 bytes a token */
+    RESPONSE_STREAM_MAX = 32 * 1024 * 1024, /* of a stream's body, which takes some 300 bytes a token */
     RESPONSE_HEADER_MAX = 64 * 1024,        /* bytes of all header lines */
     RESPONSE_TEXT_MAX =
         2 * 1024 * 1024,              /* bytes of a reply's text; a longer one is cut: finish_reason length */
-    RESPONSE_VALUES_MAX = 200 * 1000, /* JSON values in a body: each costs far more memory than bytes */
+    RESPONSE_VALUES_MAX = 200 * 1000, /* JSON values in a body: each costs far more memory than its bytes */
 };
 
 struct exchange {
     long status;              /* HTTP status */
     const char *content_type; /* NULL: none */
     const char *location;     /* NULL: none */
-    const char *proxy;        /* that may have answered in the provider's place; NULL: none may */
+    const char *proxy;        /* the proxy that may have answered in the provider's place; NULL: none */
     const char *body;         /* any bytes; NULL when length is 0 */
     size_t length;
 };
 
-/* What a reply took, by its own account; nobody checks a provider, but an answer is at least a token for each 4 bytes. */
+/* The cost of a reply, by the provider's own account; nobody checks a provider, but an answer is at least a token for
+ * each 4 bytes. */
 struct usage {
-    bool known; /* the provider said it; else the numbers are the least that can be */
+    bool known; /* the provider said the numbers; else they are the least possible */
     uint64_t in, cached,
         out;         /* tokens: of the prompt, those of them that were cached, generated (reasoning too) */
-    uint64_t summed; /* the prompt's and the cached ones: some servers report only what was not cached */
+    uint64_t summed; /* the prompt's and the cached ones: some servers report only the uncached part */
 };
 
 struct response {
     enum answer_kind kind;
     bool retry;                   /* PASSING only: the same request may succeed after a wait */
-    bool limited;                 /* the provider limits its rate: everybody who uses it must wait */
-    struct refused refused;       /* parameters of the request that this model doesn't take so */
+    bool limited;                 /* the provider limits its rate: all its users must wait */
+    struct refused refused;       /* parameters of the request that this model refuses in the form sent */
     struct length_refusal length; /* set with ANSWER_LENGTH */
     char *text;                   /* the reply; or what is wrong, to be put behind the provider's name */
     char *finish_reason; /* "stop", "length", "content_filter", "tool_calls", "refusal" …; "" unknown */

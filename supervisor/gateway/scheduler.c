@@ -18,14 +18,14 @@
 struct verdict {
     enum answer_kind kind;
     bool retry, limited;
-    bool slow;           /* it took as long as it could */
+    bool slow;           /* the request took as long as it could */
     long status;         /* of HTTP; 0: there was no answer */
-    const char *text;    /* behind the provider's name */
-    int64_t retry_after; /* ms that the provider asked for; -1: it didn't */
+    const char *text;    /* stands behind the provider's name */
+    int64_t retry_after; /* ms that the provider asked for; -1: none */
 };
 
-/* The provider is given up for this question. Any that may recover makes the whole question worth asking again, so
- * PASSING wins over what the others said. */
+/* The provider is given up for this question. A provider that may recover makes the whole question worth asking
+ * again, so PASSING wins over the other providers' kinds. */
 static void note_fault(struct ask *ask, const struct verdict *verdict)
 {
     const struct provider *provider = ask_provider_of(ask);
@@ -69,7 +69,7 @@ static void give_up(struct ask *ask, const struct verdict *verdict)
     ask_free(ask);
 }
 
-/* A wait that the provider asked for, or a backoff; a limit is everybody's. */
+/* A wait that the provider asked for, or a backoff; a rate limit holds for everybody. */
 static int64_t wait_of(struct ask *ask, const struct verdict *verdict, int64_t now)
 {
     int64_t wait =
@@ -80,7 +80,7 @@ static int64_t wait_of(struct ask *ask, const struct verdict *verdict, int64_t n
     return wait;
 }
 
-/* A prompt on which the provider hangs while it answers others is the task's own trouble: to try it again at once would
+/* A prompt on which the provider hangs while it answers others is the task's own trouble: another try at once would
  * hold its agent for as long as all tries together take. */
 static bool is_own_trouble(const struct ask *ask, const struct verdict *verdict)
 {
@@ -112,7 +112,7 @@ static void failed(struct ask *ask, struct verdict *verdict)
     ask_wait(ask, now + wait);
 }
 
-/* Asked again at once, since what was wrong with the request is known now. */
+/* The question is asked again at once, since the request's fault is known now. */
 static void ask_at_once(struct ask *ask)
 {
     tell_spent(ask, true);
@@ -216,7 +216,7 @@ static void begin(struct ask *ask)
     }
 }
 
-/* As many questions as there is room for; one of each agent in turn. */
+/* Starts as many questions as there is room for; one of each agent in turn. */
 static void pump(struct scheduler *scheduler)
 {
     while (scheduler->under_way < scheduler->setup.concurrency && !TAILQ_EMPTY(&scheduler->turns)) {
@@ -255,7 +255,7 @@ static void wake(void *context)
     pump(ask->scheduler);
 }
 
-/* A second question with the same serial comes from a new worker of the agent's: nobody waits for the first. */
+/* A second question with the same serial comes from a new worker of the agent: nobody waits for the first. */
 void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *name, char *system, char *task,
                    bool least)
 {
@@ -348,7 +348,7 @@ static void answered(void *context, const struct client_result *result)
                                  .length = result->body->length},
               wait);
     } else if (result->unheard &&
-               !ask->unheard) { /* no failure of the provider's, but it may have been paid */
+               !ask->unheard) { /* no failure of the provider's, but the request may have been paid */
         ask->unheard = true;
         ask_at_once(ask);
     } else {

@@ -1,9 +1,9 @@
-/* Every question that is asked of a model: whose turn it is, whom to ask, when to ask again, how it ended.
+/* All questions to models: whose turn it is, which provider is asked, when a question is asked again, how it ended.
  *
- * Each ASK gets exactly one ANSWER, unless it is forgotten. Before that, each request that went out for it is told of with
- * a SPENT; another one goes out when AGAIN has come. Agents take turns, and one agent's questions are asked in
- * order, so nobody holds up the others. A question that waits (for a retry, or because its provider limits everybody)
- * takes no place among those under way. */
+ * Each ASK gets exactly one ANSWER, unless it is forgotten. Before that, the gateway tells of each request that went
+ * out for the ASK with a SPENT; another request goes out when AGAIN has come. Agents take turns, and one agent's
+ * questions are asked in order, so nobody holds up the others. A question that waits (for a retry, or because its
+ * provider limits everybody) takes no place among those under way. */
 #pragma once
 
 #include <stdint.h>
@@ -25,7 +25,7 @@ struct scheduler_setup { /* all borrowed */
 struct scheduler;
 struct scheduler *scheduler_open(const struct scheduler_setup *setup);
 void scheduler_close(
-    struct scheduler *scheduler); /* what holds keys is overwritten, before the process ends */
+    struct scheduler *scheduler); /* buffers with keys are overwritten, before the process ends */
 
 /* Texts are taken. least: the prompt can't be made smaller. */
 void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *agent, char *system, char *task,
@@ -34,10 +34,10 @@ void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *agent, ch
 void scheduler_again(struct scheduler *scheduler, uint64_t serial, const char *agent);
 void scheduler_forget(struct scheduler *scheduler, uint64_t serial, const char *agent);
 
-/* No provider of this agent is held back any more, and what waits for a retry is asked now. */
+/* No provider of this agent is held back any more, and questions that wait for a retry are asked now. */
 void scheduler_retry(struct scheduler *scheduler, const char *agent);
 
-/* What an earlier gateway had learned about a base URL and model. */
+/* An earlier gateway's lessons about a base URL and model. */
 void scheduler_recall(struct scheduler *scheduler, const char *url, const char *model, const char *text);
 
 void scheduler_drain(struct scheduler *scheduler); /* no further request goes out */

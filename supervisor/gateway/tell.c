@@ -12,14 +12,14 @@ void tell_spent(struct ask *ask, bool again)
 {
     ask->needs_leave = ask->request.sent && again;
     if (!ask->request.sent)
-        return; /* what was reserved for it is there for the next one */
+        return; /* the request's reservation is there for the next one */
     ask->request.sent = false;
     report_send(ask->scheduler->setup.report, MESSAGE_SPENT, ask->serial, ask->agent->name,
                 ask_provider_of(ask)->model, (uint64_t)ask->request.spent, ask->request.usage.in,
                 ask->request.usage.out, ask->request.usage.cached, (uint64_t)again);
 }
 
-/* How much the agent's next prompt may have, where that is news or the answer is about it. */
+/* Tells the size of the agent's next prompt, where that is news or the answer is about it. */
 static void tell_room(struct ask *ask, const struct provider *provider, bool always)
 {
     struct agent *agent = ask->agent;

@@ -20,7 +20,7 @@ struct post {
 
 struct webhooks {
     struct webhooks_setup setup;
-    unsigned count; /* of those under way */
+    unsigned count; /* posts under way */
 };
 
 struct webhooks *webhooks_open(const struct webhooks_setup *setup)
@@ -56,7 +56,7 @@ static void tell(const struct webhooks *webhooks, uint64_t serial, long status, 
                 wait < 0 ? MESSAGE_NOWHERE : (uint64_t)wait, safe);
 }
 
-/* A status says enough, whatever became of the body behind it. */
+/* The status decides, whatever became of the body behind it. */
 static void posted(void *context, const struct client_result *result)
 {
     struct post *post = context;

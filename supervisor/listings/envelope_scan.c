@@ -13,11 +13,12 @@
 #include "common/tree.h"
 #include "common/utf8.h"
 
-#define SET_ASIDE ".md.unreadable-" /* what a worker puts behind an envelope's name that is none */
+/* A worker adds it to the name of an envelope's file that is no envelope. */
+#define SET_ASIDE ".md.unreadable-"
 
-/* Where the folders of each place lie: one for all, or one for each entry of another folder. */
+/* The folders of each place: one for all, or one for each entry of another folder. */
 static const struct {
-    const char *above; /* its entries are the owners; NULL: the owner is the operator */
+    const char *above; /* the folder whose entries are the owners; NULL: the owner is the operator */
     const char *folder;
 } PLACES[PLACE_COUNT] = {
     [PLACE_OPERATOR] = {NULL, "shared/outbox"},
@@ -47,7 +48,7 @@ static bool is_without_end(const char *file, const char *name)
     return strlen(file) == strlen(name) + 3 && strncmp(file, name, strlen(name)) == 0;
 }
 
-/* The path without its ".md" is what an envelope's id makes, or made in earlier versions. */
+/* Whether the path without its ".md" is the name of an envelope with this id, or was in earlier versions. */
 static bool is_named_after(const char *file, const char *id)
 {
     OWNED char *now = names_file(id), *before = names_file_before(id);
@@ -78,7 +79,7 @@ struct reading {
     enum place place;
     const char *owner, *path; /* of the folder */
     bool bodies;
-    struct envelope_times *times; /* only they are wanted; NULL: the envelopes are */
+    struct envelope_times *times; /* NULL: the envelopes are wanted; else only the files' times */
 };
 
 static void add_time(struct envelope_times *times, int64_t modified_ns)
@@ -110,7 +111,7 @@ static void read_entry(const struct reading *reading, const char *file)
                   ? files_read(reading->folder, file, ENVELOPE_FILE_MAX, &text, &length, NULL, &fault)
                   : 1;
     if (got == 0)
-        return; /* moved on since the folder was read */
+        return; /* the file moved on since the folder was read */
     struct copy *copy = envelope_scan_add(reading->scan, reading->place, reading->owner, path);
     if (!names_markdown(file)) {
         copy->set_aside = strstr(file, SET_ASIDE) != NULL;
@@ -255,10 +256,10 @@ const char *copy_receiver(const struct copy *copy)
 {
     const struct envelope *envelope = &copy->envelope;
     if (envelope->kind == KIND_TASK)
-        return copy->owner; /* it never travels */
+        return copy->owner; /* the envelope never travels */
     if (strncmp(envelope->to, "queue:", 6) == 0)
         return envelope->consumer != NULL ? envelope->consumer : "";
-    /* Whoever has it or had it to its end: people move envelopes, too. */
+    /* The owner that has the envelope or had it to its end: people move envelopes, too. */
     bool has_it = copy_is_live(copy) || (copy->place == PLACE_ARCHIVE && !copy_is_senders(copy));
     return has_it ? copy->owner : envelope->to;
 }
@@ -268,7 +269,7 @@ bool copy_is_live(const struct copy *copy)
     return copy->fault == NULL && (copy->place == PLACE_INBOX || copy->place == PLACE_HANDOFFS);
 }
 
-/* What somebody sends to himself comes to its end in the archive where the sender's copy lies. */
+/* An agent's envelope to itself comes to its end in the archive where the sender's copy lies. */
 bool copy_is_senders(const struct copy *copy)
 {
     const struct envelope *envelope = &copy->envelope;

@@ -9,7 +9,7 @@
 #include "common/tree.h"
 #include "common/utf8.h"
 
-/* Where items come from, and whose they are. */
+/* The source of a list's items, and their agent. */
 struct source {
     int folder;
     const char *name, *file;
@@ -116,7 +116,7 @@ static json_t *entries_in(const struct source *source, enum learned kind, const 
     return items;
 }
 
-/* The newest stand at the file's end. */
+/* The newest items are at the file's end. */
 static json_t *newest(json_t *items, size_t most, bool first)
 {
     json_t *chosen = json_array();

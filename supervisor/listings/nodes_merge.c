@@ -12,7 +12,7 @@ enum {
     LEAST_KNOWN = 100,
     ROWS_MAX = 1000,     /* queues, and hands: each is looked for among the others */
     PROBLEMS_MAX = 20,   /* of one node */
-    STEPS = 1000 * 1000, /* of one node's route: its order within a second is kept */
+    STEPS = 1000 * 1000, /* of one node's route: the order of steps within a second is kept */
 };
 
 static const char *text_of(const json_t *object, const char *key)
@@ -21,7 +21,7 @@ static const char *text_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
-/* --- what is told --- */
+/* --- the other nodes' answers --- */
 
 static bool has_texts(const json_t *object, const char *const keys[])
 {
@@ -81,11 +81,11 @@ static void add_problems(json_t *object, const json_t *told)
 
 struct pool {
     const struct nodes_page *how;
-    json_t *items;       /* owned: an object, by what makes an item one */
-    const json_t *floor; /* where the first of the pages that are cut ends, borrowed; NULL: none is */
+    json_t *items;       /* owned: an object, by what makes an item unique */
+    const json_t *floor; /* the end of the first page that is cut, borrowed; NULL: no page is */
 };
 
-/* The newest first, as the pages themselves. */
+/* The newest first, as in the pages. */
 static int compare(const json_t *a, const json_t *b)
 {
     static const char *const KEYS[] = {"created", "id"};
@@ -129,7 +129,8 @@ static void add_page(struct pool *pool, const json_t *page, const char *node)
         pool->floor = last;
 }
 
-/* Of copies that are shown once, those of other owners don't come on the next page: '~' sorts behind every owner's name. */
+/* The cursor behind the item. Where copies are shown once, the copies of other owners must not come on the next page:
+ * '~' sorts behind every owner's name. */
 static json_t *mark_of(const json_t *item, const struct nodes_page *how)
 {
     bool all_owners = how->once && strcmp(text_of(item, "kind"), "task") != 0;
@@ -267,7 +268,7 @@ static int by_time(const void *left, const void *right)
     return order ? order : (x > y) - (x < y);
 }
 
-/* A list in another order; taken, and given back. */
+/* The list in another order; the argument is taken. */
 static json_t *sorted(json_t *list, int (*order)(const void *, const void *))
 {
     size_t i, count = json_array_size(list);
@@ -284,7 +285,7 @@ static json_t *sorted(json_t *list, int (*order)(const void *, const void *))
     return result;
 }
 
-/* Commits are told by each node; what the files alone know, by the copy that knows most. */
+/* Each node tells its commits; steps that the files alone know come from the copy that knows most. */
 static json_t *route_of(const struct parts *parts)
 {
     static const char *const KEYS[] = {"time", "agent", "what", NULL};
@@ -333,9 +334,9 @@ static json_t *relatives_of(const struct parts *parts, const char *key)
     return sorted(list, oldest_first);
 }
 
-/* --- what it cost --- */
+/* --- the cost --- */
 
-/* A node knows what its own agents took, and of the others' work only that there is some. */
+/* How much a node knows of a hand: the costs of its own agents, and of other agents' work only that there is some. */
 static int knowledge(const json_t *hand)
 {
     static const char *const STATES[] = {"not yet", "unknown", "known"};
@@ -426,7 +427,7 @@ json_t *nodes_merge_envelope(json_t *view, const json_t *told)
     if (!parts.count)
         return view;
     json_t *best = parts.views[parts.best],
-           *whole = json_copy(best); /* its lists are exchanged, not changed */
+           *whole = json_copy(best); /* the copy's lists are exchanged, not changed */
     say_node(whole, parts.nodes[parts.best]);
     json_object_del(whole, NODES_IGNORANCE);
     json_object_set_new(whole, "copies", copies_of(&parts));

@@ -36,7 +36,8 @@ static bool is_buried(int folder, const struct block *block)
     if (block->ttl_seconds == 0 || block->created == 0 || clock_now() - block->created < block->ttl_seconds ||
         !read_dead(folder, block->id, &envelope))
         return false;
-    bool buried = envelope.finished >= block->created; /* else it is of another block that had this id */
+    /* Else the dead letter is of another block that had this id. */
+    bool buried = envelope.finished >= block->created;
     return buried;
 }
 
@@ -105,7 +106,7 @@ json_t *task_state_queue(int folder, size_t most)
     return json_pack("{s:o, s:I}", "items", items, "count", (json_int_t)count);
 }
 
-/* The answer, or that there was an answer: its text is in git alone then. NULL: there is none. */
+/* The answer, or an object without its text where only git has that. NULL: there is none. */
 static json_t *answered(int folder, const char *task)
 {
     OWNED_ANSWER struct answer_file answer = {0};
