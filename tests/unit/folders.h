@@ -20,7 +20,6 @@ static struct {
 
 static inline int folders_look(const char *path, const struct stat *status, int type, struct FTW *at)
 {
-    (void)type;
     if (fnmatch(folders_wanted.pattern, path + at->base, 0) == 0 && status->st_size >= folders_wanted.least)
         folders_wanted.count++;
     return 0;
@@ -39,9 +38,6 @@ static inline size_t count_below(const char *folder, const char *pattern, off_t 
 
 static inline int folders_remove(const char *path, const struct stat *status, int type, struct FTW *at)
 {
-    (void)status;
-    (void)type;
-    (void)at;
     return remove(path);
 }
 

@@ -184,36 +184,30 @@ struct agent *agents_find(const struct agents *agents, const char *name)
 
 size_t post_travelling(const struct post *post, const char *name)
 {
-    (void)post, (void)name;
     return 0;
 }
 
 void mirror_link_fetch(struct mirror_link *link, const char *agent, const char *bundle,
                        mirror_fetched *fetched, void *context)
 {
-    (void)link, (void)agent, (void)bundle, (void)fetched, (void)context;
 }
 
 void timer_set(struct loop *loop, struct timer *timer, int64_t in_ms)
 {
-    (void)loop, (void)in_ms;
     now->timer = timer;
 }
 
 void timer_clear(struct loop *loop, struct timer *timer)
 {
-    (void)loop, (void)timer;
 }
 
 void loop_begin_turns_with(struct loop *loop, void (*begin)(void *context), void *context)
 {
-    (void)loop, (void)begin, (void)context;
 }
 
 int child_spawn(const char *program, char *const *arguments, char *const *environment,
                 const posix_spawn_file_actions_t *actions, pid_t *pid)
 {
-    (void)program, (void)environment, (void)actions;
     if (!step())
         return EIO;
     now->process.verb = memory_text(arguments[1]);
@@ -225,13 +219,11 @@ int child_spawn(const char *program, char *const *arguments, char *const *enviro
 
 int kill(pid_t pid, int number)
 {
-    (void)pid, (void)number;
     return 0;
 }
 
 pid_t waitpid(pid_t pid, int *status, int options)
 {
-    (void)status, (void)options;
     return pid;
 }
 
@@ -246,19 +238,16 @@ int renameat(int from, const char *old, int to, const char *name)
 
 struct presence *presence_new(const struct local_node *local, const struct queues *queues)
 {
-    (void)local, (void)queues;
     return memory_new(1, 1);
 }
 
 void presence_each(const struct presence *presence,
                    void (*visit)(void *context, const char *node, bool there), void *context)
 {
-    (void)presence, (void)visit, (void)context;
 }
 
 void presence_count(const struct presence *presence, const char *queue, size_t *waiting, size_t *under_way)
 {
-    (void)presence, (void)queue, (void)waiting, (void)under_way;
 }
 
 void presence_free(struct presence *presence)
@@ -268,56 +257,47 @@ void presence_free(struct presence *presence)
 
 void presence_turn(struct presence *presence, int64_t at)
 {
-    (void)presence, (void)at;
 }
 
 bool presence_key(struct presence *presence, const char *key, const char *text, bool fresh)
 {
-    (void)presence, (void)key, (void)text, (void)fresh;
     return false;
 }
 
 const json_t *presence_agent(const struct presence *presence, const char *node, const char *agent)
 {
-    (void)presence, (void)node, (void)agent;
     return NULL;
 }
 
 bool presence_is_known(const struct presence *presence, const char *node)
 {
-    (void)presence, (void)node;
     return true;
 }
 
 bool presence_is_there(const struct presence *presence, const char *node)
 {
-    (void)presence;
     return !nodes[strcmp(node, "dc2") == 0].dead;
 }
 
 const char *presence_nearest(const struct presence *presence, const char *node)
 {
-    (void)presence;
     return node;
 }
 
 void presence_problems(const struct presence *presence, struct buffer *lines)
 {
-    (void)presence, (void)lines;
 }
 
 /* --- the bus: what is published stays until its node took it; keys change by their revision --- */
 
 void bus_link_join(struct bus_link *link, const struct bus_owner *owner)
 {
-    (void)link;
     now->bus = *owner;
 }
 
 uint64_t bus_link_ticket(struct bus_link *link)
 {
     static uint64_t ticket;
-    (void)link;
     return ++ticket;
 }
 
@@ -331,7 +311,6 @@ bool bus_link_publish(struct bus_link *link, const char *subject, const char *id
                       size_t length, uint64_t ticket)
 {
     bool known = false;
-    (void)link;
     if (!reaches_bus())
         return false;
     for (size_t i = 0; i < sent_count; i++)
@@ -349,21 +328,18 @@ bool bus_link_publish(struct bus_link *link, const char *subject, const char *id
 
 void bus_link_took(struct bus_link *link, uint64_t token)
 {
-    (void)link;
     if (reaches_bus())
         stream[token - 1].taken = true;
 }
 
 void bus_link_later(struct bus_link *link, uint64_t token, int64_t ms)
 {
-    (void)link, (void)ms;
     stream[token - 1].out = false;
 }
 
 bool bus_link_put(struct bus_link *link, const char *key, const char *value, uint64_t revision,
                   uint64_t ticket)
 {
-    (void)link;
     assert_string_equal(key, "lease." AGENT);
     if (!reaches_bus())
         return false;

@@ -74,7 +74,6 @@ static struct office_sent {
 static inline void office_sent(void *context, uint64_t ticket, int exit, const char *id,
                                const struct fault *why)
 {
-    (void)context;
     office_answer = (struct office_sent){.ticket = ticket, .exit = exit, .why = *why};
     snprintf(office_answer.id, sizeof office_answer.id, "%s", id);
 }

@@ -175,7 +175,6 @@ static inline bool bury(void *context, const char *agent, const struct envelope 
 static inline void tell(void *context, const char *agent, const char *event, const struct envelope *envelope,
                         const char *reason)
 {
-    (void)context, (void)event, (void)reason;
     assert_non_null(agent);
     assert_non_null(envelope->id);
 }
@@ -207,7 +206,6 @@ static inline const struct text_list *may_send_to(void *context, const char *sen
     static char iris[] = "iris";
     static char *only[] = {iris};
     static const struct text_list list = {.items = only, .count = 1};
-    (void)context;
     return strcmp(sender, "bound") == 0 ? &list : NULL;
 }
 
@@ -230,7 +228,6 @@ static const struct queues_operations operations = {
 
 static inline void nothing(void *context)
 {
-    (void)context;
 }
 
 static inline void turn(struct world *world)

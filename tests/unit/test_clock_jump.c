@@ -60,25 +60,18 @@ static void test_a_timer_rings_in_its_time_whatever_the_wall_clock_does(void **s
 
 static void nothing(void *context)
 {
-    (void)context;
 }
 
 static void nothing_stop(void *context, int64_t grace_ms)
 {
-    (void)context;
-    (void)grace_ms;
 }
 
 static void nothing_pause(void *context, bool pause)
 {
-    (void)context;
-    (void)pause;
 }
 
 static void nothing_signal(void *context, int signal)
 {
-    (void)context;
-    (void)signal;
 }
 
 static void keep_timer(void *context, int64_t in_ms)
@@ -88,8 +81,6 @@ static void keep_timer(void *context, int64_t in_ms)
 
 static void nothing_changed(void *context, enum life_state before)
 {
-    (void)context;
-    (void)before;
 }
 
 static const struct life_operations operations = {.spawn = nothing,

@@ -76,7 +76,6 @@ static void set_timer(void *context, int64_t in_ms)
 static void changed(void *context, enum life_state before)
 {
     struct patient *patient = context;
-    (void)before;
     if (patient->life.state == STATE_BACKOFF)
         patient->began = clock_monotonic_ms();
     if (patient->life.state == STATE_STARTING && patient->began && patient->count < 32)
@@ -85,20 +84,14 @@ static void changed(void *context, enum life_state before)
 
 static void ask_stop(void *context, int64_t grace_ms)
 {
-    (void)context;
-    (void)grace_ms;
 }
 
 static void ask_pause(void *context, bool pause)
 {
-    (void)context;
-    (void)pause;
 }
 
 static void send_signal(void *context, int signal)
 {
-    (void)context;
-    (void)signal;
 }
 
 static const struct life_operations operations = {.spawn = spawn,

@@ -26,7 +26,6 @@ static void note(void *context)
 
 static void changed(void *context)
 {
-    (void)context;
     changes++;
 }
 

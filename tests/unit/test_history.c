@@ -103,8 +103,6 @@ static void commit_two(struct scratch *scratch, const char *task, const char *pa
 
 static void ignore_edit(void *context, const struct change *change)
 {
-    (void)context;
-    (void)change;
 }
 
 static void look_for_edits(struct scratch *scratch)

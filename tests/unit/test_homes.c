@@ -24,19 +24,16 @@ static char path[64], told[512];
 
 static void moved(void *context, enum home_kind kind, const char *file, const char *node)
 {
-    (void)context, (void)kind;
     snprintf(told, sizeof told, "%s %s", file, node ? node : "(here)");
 }
 
 static void copy(void *context, enum home_kind kind, const char *file, const char *text, size_t length)
 {
-    (void)context, (void)kind;
     snprintf(told, sizeof told, "%s: %.*s", file, (int)length, text);
 }
 
 static void back(void *context)
 {
-    (void)context;
 }
 
 static void open_homes(void)

@@ -98,7 +98,6 @@ static void tell(void *context, const char *agent, const char *task, const char 
 static void happened(void *context, const char *agent, const char *event, const char *lock, const char *task,
                      uint64_t token)
 {
-    (void)context, (void)agent, (void)event, (void)lock, (void)task, (void)token;
 }
 
 static void timer(void *context, int64_t in_ms)

@@ -102,7 +102,6 @@ static void post_word(size_t from, const char *node, const struct lock_word *wor
 static bool save(void *context, const char *file, const struct buffer *text, bool durable,
                  struct fault *fault)
 {
-    (void)context, (void)file;
     if (!durable && !calm && chance(4) == 0)
         return fault_set(fault, "no space");
     free(disk.text);
@@ -113,7 +112,6 @@ static bool save(void *context, const char *file, const struct buffer *text, boo
 
 static bool save_token(void *context, uint64_t token, struct fault *fault)
 {
-    (void)context, (void)fault;
     assert_true(token > disk.token);
     disk.token = token;
     return true;
@@ -121,35 +119,29 @@ static bool save_token(void *context, uint64_t token, struct fault *fault)
 
 static void remove_file(void *context, const char *file)
 {
-    (void)context, (void)file;
 }
 
 static uint64_t look(void *context, const char *file)
 {
-    (void)context, (void)file;
     return disk.look;
 }
 
 static void happened(void *context, const char *agent, const char *event, const char *lock, const char *task,
                      uint64_t token)
 {
-    (void)context, (void)agent, (void)event, (void)lock, (void)task, (void)token;
 }
 
 static void set_timer(void *context, int64_t in_ms)
 {
-    (void)context, (void)in_ms;
 }
 
 static int64_t time_now(void *context)
 {
-    (void)context;
     return now_ms;
 }
 
 static bool is_home(void *context, const char *file)
 {
-    (void)context, (void)file;
     return true;
 }
 
@@ -196,7 +188,6 @@ static void tell(const char *agent, const char *id, uint64_t token, int64_t unti
 static void home_tells(void *context, const char *agent, const char *task, const char *lock, uint64_t token,
                        int64_t lease_until, const char *holder)
 {
-    (void)context, (void)lock, (void)holder;
     tell(agent, task, token, token ? now_ms + LEASE_SECONDS * 1000 : lease_until);
 }
 
@@ -204,7 +195,6 @@ static void home_tells(void *context, const char *agent, const char *task, const
 static void claims_tell(void *context, const char *agent, const char *task, const char *lock, uint64_t token,
                         int64_t lease_until, const char *holder)
 {
-    (void)context, (void)lock, (void)holder;
     int64_t left_ms = token ? (lease_until - clock_now()) * 1000 : lease_until;
     tell(agent, task, token, token ? now_ms + left_ms : lease_until);
 }
@@ -213,7 +203,6 @@ static void claims_tell(void *context, const char *agent, const char *task, cons
 
 static void home_says(void *context, const char *node, const struct lock_word *word)
 {
-    (void)context;
     post_word(0, node, word);
 }
 
@@ -225,13 +214,11 @@ static bool claims_say(void *context, const char *node, const struct lock_word *
 
 static const char *home_of(void *context, const char *lock)
 {
-    (void)context, (void)lock;
     return "a";
 }
 
 static const char *absence(void *context, const char *node)
 {
-    (void)node;
     return ((struct node *)context)->cut ? "nobody: the bus is away" : NULL;
 }
 

@@ -12,8 +12,6 @@ static int begin(void **state)
 
 static bool skips(void *context, const struct letter *letter)
 {
-    (void)context;
-    (void)letter;
     return false;
 }
 

@@ -9,7 +9,6 @@
 
 static void lives(const struct agent *agent, const char *node, bool there)
 {
-    (void)agent, (void)node, (void)there;
 }
 
 /* What it was told of before, and has not acknowledged, it is told again. */

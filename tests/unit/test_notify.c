@@ -34,7 +34,6 @@ static struct {
 
 static bool to_gateway(void *context, const struct buffer *message)
 {
-    (void)context;
     struct reader reader;
     unsigned type;
     OWNED char *url = NULL, *timestamp = NULL;

@@ -64,8 +64,6 @@ static enum post_verdict take_item(void *context, const struct envelope *envelop
                                    struct post_place_of_item *place, struct fault *why)
 {
     struct envelope item = *envelope;
-    (void)context;
-    (void)why;
     item.status = "pending";
     envelope_print(&item, place->text);
     place->folder = "shared/queues/jobs";
@@ -75,9 +73,6 @@ static enum post_verdict take_item(void *context, const struct envelope *envelop
 static enum post_verdict has_item(void *context, const struct envelope *envelope, enum write_result result,
                                   struct fault *why)
 {
-    (void)context;
-    (void)envelope;
-    (void)why;
     return result == WRITE_DONE ? POST_DONE : POST_LATER;
 }
 

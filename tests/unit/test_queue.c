@@ -205,7 +205,6 @@ static void test_a_file_over_its_limit_is_a_fault_and_stays(void **state)
 
 static bool skip_b(void *context, const struct block *block)
 {
-    (void)context;
     return strcmp(block->id, "b") == 0;
 }
 

@@ -136,7 +136,6 @@ static void test_a_tree_that_is_not_there_is_no_sandbox(void **state)
 
 static int enter_off(void *context)
 {
-    (void)context;
     struct sandbox *sandbox = sandbox_prepare(SANDBOX_WORKER, SANDBOX_OFF, NULL);
     struct rlimit limit;
     if (!sandbox_enter(sandbox, &(struct sandbox_room){.tree = "/tmp", .open_files = 33}, NULL) ||
@@ -188,7 +187,6 @@ static void test_memory_that_is_used_counts_and_address_space_has_some_room_beyo
 
 static int abort_inside(void *context)
 {
-    (void)context;
     if (enter(&(struct sandbox_room){.tree = "/tmp"}) != 0)
         return 2;
     abort();
@@ -248,7 +246,6 @@ static int count_cpus(void *context)
 {
     cpu_set_t cpus, before;
     struct threads_before threads;
-    (void)context;
     sched_getaffinity(0, sizeof before, &before);
     threads_look(&threads);
     threads_begin_few(&threads);

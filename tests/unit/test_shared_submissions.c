@@ -33,37 +33,31 @@ int syncfs(int fd)
 
 static int64_t no_room(void *context, const char *agent)
 {
-    (void)context, (void)agent;
     return 0;
 }
 
 static unsigned lies_nowhere(void *context, const char *agent, const char *id)
 {
-    (void)context, (void)agent, (void)id;
     return 0;
 }
 
 static bool no_id(void *context, const char *agent, void (*see)(void *seer, const char *id), void *seer)
 {
-    (void)context, (void)agent, (void)see, (void)seer;
     return true;
 }
 
 static enum queue_worker no_worker(void *context, const char *agent)
 {
-    (void)context, (void)agent;
     return QUEUE_WORKER_NONE;
 }
 
 static const struct text_list *to_everybody(void *context, const char *sender)
 {
-    (void)context, (void)sender;
     return NULL;
 }
 
 static void no_timer(void *context, int64_t in_ms)
 {
-    (void)context, (void)in_ms;
 }
 
 static const struct queues_operations asleep = {.room = no_room,

@@ -33,7 +33,6 @@ static void add_to(struct buffer *several, enum message_type type, ...)
 static void flood_with_locks(struct link *link, const struct worker_start *start)
 {
     OWNED_BUFFER struct buffer several = {0};
-    (void)start;
     for (int i = 0; i < LOCKS; i++) {
         OWNED char *name = memory_print("lock-%d", i), *task = memory_print("t%d", i);
         add_to(&several, MESSAGE_LOCK, task, name);
@@ -45,7 +44,6 @@ static void flood_with_locks(struct link *link, const struct worker_start *start
 static void flood_with_grants(struct link *link, const struct worker_start *start)
 {
     OWNED_BUFFER struct buffer several = {0};
-    (void)start;
     for (int i = 0; i < 5000; i++) {
         OWNED char *name = memory_print("fresh-%d", i);
         add_to(&several, MESSAGE_LOCK, "t", name);
@@ -66,7 +64,6 @@ static void ask_much(struct link *link, uint64_t serial)
 
 static void flood_with_questions(struct link *link, const struct worker_start *start)
 {
-    (void)start;
     for (uint64_t i = 0; i < 16; i++)
         ask_much(link, 100 + i);
 }
@@ -75,7 +72,6 @@ static void flood_with_questions(struct link *link, const struct worker_start *s
 static void flood_with_64_questions(struct link *link, const struct worker_start *start)
 {
     static bool asked;
-    (void)start;
     for (uint64_t i = 0; !asked && i < QUESTIONS; i++)
         ask_much(link, 100 + i);
     if (!asked)
@@ -86,7 +82,6 @@ static void flood_with_64_questions(struct link *link, const struct worker_start
 static void flood_with_rings(struct link *link, const struct worker_start *start)
 {
     OWNED_BUFFER struct buffer several = {0}, ids = {0};
-    (void)start;
     for (int i = 0; i < 1000; i++)
         buffer_print(&ids, "id-%d\n", i);
     for (int i = 0; i < 250; i++)
@@ -144,7 +139,6 @@ static void flood_with_files(struct link *link, const struct worker_start *start
 {
     static const char *const folders[] = {"iac/inbox", "iac/handoffs", "iac/dead-letter", "skills"};
     static bool filled;
-    (void)link;
     for (size_t k = 0; k < sizeof folders / sizeof folders[0]; k++) {
         OWNED char *path = memory_print("%s/agents/%s/%s", start->data_dir, start->agent->name, folders[k]);
         OWNED char *make = memory_print("mkdir -p %s", path);
@@ -164,7 +158,6 @@ static void flood_with_files(struct link *link, const struct worker_start *start
 static void flood_with_ends(struct link *link, const struct worker_start *start)
 {
     OWNED_BUFFER struct buffer several = {0};
-    (void)start;
     for (int i = 0; i < 5000; i++) {
         OWNED char *id = memory_print("id-%d", i);
         add_to(&several, MESSAGE_SETTLED, id, "finished", "0123abc");
@@ -175,7 +168,6 @@ static void flood_with_ends(struct link *link, const struct worker_start *start)
 static void flood_with_answers(struct link *link, const struct worker_start *start)
 {
     OWNED_BUFFER struct buffer several = {0};
-    (void)start;
     for (uint64_t i = 0; i < 5000; i++) {
         add_to(&several, MESSAGE_ALIVE, i);
         add_to(&several, MESSAGE_CANCELLED, i, (uint64_t)1);
@@ -187,7 +179,6 @@ static void flood_with_answers(struct link *link, const struct worker_start *sta
 static void flood_with_second_thoughts(struct link *link, const struct worker_start *start)
 {
     static uint64_t serial = 1000;
-    (void)start;
     for (uint64_t end = serial + 4; serial < end; serial++) {
         ask_much(link, serial);
         worker_tells(link, MESSAGE_FORGET, serial, "x");
@@ -197,7 +188,6 @@ static void flood_with_second_thoughts(struct link *link, const struct worker_st
 static void flood_with_claims(struct link *link, const struct worker_start *start)
 {
     OWNED_BUFFER struct buffer several = {0};
-    (void)start;
     for (int i = 0; i < 20001; i++) {
         OWNED char *task = memory_print("t%d", i);
         add_to(&several, MESSAGE_LOCK, task, "the-one");
@@ -209,7 +199,6 @@ static void flood_with_claims(struct link *link, const struct worker_start *star
 static void flood_with_malformed(struct link *link, const struct worker_start *start)
 {
     OWNED_BUFFER struct buffer several = {0};
-    (void)start;
     for (int i = 0; i < 1000; i++)
         add_to(&several, MESSAGE_ALIVE, (uint64_t)i);
     buffer_text(&several, "\xff\xff\xff\xff and no more");
@@ -222,7 +211,6 @@ static void flood_with_words(struct link *link, const struct worker_start *start
     static uint64_t streak;
     OWNED_BUFFER struct buffer several = {0};
     OWNED char *reasons = memory_new(100 * 1000, 1);
-    (void)start;
     memset(reasons, 'r', 100 * 1000 - 1);
     for (int i = 0; i < 20; i++)
         add_to(&several, MESSAGE_JUDGED, "t", (uint64_t)0, (uint64_t)2, reasons, "0123abc");
@@ -240,7 +228,6 @@ static void flood_with_words(struct link *link, const struct worker_start *start
 
 static void flood_with_lines(struct link *link, const struct worker_start *start)
 {
-    (void)link, (void)start;
     for (int i = 0; i < 1000; i++)
         dprintf(STDERR_FILENO, "line %d of a flood that goes on for ever\n", i);
 }

@@ -67,7 +67,6 @@ static int rings;
 
 static void set_again(void *context)
 {
-    (void)context;
     rings++;
     timer_set(loop, &again, 0);
 }
@@ -88,8 +87,6 @@ static int calls;
 
 static void forget_both(void *context, uint32_t events)
 {
-    (void)context;
-    (void)events;
     calls++;
     loop_forget(loop, pair[0]);
     loop_forget(loop, pair[1]);
@@ -117,7 +114,6 @@ static int first_pipe[2], busy_calls, busy_before_first;
 
 static void work_long(void *context, uint32_t events)
 {
-    (void)context, (void)events;
     int64_t until = clock_kernel_monotonic_us() + BUSY_US;
     if (busy_calls++ == 0)
         assert_int_equal(write(first_pipe[1], "x", 1), 1);
@@ -128,7 +124,6 @@ static void work_long(void *context, uint32_t events)
 static void come_first(void *context, uint32_t events)
 {
     char byte;
-    (void)context, (void)events;
     assert_int_equal(read(first_pipe[0], &byte, 1), 1);
     busy_before_first = busy_calls;
 }

@@ -329,7 +329,6 @@ static struct {
 
 static bool reserve(void *asker, uint64_t serial, size_t bytes, int64_t *retry_ms, struct fault *why)
 {
-    (void)asker;
     assert_true(serial > 0 && bytes > strlen("systemtask"));
     *retry_ms = 5000;
     if (purse.closed)
@@ -341,7 +340,6 @@ static bool reserve(void *asker, uint64_t serial, size_t bytes, int64_t *retry_m
 static void settle(void *asker, uint64_t serial, const struct relay_spent *spent,
                    struct question_usage *usage)
 {
-    (void)asker, (void)serial;
     assert_true(spent->bytes > strlen("systemtask"));
     assert_string_equal(spent->model, "m");
     purse.settled++;
@@ -350,13 +348,11 @@ static void settle(void *asker, uint64_t serial, const struct relay_spent *spent
 
 static void release(void *asker, uint64_t serial)
 {
-    (void)asker, (void)serial;
     purse.released++;
 }
 
 static void keep(void *asker, uint64_t serial)
 {
-    (void)asker, (void)serial;
     purse.kept++;
 }
 

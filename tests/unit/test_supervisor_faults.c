@@ -60,7 +60,6 @@ static void test_a_mailbox_that_is_listed_in_part_says_so(void **state)
 
 static void ignore(void *context, const char *file)
 {
-    (void)file;
     ++*(int *)context;
 }
 
@@ -90,9 +89,6 @@ static void forget(void *context)
 
 static bool take_line(void *context, const char *section, const char *key, const char *value)
 {
-    (void)section;
-    (void)key;
-    (void)value;
     ((struct memory_of_lines *)context)->lines++;
     return true;
 }

@@ -37,7 +37,6 @@ struct heard {
 
 static bool on_message(void *context, const void *bytes, size_t length, struct line_turn *turn)
 {
-    (void)bytes;
     turn->heard = turn->heard + 1 < length ? turn->heard + 1 : 0; /* a byte a call: "x" is whole at once */
     ((struct heard *)context)->messages++;
     ((struct heard *)context)->parts += length > 1;

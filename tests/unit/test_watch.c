@@ -58,7 +58,6 @@ static void shared_changed(void *context)
 
 static bool put_there(void *subject, const char *folder, const char *name)
 {
-    (void)subject;
     return strcmp(folder, TREE_INBOX) == 0 && strcmp(name, "linked.md") == 0;
 }
 

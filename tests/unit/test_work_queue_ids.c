@@ -15,7 +15,6 @@ enum { COUNT = 300 * 1000 };
 static bool each_id(void *context, const char *agent, void (*see)(void *seer, const char *id), void *seer)
 {
     OWNED char *id = memory_print("with-%s", agent);
-    (void)context;
     see(seer, id);
     return true;
 }

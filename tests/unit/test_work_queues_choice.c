@@ -81,7 +81,6 @@ static const struct text_list *may_send_to(void *context, const char *name)
 
 static unsigned lies(void *context, const char *agent, const char *id)
 {
-    (void)agent, (void)id;
     ((struct world *)context)->looks++;
     return 0;
 }
@@ -89,7 +88,6 @@ static unsigned lies(void *context, const char *agent, const char *id)
 static bool put(void *context, const char *agent, const struct envelope *envelope, struct fault *fault)
 {
     struct world *world = context;
-    (void)fault;
     world->room[index_of(world, agent)]--;
     buffer_print(&world->given, "%s %s\n", envelope->id, agent);
     return true;
@@ -97,7 +95,6 @@ static bool put(void *context, const char *agent, const struct envelope *envelop
 
 static enum queue_worker worker(void *context, const char *agent)
 {
-    (void)context, (void)agent;
     return QUEUE_WORKER_READY;
 }
 

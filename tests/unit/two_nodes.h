@@ -82,28 +82,24 @@ static inline void on_tell(void *context, const char *to, const struct buffer *t
 
 static inline void on_took(void *context, uint64_t token)
 {
-    (void)context;
     if (two.messages[token - 1].in_hand)
         bus_drop(&two.messages[token - 1]);
 }
 
 static inline void on_later(void *context, uint64_t token, int64_t ms)
 {
-    (void)context;
     two.messages[token - 1].in_hand = false;
     two.messages[token - 1].again_ms = clock_monotonic_ms() + ms;
 }
 
 static inline bool on_owns(void *context, const char *agent)
 {
-    (void)context;
     return !two.lease_over || strcmp(agent, two.lease_over) != 0;
 }
 
 static inline void on_verdict(void *subject, const char *id, const char *status, const char *reason,
                               int64_t at)
 {
-    (void)reason;
     assert_true(at > 0);
     buffer_print(&two.verdicts, "%s %s %s\n", (const char *)subject, id, status);
 }
