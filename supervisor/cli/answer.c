@@ -20,7 +20,7 @@
 
 enum {
     LOOK_EVERY_MS = 200,
-    UNKNOWN_MS = 3000, /* so long a task may stand nowhere, while queue.md is exchanged */
+    UNKNOWN_MS = 3000, /* a task may stand nowhere for this time, while queue.md is exchanged */
 };
 
 static int print(struct answer_file *answer)
@@ -85,7 +85,7 @@ static int say_dead(const char *task, const char *why)
     return output_fail(EX_DATAERR, "task %s ended without an answer: %s", task, why);
 }
 
-/* A pending task is looked for before its answer: it leaves queue.md when that lies there. */
+/* A pending task is looked for before its answer: the task leaves queue.md when its answer lies in outputs/. */
 static int await(const struct invocation *invocation, int folder, const char *task, int64_t until)
 {
     struct progress progress = {.invocation = invocation, .agent = invocation->words[0], .task = task};

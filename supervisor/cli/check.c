@@ -24,7 +24,7 @@
 struct check {
     const struct invocation *invocation;
     struct secrets *secrets;        /* owned */
-    const struct roster *roster;    /* NULL: it has faults */
+    const struct roster *roster;    /* NULL: agents.yaml has faults */
     struct buffer faults, warnings; /* a sentence a line */
 };
 
@@ -33,7 +33,7 @@ static void check_data_dir(struct check *check)
     const char *dir = check->invocation->data_dir;
     struct stat status;
     if (stat(dir, &status) != 0)
-        return; /* whoever looked for agents.yaml there has said it */
+        return; /* a complaint about agents.yaml has said it */
     if (!S_ISDIR(status.st_mode)) {
         buffer_print(&check->faults, "the data directory %s is no directory\n", dir);
     } else if (access(dir, R_OK | W_OK | X_OK) != 0) {
@@ -43,7 +43,7 @@ static void check_data_dir(struct check *check)
     }
 }
 
-/* The nearest folder above that exists must be writable when the run directory has yet to be made. */
+/* The nearest existing folder above must be writable when the run directory has yet to be made. */
 static void check_run_dir(struct check *check)
 {
     const char *dir = check->invocation->run_dir;
@@ -62,7 +62,7 @@ static void check_run_dir(struct check *check)
         buffer_print(&check->faults, "the run directory %s cannot be made: %s\n", dir, strerror(errno));
 }
 
-/* What fits is run, so too little is no fault. */
+/* As many agents run as there is room for, so too little room is no fault. */
 static void check_capacity(struct check *check)
 {
     struct capacity list[CAPACITY_LIMITS];
@@ -92,7 +92,7 @@ static void show_plan(const struct check *check)
     }
 }
 
-/* Such as `init` makes it. */
+/* A folder as `init` makes it is closed to other users: a note names its readers. */
 static void show_readers(const char *dir)
 {
     struct stat status;

@@ -30,7 +30,8 @@ static void interrupt(int signal)
     interrupted = 1;
 }
 
-/* One look every 50 ms until it is so; false: it took too long, somebody pressed ^C, or the supervisor ended. */
+/* Looks every 50 ms until the condition holds; false: it took too long, somebody pressed ^C, or the supervisor
+ * ended. */
 static bool wait_until(struct demo_instance *instance, bool (*so)(const char *path), const char *path,
                        const char *what, struct fault *fault)
 {
@@ -114,7 +115,7 @@ static void show_tree(const char *instance, const char *agent_path)
     }
 }
 
-/* What the demonstration promises: a +1 and a skill, committed. */
+/* Whether the demonstration's promise is kept: a +1 and a skill, committed. */
 static bool is_earned(const struct commit_log *history, const char *agent_path)
 {
     OWNED_FD int folder = files_open_path(agent_path, NULL);
@@ -144,7 +145,7 @@ static bool demonstrate(struct demo_instance *instance, char **agent_path, struc
            wait_until(instance, has_finished, *agent_path, "the task did not end", fault);
 }
 
-/* What is left when it ends: nothing, or with --keep or after a failure all that there is to look at. */
+/* Removes the data directory at the end; with --keep, or after a failure, everything in it stays to be looked at. */
 static void clear_away(struct demo_instance *instance, bool keep)
 {
     if (keep && instance->path != NULL) {

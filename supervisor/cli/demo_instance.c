@@ -20,7 +20,7 @@ enum { STOP_PATIENCE_MS = 20 * 1000, STEP_NS = 20 * 1000 * 1000 };
 
 extern char **environ;
 
-/* The demonstration must not depend on how this shell is set up: what our settings are named after is left out. */
+/* The demonstration must not depend on this shell's settings: variables with the names of our settings are left out. */
 static char **plain_environment(void)
 {
     static const char *const OURS[] = {"LLM_", "AGENTOS_", "DATA_DIR", "POLL_INTERVAL", "STOP_GRACE", "LOG_"};
@@ -37,7 +37,7 @@ static char **plain_environment(void)
         if (!ours)
             plain[to++] = environ[i];
     }
-    const char *sandbox = getenv("AGENTOS_SANDBOX"); /* what this kernel gives is no matter of taste */
+    const char *sandbox = getenv("AGENTOS_SANDBOX"); /* the kernel's abilities are no matter of taste */
     if (sandbox != NULL)
         plain[to++] = memory_print("AGENTOS_SANDBOX=%s", sandbox);
     plain[to++] = (char *)GIVEN[0];
@@ -45,7 +45,7 @@ static char **plain_environment(void)
     return plain;
 }
 
-/* After the fork only what a signal handler could do too. */
+/* After the fork only calls that a signal handler could make too. */
 static _Noreturn void become_supervisor(int log, char **arguments, char **environment, pid_t parent)
 {
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);

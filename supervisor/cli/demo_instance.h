@@ -13,9 +13,9 @@ struct demo_instance {
 
 /* Makes the directory with this agents.yaml, and starts `agentos run` on it; its log goes to PATH/log. */
 bool demo_instance_start(struct demo_instance *instance, const char *agents_yaml, struct fault *fault);
-/* Has the supervisor ended by itself? Then the fault names its exit. */
+/* Whether the supervisor has ended by itself; then the fault names its exit. */
 bool demo_instance_ended(struct demo_instance *instance, struct fault *fault);
 /* Ends the supervisor as an operator would. False: it had to be killed, or ended with a fault. */
 bool demo_instance_stop(struct demo_instance *instance);
-/* Removes the directory with all that is in it, and frees. */
+/* Removes the directory with all its files, and frees. */
 void demo_instance_remove(struct demo_instance *instance);

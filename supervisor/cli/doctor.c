@@ -1,5 +1,5 @@
-/* `agentos doctor`: what this machine gives, and what is missing. Each examination is a row of the table; a finding
- * is one line, and says what to do when something is wrong. Needs no supervisor; what it tries it tries for real. */
+/* `agentos doctor`: the machine's abilities, and what is missing. Each examination is a row of the table; a finding
+ * is one line, and says what to do when something is wrong. The verb needs no supervisor; each trial is a real one. */
 #include <curl/curl.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -148,7 +148,7 @@ static void examine_memory_groups(struct doctor *doctor)
              why.text);
 }
 
-/* --- who and where --- */
+/* --- the user and the place --- */
 
 static void examine_user(struct doctor *doctor)
 {
@@ -191,7 +191,7 @@ static void examine_mounts(struct doctor *doctor, const struct roster *roster)
     find_lines(doctor, MISSING, "mounts", lines.data);
 }
 
-/* Without an agents.yaml that can be read, what one agent needs. */
+/* Without a readable agents.yaml the limits for one agent are examined. */
 static void examine_limits(struct doctor *doctor)
 {
     struct capacity list[CAPACITY_LIMITS];
@@ -276,7 +276,7 @@ static size_t drop(char *bytes, size_t size, size_t count, void *context)
     return size * count;
 }
 
-/* libcurl is loaded for this alone (version.c says why). Any answer at all shows that somebody is there. */
+/* This trial alone loads libcurl (version.c says why). Any answer at all shows that somebody is there. */
 static void reach(struct doctor *doctor, const char *url, const struct proxy *proxy)
 {
     __typeof__(curl_easy_init) *init = NULL;
@@ -363,8 +363,8 @@ static void examine_bus(struct doctor *doctor)
              servers.tls ? "" : "; nats:// is not encrypted, so the network has to be one's own");
 }
 
-/* What the processes that run now could still do: as /proc shows it, and, as it doesn't show what Landlock withholds, as
- * each process found it when it was sealed. */
+/* What each running process could still do: as /proc shows it, and, as /proc doesn't show what Landlock withholds, as
+ * the process found it when it was sealed. */
 static void examine_processes(struct doctor *doctor)
 {
     OWNED_BUFFER struct buffer lines = {0};

@@ -1,4 +1,4 @@
-/* `agentos events`: what happens, as it happens. */
+/* `agentos events`: the system's events as they happen. */
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,8 +14,8 @@
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
-/* How an event reads in the log's form: {key} stands for what the event says of it, {:key} for the same behind ": ", or for
- * nothing where it says nothing. */
+/* An event's sentence in the log's form: {key} stands for the event's text of that key, {:key} for the same behind ":
+ * ", or for nothing where the event has no such text. */
 static const struct sentence {
     const char *event, *level, *text;
 } SENTENCES[] = {
@@ -85,7 +85,7 @@ static void show_sentence(const json_t *event, const char *text)
     }
 }
 
-/* An event of another version: its name and all that it says. */
+/* An event of another version: its name and all its keys. */
 static void show_unknown(const json_t *event, const char *name)
 {
     const char *key = NULL;
@@ -133,7 +133,8 @@ static bool names(const json_t *event, const char *key, const char *agent)
     return text != NULL && strcmp(text, agent) == 0;
 }
 
-/* Of every agent (NULL), or about that one: of it, from it or to it; what concerns nobody by name concerns all. */
+/* Whether the event concerns the agent (NULL: every agent): it is of the agent, from it or to it; an event without a
+ * name concerns everybody. */
 static bool concerns(const json_t *event, const char *agent)
 {
     return agent == NULL || json_object_get(event, "agent") == NULL || names(event, "agent", agent) ||

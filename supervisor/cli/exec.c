@@ -1,4 +1,4 @@
-/* `agentos exec AGENT -- COMMAND...`: what could the agent see? Needs no supervisor. */
+/* `agentos exec AGENT -- COMMAND...`: a command that sees what the agent could see. The verb needs no supervisor. */
 #include <errno.h>
 #include <linux/close_range.h>
 #include <signal.h>
@@ -19,7 +19,7 @@
 
 enum { KEPT_DESCRIPTORS = 3, BY_SIGNAL = 128 };
 
-/* What the agent's room is; false: it has been said, *status is set. */
+/* Finds the agent's room; false: a complaint was printed, *status is set. */
 static bool find_room(const struct invocation *invocation, struct sandbox_room *room, int *status)
 {
     OWNED_BUFFER struct buffer faults = {0};
@@ -75,7 +75,7 @@ static void become(void *context)
     int error = errno;
     output_complain("cannot run %s in the sandbox: %s", command->words[0], strerror(error));
     _exit(error == ENOENT ? EX_NOINPUT
-                          : EX_NOPERM); /* in the sandbox, where an ordinary exit may be refused something */
+                          : EX_NOPERM); /* in the sandbox, which may refuse calls of an ordinary exit */
 }
 
 /* This process stays outside, to send the signals that Landlock can't keep within the sandbox. Keys typed at the terminal

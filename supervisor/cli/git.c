@@ -1,8 +1,9 @@
-/* `agentos git AGENT -- ARGS...`: git on the repository of an agent that isn't trusted. Needs no supervisor.
+/* `agentos git AGENT -- ARGS...`: git on the repository of an agent that isn't trusted. The verb needs no supervisor.
  *
- * Three walls, each of which would do. What git would obey is taken out of the tree first (common/git_guard.h). Where a
- * worker that was taken over writes it again at once, git can start no program but git: no shell, so no pager, filter,
- * alias or hook. And git is in a sandbox with that tree and no network, as the agent itself is. */
+ * Three walls, each of which would do. Files that git would obey are taken out of the tree first
+ * (common/git_guard.h). Where a worker that was taken over writes them again at once, git can start no program but
+ * git: no shell, so no pager, filter, alias or hook. And git is in a sandbox with that tree and no network, as the
+ * agent itself is. */
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +41,8 @@ static const char *const git_folders[] = {"/usr/local/bin/git", "/usr/bin/git", 
 static const char *const settings[] = {
     "--no-pager",
     "-c",
-    "safe.directory=*", /* the tree may be another user's; what ownership would guard against, the sandbox does */
+    /* The tree may be another user's; the sandbox guards against what the check of ownership would. */
+    "safe.directory=*",
     "-c",
     "core.fsmonitor=false",
     "-c",
@@ -113,7 +115,7 @@ static void execute(char **arguments, const char *git)
     execv(git, (char *const *)all);
 }
 
-/* ends: what becomes standard output and standard error; -1: that stays as it is. Doesn't return. */
+/* ends: the child's standard output and standard error; -1: that stays as it is. Doesn't return. */
 static void child(const struct sandbox *sandbox, struct sandbox_room *room, const char *agents,
                   char **arguments, const int ends[2])
 {
@@ -150,7 +152,7 @@ static void child(const struct sandbox *sandbox, struct sandbox_room *room, cons
 
 /* --- the parent --- */
 
-/* Whole lines, since a character may be cut by the end of a piece. */
+/* Shows whole lines, since a character may be cut by the end of a piece. */
 static void show(struct buffer *text, FILE *to, bool all)
 {
     const char *last = text->length ? memrchr(text->data, '\n', text->length) : NULL;
@@ -164,7 +166,7 @@ static void show(struct buffer *text, FILE *to, bool all)
     buffer_drop(text, length);
 }
 
-/* Until both are closed. A descriptor below 0 isn't read. */
+/* Passes on until both ends are closed. A descriptor below 0 isn't read. */
 static void pass_on(int ends[2])
 {
     struct buffer texts[2] = {{0}};

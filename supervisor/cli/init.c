@@ -1,4 +1,4 @@
-/* `agentos init`: the data directory of somebody who begins. */
+/* `agentos init`: a newcomer's data directory. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@
 
 #define AGENTS "agents.yaml"
 
-/* DIR and the folders above it that are missing. Only the owner and the group get at what agents keep. */
+/* Makes DIR and the missing folders above it. Only the owner and the group get at agents' files. */
 static bool make_folders(const char *path, struct fault *fault)
 {
     OWNED char *part = memory_text(path);
@@ -31,7 +31,7 @@ static bool make_folders(const char *path, struct fault *fault)
     }
 }
 
-/* Never in place of another. What could not be written whole is taken away again. */
+/* Never in place of another file. A file that could not be written whole is taken away again. */
 static bool write_first(const char *path, struct fault *fault)
 {
     OWNED_FD int folder = files_open_path(path, fault);

@@ -9,7 +9,7 @@
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
-/* So many orders are under way at once: the supervisor carries them out side by side, and each is a connection. */
+/* Orders under way at once: the supervisor carries them out side by side, and each is a connection. */
 enum { ORDERS_AT_ONCE = 64, STAGE_MAX = 64, MOVE_LOOK_NS = 200 * 1000 * 1000 };
 
 static struct client *give(const struct invocation *invocation, const char *agent, int *status)
@@ -75,7 +75,7 @@ int verb_retry(struct invocation *invocation)
     return output_end(give_all(invocation, invocation->word_count ? invocation->words : everybody, 1));
 }
 
-/* The worker alone writes its tree; it begins after the task in hand, as long as that takes. */
+/* The worker alone writes its tree; the rollback begins after the task in hand, as long as that takes. */
 int verb_rollback(struct invocation *invocation)
 {
     int status = 0;
@@ -86,7 +86,7 @@ int verb_rollback(struct invocation *invocation)
     return output_end(status);
 }
 
-/* node NULL: how far it is. look: nothing is done yet. */
+/* node NULL: asks how far the move is. look: nothing is done yet. */
 static void ask_for_move(const struct invocation *invocation, const char *node, bool look,
                          char stage[STAGE_MAX], int *status)
 {
@@ -100,7 +100,7 @@ static void ask_for_move(const struct invocation *invocation, const char *node, 
     snprintf(stage, STAGE_MAX, "%s", said != NULL ? said : "");
 }
 
-/* The supervisor carries it over; a client that is interrupted changes nothing about that. */
+/* The supervisor carries the agent over; a client that is interrupted changes nothing about that. */
 int verb_move(struct invocation *invocation)
 {
     char stage[STAGE_MAX], before[STAGE_MAX] = "";

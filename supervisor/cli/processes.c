@@ -17,7 +17,7 @@ struct process {
     uint64_t capabilities;
 };
 
-/* False: it has ended. */
+/* False: the process has ended. */
 static bool look(int pid, struct process *process)
 {
     OWNED char *path = memory_print("/proc/%d/status", pid);
@@ -51,7 +51,7 @@ static char *descriptors_of(int pid)
     return memory_print("%zu descriptors", count);
 }
 
-/* Its title. Whoever prints it cleans it. */
+/* The process's title. The caller cleans it before it is printed. */
 static void title_of(int pid, char *title, size_t room)
 {
     OWNED char *path = memory_print("/proc/%d/cmdline", pid);
@@ -61,7 +61,8 @@ static void title_of(int pid, char *title, size_t room)
     title[strcspn(title, "\n")] = '\0';
 }
 
-/* A process may choose its title itself, so the title stands behind all that was seen of the process, and ends the line. */
+/* A process may choose its title itself, so the title stands behind all other facts of the process, and ends the
+ * line. */
 static void add(int pid, const struct process *process, struct buffer *lines)
 {
     char title[192];

@@ -1,5 +1,5 @@
-/* What a wait for a task waits for, on standard error: one line that changes where that is a terminal, else a line for
- * each change. */
+/* The reason for a wait for a task, on standard error: one line that changes where that is a terminal, else a line
+ * for each change. */
 #pragma once
 
 #include <stdint.h>
@@ -15,7 +15,7 @@ struct progress {
 
 /* folder: the agent's. Cheap: looks once a second at most. */
 void progress_say(struct progress *progress, int folder);
-/* Before anything else is said. */
+/* Call before any other output. */
 void progress_end(struct progress *progress);
-/* That --timeout is over: 75. */
+/* Says that --timeout is over: 75. */
 int progress_say_over(const struct progress *progress);

@@ -14,7 +14,7 @@
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
-enum { WATCH_LINES = 6 /* of a screen, that are no agents */ };
+enum { WATCH_LINES = 6 /* lines of a screen that are no agents */ };
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -75,9 +75,9 @@ static void show_problems(const json_t *object, const char *whose)
     }
 }
 
-/* --- what needs attention first --- */
+/* --- the order of attention --- */
 
-/* The smaller, the sooner somebody should look at it. */
+/* An agent's urgency: the smaller, the sooner somebody should look at it. */
 static int urgency(const json_t *agent)
 {
     static const char *const STATES[] = {"failed", "backoff"};
@@ -130,7 +130,7 @@ static void show_table(const json_t *agents, size_t most)
     }
 }
 
-/* most: so many agents at most, those that need attention first. */
+/* most: agents to show, the most urgent first. */
 static void show_status(const json_t *status, size_t most)
 {
     char text[32];
@@ -145,7 +145,7 @@ static void show_status(const json_t *status, size_t most)
     show_table(json_object_get(status, "agents"), most);
 }
 
-/* The contract's keys and no other: what the table's STATE says beyond them stands among the problems too, and the
+/* The contract's keys and no other: the table's STATE may say more, which stands among the problems too, and the
  * supervisor's own problems stand among each agent's. */
 static void show_json(json_t *status)
 {
@@ -188,7 +188,7 @@ static void end_here(int signal)
     _exit(EX_OK);
 }
 
-/* On a terminal one changing screen: what doesn't fit is left out, and said. */
+/* On a terminal one changing screen: agents that don't fit are left out, and counted in a line. */
 static int watch(struct invocation *invocation)
 {
     int status = 0;

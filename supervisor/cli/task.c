@@ -33,13 +33,14 @@ static void show_end(const json_t *answer)
     fputc('\n', stderr);
 }
 
-/* The end, when it comes in time; the answer lies in the agent's folder then. */
+/* Waits for the task's end, when it comes in time; the answer lies in the agent's folder then. */
 static int await_end(const struct invocation *invocation, struct client *client, const char *id,
                      int64_t until)
 {
     int status = 0;
     OWNED char *path = memory_print("%s/agents/%s", invocation->data_dir, invocation->words[0]);
-    OWNED_FD int folder = files_open_path(path, NULL); /* without it the place in the queue isn't said */
+    /* Without the folder the place in the queue isn't said. */
+    OWNED_FD int folder = files_open_path(path, NULL);
     struct progress progress = {.invocation = invocation, .agent = invocation->words[0], .task = id};
     while (!client_ready(client, LOOK_EVERY_MS)) {
         if (until != 0 && clock_monotonic_ms() >= until) {

@@ -14,7 +14,7 @@
 #include "common/utf8.h"
 #include "supervisor/process/child.h"
 
-/* Standard input, output and error of an auditor, by their numbers. */
+/* An auditor's standard input, output and error, by their numbers. */
 enum { IN, OUT, ERR, PIPES };
 enum { BLOCK = 16 * 1024, COMPLAINT_MAX = 300 };
 
@@ -23,7 +23,7 @@ struct end {
     struct audit *audit;
     int fd; /* -1: closed */
     struct loop_watch *watch;
-    struct buffer bytes; /* IN: what is still to be written; else what came */
+    struct buffer bytes; /* IN: bytes still to be written; else bytes that came */
 };
 
 struct audit {
@@ -33,15 +33,15 @@ struct audit {
     char *agent, *task;
     char **arguments; /* owned; NULL at the end */
     struct end ends[PIPES];
-    pid_t pid; /* 0: it waits for its turn */
+    pid_t pid; /* 0: the audit waits for its turn */
     struct timer timer;
-    const char *fault; /* static; why it was killed; NULL: it wasn't */
+    const char *fault; /* static; why the auditor was killed; NULL: it wasn't */
     struct audit *next;
 };
 
 struct audits {
     struct audits_owner owner;
-    struct audit *first; /* oldest first, those that run among them */
+    struct audit *first; /* oldest first, running ones among them */
     size_t running, waiting;
     struct buffer message; /* kept between uses for its memory */
 };
@@ -93,7 +93,7 @@ static void answer(struct audits *audits, const struct audit *audit, enum audit_
         audits->owner.to_worker(audit->asker, &audits->message);
 }
 
-/* --- one that runs --- */
+/* --- a running audit --- */
 
 static void kill_all_of(const struct audit *audit)
 {
@@ -120,18 +120,19 @@ static void on_input(void *context, uint32_t events)
     if (n > 0)
         buffer_drop(&end->bytes, (size_t)n);
     bool again = n < 0 && !(events & EPOLLERR) && (errno == EAGAIN || errno == EINTR);
-    if (end->bytes.length == 0 || (n < 0 && !again)) /* one that doesn't read is a matter of its own */
+    /* A write that fails is no fault: the auditor needn't read. */
+    if (end->bytes.length == 0 || (n < 0 && !again))
         close_end(end);
 }
 
-/* 1: something came, 0: nothing is there now, -1: nothing will come any more, or nothing more is wanted. */
+/* 1: bytes came, 0: none are there now, -1: none will come any more, or no more are wanted. */
 static int take_in(struct end *end)
 {
     ssize_t n = read(end->fd, buffer_room(&end->bytes, BLOCK), BLOCK);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
     end->bytes.length += (size_t)n;
-    buffer_add(&end->bytes, "", 0); /* its NUL */
+    buffer_add(&end->bytes, "", 0); /* a text's NUL */
     if (end->bytes.length > AUDIT_OUTPUT_MAX)
         stop(end->audit, "it printed more than 64 KiB");
     return n > 0 && !end->audit->fault ? 1 : -1;
@@ -150,7 +151,7 @@ static bool open_ends(struct audit *audit, int theirs[PIPES])
     for (size_t i = 0; i < PIPES; i++) {
         int pair[2];
         struct end *end = &audit->ends[i];
-        bool ours = i == IN; /* which of the two we keep: the one to write to */
+        bool ours = i == IN; /* the end of the pair that the supervisor keeps: to write to */
         if (pipe2(pair, O_CLOEXEC) != 0)
             return false;
         theirs[i] = pair[!ours];
@@ -164,7 +165,7 @@ static bool open_ends(struct audit *audit, int theirs[PIPES])
     return true;
 }
 
-/* Nothing of the supervisor's environment: not its settings, which are no checker's affair. */
+/* The auditor gets nothing of the supervisor's environment: its settings are no checker's affair. */
 static int spawn(struct audit *audit, const int theirs[PIPES])
 {
     posix_spawn_file_actions_t actions;
@@ -213,7 +214,7 @@ static void begin_next(struct audits *audits)
     }
 }
 
-/* --- what workers want --- */
+/* --- workers' requests --- */
 
 static char **arguments_of(const struct audits *audits, const struct roster_agent *definition)
 {
@@ -298,7 +299,7 @@ void audits_forget_all(struct audits *audits, const void *asker)
     }
 }
 
-/* --- the end of one --- */
+/* --- an audit's end --- */
 
 static struct audit *find(const struct audits *audits, pid_t pid)
 {
@@ -315,7 +316,7 @@ void audits_ended(struct audits *audits, pid_t pid)
         kill_all_of(audit);
 }
 
-/* The last line that it said on standard error, without what a terminal might obey. Caller frees. */
+/* The auditor's last line on standard error, without bytes that a terminal might obey. Caller frees. */
 static char *complaint(const struct buffer *said)
 {
     size_t length = said->length;

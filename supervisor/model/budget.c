@@ -135,7 +135,7 @@ static int64_t distance(int64_t a, int64_t b)
     return a > b ? a - b : b - a;
 }
 
-/* The day's own place; a new day takes a free one, or that of the day which is farthest from it. */
+/* The day's own place; a new day takes a free place, or that of the day which is farthest from it. */
 static struct day *place_of(struct account *account, int64_t day)
 {
     struct day *place = &account->days[0];
@@ -210,7 +210,8 @@ void budget_task_ended(struct budget *budget, const char *agent, const char *tas
         drop_in_hand(account, i);
 }
 
-/* When it no longer counts. What lies in the future was begun before the clock was set back: it counts from now. */
+/* When a beginning no longer counts. A beginning in the future was made before the clock was set back: it counts from
+ * now. */
 static int64_t ends_counting(const struct beginning *begun, int64_t now)
 {
     int64_t from = begun->at > now ? now : begun->at;
@@ -226,7 +227,7 @@ static uint64_t count_begun(const struct account *account, int64_t now)
     return count;
 }
 
-/* When so many of those that count have ended to: the oldest stand first. */
+/* The time at which too_many of the counting beginnings count no longer: the oldest stand first. */
 static int64_t room_at(const struct account *account, uint64_t too_many, int64_t now)
 {
     int64_t at = now + 1;
@@ -272,13 +273,13 @@ static void count_task(struct account *account, const struct budget_request *req
     take_in_hand(account, request->task);
 }
 
-/* A task in hand that is begun again was counted; another one of the same id was not. */
+/* A task in hand that is begun again was counted; another task of the same id was not. */
 static bool is_counted(const struct account *account, const struct budget_request *request)
 {
     return !request->another && is_in_hand(account, request->task);
 }
 
-/* --- may it? --- */
+/* --- permission --- */
 
 static char *amount(const struct budget_limit *limit, uint64_t number)
 {

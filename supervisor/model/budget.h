@@ -1,13 +1,14 @@
-/* The ledger of what may be spent: tokens and money of a day (UTC) and tasks begun within an hour, for each agent, and the
+/* The ledger of the budgets: tokens and money of a day (UTC) and tasks begun within an hour, for each agent, and the
  * tokens and money of all together (contract section 3, limits and budget).
  *
  * Pure: the ledger holds numbers; its owner (budget_gate.h) hands in the time and keeps the ledger's text in a file.
  *
- * The tokens and the cost of a request are reserved before it goes out, and replaced by what it took when that is known.
- * A reservation that isn't settled stays spent: it is in the ledger's text from the start, so a crash counts it.
+ * The tokens and the cost of a request are reserved before it goes out, and replaced by the real figures when these
+ * are known. A reservation that isn't settled stays spent: it is in the ledger's text from the start, so a crash
+ * counts it.
  *
- * A clock that jumps harms nothing: three days are kept for each agent, so that a clock which comes back finds the day's
- * figures again; a task that was begun in the future counts as begun now. */
+ * A clock that jumps harms nothing: three days are kept for each agent, so that a clock which comes back finds the
+ * day's figures again; a task that was begun in the future counts as begun now. */
 #pragma once
 
 #include <stdbool.h>
@@ -32,10 +33,11 @@ struct budget_used {
 
 struct budget_request {
     const char *agent;
-    const char *task;      /* the id of the task that it begins; NULL: more of one that was counted */
-    bool another;          /* a task of the same id is in hand, and this is another one */
-    uint64_t serial;       /* of the reservation; one that is there already stays spent */
-    uint64_t tokens, cost; /* that it may take */
+    /* The id of the task that the request begins; NULL: the request is more of a counted task. */
+    const char *task;
+    bool another;          /* a task of the same id is in hand, and this is another task */
+    uint64_t serial;       /* of the reservation; an earlier reservation of the same serial stays spent */
+    uint64_t tokens, cost; /* that the request may take */
     uint64_t tokens_per_day, all_tokens_per_day, cost_per_day, all_cost_per_day,
         tasks_per_hour; /* 0: no limit */
 };
@@ -43,12 +45,12 @@ struct budget_request {
 struct budget *budget_new(void);
 void budget_free(struct budget *budget);
 
-/* Reserve the tokens and count the task, or do neither: then *until is when it may be tried again (epoch s; a settled
- * reservation or another limit may let it begin before), and why is a sentence. A task that was begun and has not ended
- * is counted once, however often it is begun. */
+/* Reserves the tokens and counts the task, or does neither: then *until is the time for another try (epoch s; a
+ * settled reservation or another limit may let it begin before), and why is a sentence. A task that was begun and has
+ * not ended is counted once, however often it is begun. */
 bool budget_reserve(struct budget *budget, const struct budget_request *request, int64_t now, int64_t *until,
                     struct fault *why);
-/* Whether it would be reserved. */
+/* Whether the request would be reserved. */
 bool budget_allows(const struct budget *budget, const struct budget_request *request, int64_t now,
                    int64_t *until, struct fault *why);
 
@@ -59,24 +61,24 @@ struct budget_limit {
     bool all;         /* of all agents together */
     bool money;       /* the amounts are money (common/usage.h), not tokens */
 };
-/* The first limit of the day that the request would exceed. False: it exceeds none. */
+/* The first limit of the day that the request would exceed. False: the request exceeds none. */
 bool budget_exceeds(const struct budget *budget, const struct budget_request *request, int64_t now,
                     struct budget_limit *exceeded);
 
-/* The request took this instead of what was reserved for it. False: there is no such reservation. */
+/* The request took these figures instead of the reserved ones. False: there is no such reservation. */
 bool budget_settle(struct budget *budget, uint64_t serial, const struct budget_used *used);
-/* Its outcome won't be known: it stays spent. */
+/* The request's outcome won't be known: the reservation stays spent. */
 void budget_keep(struct budget *budget, uint64_t serial);
 void budget_task_ended(struct budget *budget, const char *agent, const char *task);
 
 struct budget_used budget_spent(const struct budget *budget, const char *agent,
                                 int64_t now); /* agent NULL: of all */
 
-/* What is left of a limit. */
+/* The rest of a limit. */
 uint64_t budget_left(uint64_t limit, uint64_t spent);
 
-/* The ledger as text, and a line of it read back (as of state_file_line; context is the budget). budget_clear forgets all
- * but the reservations, before another text is read. */
+/* The ledger as text, and a line of that text read back (as state_file_line; context is the budget). budget_clear
+ * forgets all but the reservations, before another text is read. */
 void budget_print(const struct budget *budget, int64_t now, struct buffer *out);
 bool budget_line(void *budget, const char *agent, const char *key, const char *value);
 void budget_clear(struct budget *budget);

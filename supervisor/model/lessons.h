@@ -1,6 +1,6 @@
-/* What the gateway has learned about each base URL and model: it lives here, since the supervisor outlives the gateway, which
- * is started anew for each new resolv.conf. Otherwise each start would cost refused requests, and paid ones that a server
- * cuts. The words are the gateway's; nobody here reads them. */
+/* The gateway's lessons about each base URL and model: they live here, since the supervisor outlives the gateway,
+ * which is started anew for each new resolv.conf. Otherwise each start would cost refused requests, and paid ones
+ * that a server cuts. The words are the gateway's; nobody here reads them. */
 #pragma once
 
 #include <stdbool.h>

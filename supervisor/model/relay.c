@@ -9,9 +9,9 @@
 #include "supervisor/model/lessons.h"
 
 enum {
-    ASK_REST = 1024, /* bytes of an ASK without its two texts: more than enough */
+    ASK_REST = 1024, /* bytes of an ASK beside its two texts: more than enough */
     LATER_MS = 1000,
-    FORGOTTEN_MS = 1000, /* a long question that was taken back counts for so long: the gateway reads it */
+    FORGOTTEN_MS = 1000, /* a long question that was taken back counts for this time: the gateway reads it */
     LONG_QUESTION = 64 * 1024,
 };
 
@@ -24,20 +24,20 @@ struct span {
 struct question {
     void *asker;
     char *name;
-    struct span system, task;  /* in its message */
-    struct shared_bytes *kept; /* that message; NULL: it isn't needed any more */
+    struct span system, task;  /* in the message */
+    struct shared_bytes *kept; /* that message; NULL: not needed any more */
     uint64_t theirs, ours;     /* serials */
     uint64_t peers_at, segments_at, budget_at;
     uint64_t room;  /* bytes that the texts at these places may have in all */
     uint64_t least; /* 1: the worker can't make the prompt smaller */
     size_t put_in;  /* bytes of the texts, as they were put in last */
     unsigned askings;
-    size_t length; /* bytes of its message */
+    size_t length; /* of the message */
     bool reserved; /* the budget holds a reservation for the request under way */
     size_t bytes;  /* of the request */
     struct question_usage usage;
     int64_t asked_at;     /* clock_monotonic_ms: went out first */
-    int64_t forgotten_at; /* likewise; 0: it wasn't, else only its length is of interest */
+    int64_t forgotten_at; /* clock_monotonic_ms; 0: not forgotten, else only its length is of interest */
     struct question *next;
 };
 
@@ -46,7 +46,7 @@ struct relay {
     struct question *first, **last;
     uint64_t serial;
     struct lessons lessons;
-    struct buffer message; /* kept between uses: memory that is new costs more than what is put there */
+    struct buffer message; /* kept between uses: new memory costs more than the copy */
 };
 
 struct relay *relay_new(const struct relay_owner *owner)
@@ -83,7 +83,7 @@ static void release(const struct relay *relay, struct question *question)
     question->reserved = false;
 }
 
-/* The request went out, and nobody will say what it cost. */
+/* The request went out, and nobody will tell its cost. */
 static void keep(const struct relay *relay, struct question *question)
 {
     if (relay->owner.budget && question->reserved)
@@ -119,7 +119,7 @@ void relay_free(struct relay *relay)
     free(relay);
 }
 
-/* What an ANSWER says beside the question that it belongs to. */
+/* An ANSWER's fields beside the serial of its question. */
 struct words {
     uint64_t kind;
     const char *text, *finish_reason, *model, *provider;
@@ -143,7 +143,7 @@ static void refuse(struct relay *relay, struct question **at, const struct fault
            &(struct words){.kind = ANSWER_BUDGET, .text = why->text, .retry_ms = (uint64_t)retry_ms});
 }
 
-/* What is put into a question, there. */
+/* A text for a place in the question. */
 struct insertion {
     uint64_t place;
     struct buffer text;
@@ -163,7 +163,7 @@ static void cut(struct insertion *insertion)
     }
 }
 
-/* In the order in which they keep their room: a small context costs the segments first. */
+/* The texts in the order in which they keep their room: a small context costs the segments first. */
 static void share_room(struct insertion *const order[], size_t count, uint64_t room)
 {
     for (size_t i = 0; i < count; i++) {
@@ -202,8 +202,8 @@ static void put_buffer(struct request *request, const struct buffer *buffer)
     put(request, buffer->data, buffer->length, NULL);
 }
 
-/* Peers, segments and the budget go into the prompt only here, made anew each time the question goes out. A worker that
- * gives places outside its prompt gets nothing put in. */
+/* Peers, segments and the budget go into the prompt only here, made anew each time the question goes out. The
+ * question of a worker that gives places outside its prompt gets no texts. */
 static void make_insertions(const struct relay *relay, const struct question *question,
                             struct insertion insertions[INSERTIONS])
 {
@@ -250,7 +250,7 @@ static void make_request(const struct relay *relay, struct question *question, s
     message_text(&request->head, question->name);
     message_size(&request->head, question->system.length + question->put_in);
     message_size(&request->middle, question->task.length);
-    for (size_t i = 0; i < INSERTIONS + 1; i++) /* where it is put in, and its room: it has been */
+    for (size_t i = 0; i < INSERTIONS + 1; i++) /* each text's place and room: it has been put in */
         message_number(&request->tail, MESSAGE_NOWHERE);
     message_number(&request->tail, question->least);
     put_buffer(request, &request->head);
@@ -279,7 +279,7 @@ static void give_up(struct relay *relay, struct question **at)
                         .text = "the gateway died three times with this question; it is asked again later"});
 }
 
-/* REFUSED: it has been answered and is gone. */
+/* REFUSED: the question has been answered and is gone. */
 static enum sending send_out(struct relay *relay, struct question **at)
 {
     struct question *question = *at;
@@ -300,7 +300,7 @@ static enum sending send_out(struct relay *relay, struct question **at)
     return SENT;
 }
 
-/* bytes: with those that were forgotten just now. */
+/* bytes: of the questions and of those forgotten just now. */
 static size_t count_of(struct relay *relay, const void *asker, size_t *bytes)
 {
     size_t count = 0;
@@ -323,7 +323,7 @@ static size_t count_of(struct relay *relay, const void *asker, size_t *bytes)
 
 static bool read_question(struct question *question, struct reader *message)
 {
-    struct span claimed; /* its name */
+    struct span claimed; /* the agent's name */
     uint64_t *const numbers[] = {&question->peers_at, &question->segments_at, &question->budget_at,
                                  &question->room, &question->least};
     bool read = message_get_number(message, &question->theirs) &&
@@ -341,7 +341,7 @@ bool relay_ask(struct relay *relay, void *asker, const char *name, struct reader
     size_t bytes, count = count_of(relay, asker, &bytes), length = shared_bytes_length(message->kept);
     bool behind = relay->owner.behind && relay->owner.behind(relay->owner.context);
     bool later =
-        behind || (bytes > 0 && bytes + length > RELAY_BYTES_PER_AGENT); /* then it is answered unread */
+        behind || (bytes > 0 && bytes + length > RELAY_BYTES_PER_AGENT); /* the question is answered unread */
     if (count >= RELAY_ASKS_PER_AGENT)
         return false;
     struct question *question = memory_new(1, sizeof *question);
@@ -463,7 +463,7 @@ static bool on_answer(struct relay *relay, struct reader *reader)
     struct question **at = find(relay, serial);
     if (!at)
         return true;
-    release(relay, *at); /* what was sent has been told in a SPENT */
+    release(relay, *at); /* a SPENT has told what was sent */
     if (relay->owner.answered && (words.kind != ANSWER_LENGTH || (*at)->usage.requests > 0))
         relay->owner.answered((*at)->asker,
                               &(struct relay_answer){.kind = (enum answer_kind)words.kind,

@@ -93,7 +93,7 @@ void alert_remove(int data, const struct alert *alert)
                  fault.text);
 }
 
-/* Takes message. NULL: it is none. */
+/* Takes message. NULL: the message is no alert. */
 static struct alert *alert_of(const char *id, json_t *message)
 {
     json_t *count = json_object_get(json_object_get(message, "data"), "count");

@@ -17,14 +17,14 @@ TAILQ_HEAD(alert_list, alert);
 struct hook {
     struct alerts *alerts;
     char *url, *secret_file, *host;
-    char key[17]; /* in its alerts' files: the URL's hash, for the URL may be a secret */
+    char key[17]; /* in the files of the hook's alerts: the URL's hash, for the URL may be a secret */
     unsigned kinds;
     struct alert_list pending;
     size_t count;
-    uint64_t serial;   /* of the first, while it is under way; 0: none is */
+    uint64_t serial;   /* of the first message, while it is under way; 0: none is */
     unsigned failures; /* in a row */
     int64_t due;       /* monotonic ms: nothing goes out before */
-    bool gone;         /* it has answered 410 */
+    bool gone;         /* the hook has answered 410 */
     char *why;         /* of the last failure; NULL: none */
 };
 
@@ -34,7 +34,7 @@ struct alerts {
     size_t hook_count;
     uint64_t serial;
     size_t set_aside; /* files that are no alerts */
-    bool unwritable;  /* a file couldn't be written, which has been said */
+    bool unwritable;  /* a file couldn't be written, and the log says so */
     struct timer timer;
 };
 
@@ -125,7 +125,7 @@ void alerts_roster(struct alerts *alerts, const struct roster *roster)
     turn(alerts);
 }
 
-/* --- what happened --- */
+/* --- occasions --- */
 
 bool alerts_wanted(const struct alerts *alerts, enum alert_kind kind)
 {
@@ -135,7 +135,7 @@ bool alerts_wanted(const struct alerts *alerts, enum alert_kind kind)
     return false;
 }
 
-/* An alert that can't be written is sent nevertheless: of a full disk somebody must hear, too. */
+/* An alert that can't be written is sent nevertheless: somebody must hear of a full disk, too. */
 static void write_alert(struct hook *hook, struct alert *alert, bool durable)
 {
     struct alerts *alerts = hook->alerts;
@@ -146,7 +146,7 @@ static void write_alert(struct hook *hook, struct alert *alert, bool durable)
     alerts->unwritable = !written;
 }
 
-/* The newest message of this kind that may still be added to. */
+/* The newest message of this kind that may still take an alert. */
 static struct alert *find_open(const struct hook *hook, enum alert_kind kind)
 {
     struct alert *alert;
@@ -185,7 +185,7 @@ void alerts_raise(struct alerts *alerts, enum alert_kind kind, json_t *data)
         turn(alerts);
 }
 
-/* --- one try --- */
+/* --- a try --- */
 
 static void failed(struct hook *hook, int64_t retry_after, const char *why)
 {
@@ -275,7 +275,7 @@ static void turn(void *context)
         timer_set(alerts->owner.loop, &alerts->timer, next - now);
 }
 
-/* --- what the gateway says --- */
+/* --- the gateway's news --- */
 
 static void delivered(struct hook *hook)
 {
@@ -323,7 +323,7 @@ bool alerts_notified(struct alerts *alerts, struct reader *message)
     return true;
 }
 
-/* The message may have ended the gateway before, so it counts as a failure of its hook. */
+/* The message under way may have ended the gateway before, so it counts as a failure of its hook. */
 void alerts_gateway_started(struct alerts *alerts)
 {
     for (size_t i = 0; i < alerts->hook_count; i++)

@@ -19,7 +19,7 @@ enum { KEY_DIGITS = 16 };
 struct outage {
     uint64_t key;            /* hash of the URL, which may hold a secret, and the model */
     char *who;               /* for people: the host and the model */
-    int64_t since_ms, since; /* its first failure: monotonic, epoch s */
+    int64_t since_ms, since; /* the outage's first failure: monotonic, epoch s */
     bool told;
     LIST_ENTRY(outage) link;
 };
@@ -44,7 +44,7 @@ static void end(struct outage *outage)
     free(outage);
 }
 
-/* --- what was told, over a restart --- */
+/* --- the told outages, over a restart --- */
 
 static bool read_line(void *context, const char *section, const char *key, const char *value)
 {
@@ -95,7 +95,7 @@ void outages_free(struct outages *outages)
     free(outages);
 }
 
-/* --- what the gateway says --- */
+/* --- the gateway's news --- */
 
 static struct outage *find(const struct outages *outages, uint64_t key)
 {
@@ -144,8 +144,8 @@ static void is_answered(struct outages *outages, struct outage *outage, const st
         save(outages);
 }
 
-/* The alert is in its file before the outage is: a crash between the two says twice that the provider is down, and does
- * not keep it quiet. */
+/* The alert is in its file before the outage is: after a crash between the two an alert says twice that the provider
+ * is down, and none is lost. */
 static void has_failed(struct outages *outages, struct outage *outage, const struct request_end *ended)
 {
     if (outage->told || clock_monotonic_ms() - outage->since_ms < OUTAGE_MS)

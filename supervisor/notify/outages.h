@@ -1,6 +1,6 @@
 /* Providers that are down: from the first failed request on nobody's request to that URL and model was answered for
- * OUTAGE_MS, and one more has failed by then. An alert says so once, another one when it answers again: what was told
- * stands in shared/outages.md, for the next supervisor. */
+ * OUTAGE_MS, and one more has failed by then. An alert says so once, and another one when the provider answers again:
+ * told outages stand in shared/outages.md, for the next supervisor. */
 #pragma once
 
 #include "supervisor/notify/alerts.h"

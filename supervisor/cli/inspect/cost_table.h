@@ -1,6 +1,6 @@
-/* What a trace cost (supervisor/reader/cost.h), for people. */
+/* A trace's cost (supervisor/reader/cost.h), for people. */
 #pragma once
 
 #include <jansson.h>
 
-void cost_show(const json_t *cost); /* as cost_json has it: a table; nothing when there are no hands */
+void cost_show(const json_t *cost); /* as cost_json gives it: a table; nothing when there are no hands */

@@ -32,7 +32,7 @@ char *data_dir_node(const struct invocation *invocation, const char *agent)
     return node != NULL && here != NULL && strcmp(node, here) != 0 ? memory_text(node) : NULL;
 }
 
-/* Says that the agent is not there, and which one of those that are was meant. */
+/* Complains that the agent is not there, and names the nearest one that is. */
 static void say_unknown(const struct invocation *invocation, int folder, const char *agent)
 {
     char **names = NULL;
@@ -57,7 +57,8 @@ static void say_unknown(const struct invocation *invocation, int folder, const c
     free(names);
 }
 
-/* A data directory has agents, or an agents.yaml that nobody has run yet. -1: it has been said, and *status tells why. */
+/* A data directory has agents, or an agents.yaml that nobody has run yet. -1: a complaint was printed, and *status
+ * tells why. */
 static int open_data_dir(const struct invocation *invocation, int *status)
 {
     struct fault fault = {0};

@@ -13,7 +13,8 @@
 #include "common/tree.h"
 #include "supervisor/listings/envelope_scan.h"
 
-/* What may stand as status in a folder. A verdict finds the sender's copy in its archive with what became of it. */
+/* The statuses that may stand in a folder. A verdict gives the sender's copy, which its archive has by then, the
+ * envelope's end. */
 static const char *const STATUSES[PLACE_COUNT] = {
     [PLACE_OPERATOR] = " pending deferred ",
     [PLACE_OUTBOX] = " pending deferred ",
@@ -75,7 +76,7 @@ static bool is_sent_off(const struct copy *copy)
     return copy->place == PLACE_ARCHIVE && !is_ended(copy);
 }
 
-/* Of the copies of one envelope, the one that is so, and another one after it (both may be NULL). */
+/* Picks the first copy of one envelope for which `is` holds, and another such copy after it (both may be NULL). */
 static const struct copy *pick(const struct copy *copies, size_t count, bool (*is)(const struct copy *),
                                const struct copy **another)
 {
@@ -87,10 +88,10 @@ static const struct copy *pick(const struct copy *copies, size_t count, bool (*i
     return found;
 }
 
-/* Two states that one envelope can't be in at once. */
+/* Two states that exclude each other for one envelope. */
 static const struct contradiction {
     bool (*one)(const struct copy *), (*other)(const struct copy *);
-    bool same_owner; /* it is one only within one tree */
+    bool same_owner; /* a contradiction only within one tree */
     const char *sentence;
 } CONTRADICTIONS[] = {
     {copy_is_live, copy_is_live, false, "lies unfinished in two places"},
@@ -142,7 +143,7 @@ static void check_item(const struct copy *copies, size_t count, struct buffer *f
 
 /* --- windows --- */
 
-/* What agents.yaml leaves open stands in persona.md. */
+/* A class that agents.yaml leaves open stands in persona.md. */
 static enum throughput_class class_of(const char *data_dir, const struct roster_agent *agent)
 {
     enum throughput_class class = CLASS_MEDIUM;
@@ -162,7 +163,8 @@ static enum throughput_class class_of(const char *data_dir, const struct roster_
     return class;
 }
 
-/* What people put there themselves was never delivered, and results and bounces always find room. */
+/* Whether the envelope counts in the window: people's own files were never delivered, and results and bounces always
+ * find room. */
 static bool fills_window(const struct copy *copy, const char *agent)
 {
     return copy_is_live(copy) && strcmp(copy->owner, agent) == 0 && copy->envelope.delivered != 0 &&

@@ -5,8 +5,9 @@
 
 enum { ITEM_COLUMNS_MAX = 8 };
 
-/* The item's key, shown in a column with this head (terminal/output.h). A key behind '+' is a number that shows its sign, one
- * behind '~' a text of which the first line with words is shown, cut, and one behind '?' is no column where no item has it. */
+/* A column with this head for the item's key (terminal/output.h). A key behind '+' is a number that shows its sign, a
+ * key behind '~' a text of which the first line with words is shown, cut, and a key behind '?' has no column where no
+ * item has it. */
 struct item_column {
     const char *head, *key;
 };

@@ -1,5 +1,5 @@
-/* The verbs that list: what an agent has learned, envelopes wherever they lie, and the notices in shared/ that every agent may
- * read. Each reads items, shown as JSON to programs and as a table to people. */
+/* The verbs that list: an agent's lessons, envelopes wherever they lie, and the notices in shared/ that every agent
+ * may read. Each reads items, shown as JSON to programs and as a table to people. */
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -24,17 +24,18 @@ struct request;
 
 struct verb_listing {
     const char *verb;
-    int (*read)(struct request *request); /* shows what it has read, and returns the exit code */
+    int (*read)(struct request *request); /* shows the items, and returns the exit code */
     union {
         enum learned learned;
         const char *notices; /* the folder below DATA_DIR */
         struct {
-            unsigned kinds; /* as of struct envelope_choice */
+            unsigned kinds; /* as in struct envelope_choice */
             int place;
-            const char *read, *kind; /* as agentos-reader of other nodes is asked; NULL: they are not, any */
+            /* For agentos-reader of other nodes; NULL: these are not asked, any kind. */
+            const char *read, *kind;
         } envelopes;
     } of;
-    const char *nothing; /* with the agent's name, where it has a %s */
+    const char *nothing; /* the sentence for an empty list, with the agent's name, where it has a %s */
     struct item_column columns[ITEM_COLUMNS_MAX];
     void (*show)(const json_t *items); /* in the place of a table */
 };
@@ -46,7 +47,7 @@ struct request {
     bool json;
     size_t most;
     struct envelope_choice choice;
-    json_t *told; /* by other nodes; NULL: nothing */
+    json_t *told; /* by other nodes; NULL: no answer */
 };
 
 static void complain(const char *sentence)
@@ -73,7 +74,7 @@ static void show(const struct request *request, json_t *items)
     json_decref(items);
 }
 
-/* --- what an agent has learned --- */
+/* --- an agent's lessons --- */
 
 static int read_learned(struct request *request)
 {
@@ -142,7 +143,7 @@ static void say_problems(const json_t *page)
     }
 }
 
-/* The newest stand at the end. People see who has the copy, too. */
+/* The newest stand at the end. People see the copy's owner, too. */
 static int show_envelopes(void *context)
 {
     const struct request *request = context;
@@ -169,7 +170,7 @@ static int show_envelopes(void *context)
     return EX_OK;
 }
 
-/* In a confined child: git is read. */
+/* Runs in a confined child: it reads git. */
 static int show_with_git(void *context)
 {
     struct request *request = context;

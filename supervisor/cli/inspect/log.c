@@ -69,9 +69,9 @@ static bool show(void *context, const struct logged_commit *entry)
     return true;
 }
 
-/* --- with what comes --- */
+/* --- --follow --- */
 
-/* How many commits are newer than the one shown last; all of them when that has left the branch. */
+/* Counts the commits that are newer than the last shown one; all commits when that has left the branch. */
 static bool count_fresh(void *context, const struct logged_commit *entry)
 {
     struct request *request = context;
@@ -92,7 +92,7 @@ static int show_fresh(struct request *request, struct fault *fault)
     return fflush(stdout) == 0 ? EX_OK : (fault_errno(fault, "the result could not be written"), EX_IOERR);
 }
 
-/* A history that can't be read in one moment may be in the next: the worker is at it. */
+/* A history that can't be read now may be readable a moment later: the worker is writing it. */
 static int follow(struct request *request)
 {
     struct fault fault = {0};
@@ -112,7 +112,7 @@ static int follow(struct request *request)
     return status;
 }
 
-/* In a process of its own: what can be read of a damaged history is shown all the same. */
+/* Runs in a process of its own: the readable part of a damaged history is shown all the same. */
 static int read_and_show(void *context)
 {
     struct request *request = context;

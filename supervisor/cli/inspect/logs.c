@@ -1,5 +1,5 @@
-/* `agentos logs`: what the log said, from the copy that the supervisor keeps of it (common/log.h), whose newest lines are
- * there when it has ended, too. */
+/* `agentos logs`: the log, from the supervisor's copy of it (common/log.h), whose newest lines are there when the
+ * supervisor has ended, too. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,10 +20,10 @@
 enum { LOOK_EVERY_MS = 200, READ_MAX = LOG_KEPT_BYTES + 1024 * 1024 };
 
 struct log_reading {
-    const char *agent; /* NULL: everything */
-    bool shows;        /* the event that is read now is shown, with its further lines */
-    size_t left_out;   /* so many events more are not */
-    size_t events;     /* that were counted or shown */
+    const char *agent; /* NULL: all agents */
+    bool shows;        /* the present event is shown, with its further lines */
+    size_t left_out;   /* so many events more are left out */
+    size_t events;     /* events that were counted or shown */
     bool counts;       /* nothing is shown, the events are counted */
 };
 
@@ -59,7 +59,7 @@ static void take_line(struct log_reading *reading, const char *line, size_t leng
     }
 }
 
-/* Whole lines; the number of bytes that they take. */
+/* Takes whole lines; returns the number of their bytes. */
 static size_t take_lines(struct log_reading *reading, const char *text, size_t length)
 {
     size_t at = 0;
@@ -75,7 +75,7 @@ static size_t count_events(const char *agent, const struct buffer *text)
     return counting.events;
 }
 
-/* What is there of the file from *at on; *at is behind the last whole line then. */
+/* Shows the file from *at on; *at is behind the last whole line then. */
 static void show_more(struct log_reading *reading, int fd, off_t *at)
 {
     static char text[65536];
@@ -83,13 +83,14 @@ static void show_more(struct log_reading *reading, int fd, off_t *at)
     while ((got = pread(fd, text, sizeof text, *at)) > 0) {
         size_t used = take_lines(reading, text, (size_t)got);
         if (used == 0 && (size_t)got < sizeof text)
-            break; /* its end comes later */
+            break; /* the line's end comes later */
         *at += (off_t)(used > 0 ? used : (size_t)got);
     }
     (void)fflush(stdout);
 }
 
-/* The file changes its name when it is full, and a new one has the old name: first to the old one's end. */
+/* The file changes its name when it is full, and a new file has the old name: first the old file is shown to its
+ * end. */
 static int follow(struct log_reading *reading, int run, off_t at)
 {
     int fd = files_open(run, LOG_KEPT, O_RDONLY, 0);

@@ -1,4 +1,4 @@
-/* `agentos show`: one envelope, and its whole way through the system. */
+/* `agentos show`: an envelope, and its whole way through the system. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +24,7 @@
 
 /* --- for people --- */
 
-/* Cleaned; "": it has no such text. Caller frees. */
+/* The object's text, cleaned; "": it has no such text. Caller frees. */
 static char *text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -124,7 +124,7 @@ static void show_people(const json_t *whole)
     printf("\ntext\n%s%s", text, length > 0 && text[length - 1] == '\n' ? "" : "\n");
 }
 
-/* A queue's task is no envelope, but somebody who has just given one may ask for it in this way. */
+/* A queue's task is no envelope, but somebody who has just given a task may ask for it in this way. */
 static void complain_unknown(const struct invocation *invocation, const char *id)
 {
     OWNED char *agents = memory_print("%s/agents", invocation->data_dir);
@@ -151,7 +151,7 @@ static void complain_unknown(const struct invocation *invocation, const char *id
         output_complain("there is no envelope '%s' below %s", id, invocation->data_dir);
 }
 
-/* Each agent that an envelope lies with, once: only their repositories are opened. */
+/* Guards each agent that the envelope lies with, once: only their repositories are opened. */
 static void guard_owners(const struct envelope_view *view)
 {
     OWNED_BUFFER struct buffer known = {0};
@@ -169,7 +169,7 @@ static void guard_owners(const struct envelope_view *view)
 struct request {
     const struct invocation *invocation;
     struct envelope_view view;
-    json_t *told; /* by other nodes; NULL: nothing */
+    json_t *told; /* by other nodes; NULL: no answer */
 };
 
 static void complain(const char *sentence)

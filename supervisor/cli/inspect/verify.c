@@ -1,5 +1,5 @@
-/* `agentos verify`: offline, is everything in the data directory consistent? It writes nothing, but for what git would
- * obey in an agent's tree, which is taken out before anything of it is read. */
+/* `agentos verify`: an offline check that everything in the data directory is consistent. The verb writes nothing,
+ * except that files in an agent's tree that git would obey are taken out before any other file of the tree is read. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -35,15 +35,15 @@
 
 enum { GUARD_FILES_MOST = 10 * 1000 * 1000, LOCK_STALE_S = 10, SECOND_LOOK_NS = 1000 * 1000 * 1000 - 1 };
 
-/* One agent (or the shared folder) under the glass. */
+/* An agent, or the shared folder, under the check. */
 struct verify {
     const char *where; /* "agents/orion" */
     int folder;
-    bool half_done; /* a commit of its journal is: the next start finishes it */
+    bool half_done; /* a commit of the journal is half done: the next start finishes it */
     struct buffer *findings, *notes;
 };
 
-/* The locks of a commit that a crash left half done go with that commit; any other lock holds git up. */
+/* Locks of a commit that a crash left half done go with that commit; any other lock holds git up. */
 static void verify_lock(struct verify *verify, const char *path)
 {
     struct stat status;
@@ -55,7 +55,7 @@ static void verify_lock(struct verify *verify, const char *path)
     }
 }
 
-static size_t newest; /* so many commits of each agent, from -n; SIZE_MAX: all */
+static size_t newest; /* commits of each agent to check, from -n; SIZE_MAX: all */
 
 static void looked(size_t objects)
 {
@@ -108,10 +108,10 @@ static void verify_journal(struct verify *verify)
     }
 }
 
-/* What a state file may hold at most (contract section 8). */
+/* The limits of state files (contract section 8). */
 static const struct {
     const char *file;
-    int level; /* of its headings; 0: a list of goals */
+    int level; /* of the file's headings; 0: a list of goals */
     size_t most;
 } STATE_FILES[] = {
     {TREE_SKILLS, 3, SKILLS_MAX}, {TREE_REWARDS, 2, REWARDS_MAX}, {TREE_REFLECTIONS, 2, REFLECTIONS_MAX},
@@ -170,7 +170,7 @@ static void verify_state(struct verify *verify)
     }
 }
 
-/* Once, whether a supervisor runs or not: what was taken out is not there for a second look. */
+/* Verified once, whether a supervisor runs or not: a file that was taken out is not there for a second look. */
 static void verify_tree(const char *agents, const char *name, struct buffer *findings, struct buffer *notes)
 {
     OWNED char *path = memory_print("%s/%s", agents, name);
@@ -208,7 +208,7 @@ static void verify_agent(const char *data_dir, const char *name, struct buffer *
     verify_state(&verify);
 }
 
-/* Only the lines of a that b has too. */
+/* Keeps the lines of a that b has too. */
 static void keep_common(struct buffer *a, const struct buffer *b)
 {
     struct buffer kept = {0};
@@ -222,7 +222,7 @@ static void keep_common(struct buffer *a, const struct buffer *b)
     *a = kept;
 }
 
-/* Everything that envelopes, locks and segments can be wrong in; windows only when agents.yaml can be read. */
+/* All checks of envelopes, locks and segments; of windows only when agents.yaml can be read. */
 static void verify_envelopes(const char *data_dir, const char *name, struct buffer *findings,
                              struct buffer *notes)
 {
@@ -234,8 +234,8 @@ static void verify_envelopes(const char *data_dir, const char *name, struct buff
     roster_free(roster);
 }
 
-/* While a supervisor works, what looks wrong may be a step in the middle: only what still stands a second later
- * counts. */
+/* While a supervisor works, an apparent fault may be a step in the middle: only a finding that still stands a second
+ * later counts. */
 static void verify_twice(void (*look)(const char *data_dir, const char *name, struct buffer *findings,
                                       struct buffer *notes),
                          const char *data_dir, const char *name, bool running, struct buffer *findings,
@@ -253,7 +253,7 @@ static void verify_twice(void (*look)(const char *data_dir, const char *name, st
     buffer_add(findings, first.data, first.length);
 }
 
-/* An import holds a lock on the folder; what lies there without one belongs to nobody any more. */
+/* A running import holds a lock on the folder; a folder without a lock is left of an import that has ended. */
 static void verify_import(const char *agents, const char *name, struct buffer *notes)
 {
     OWNED_FD int folder = files_open_path(agents, NULL);
@@ -265,7 +265,8 @@ static void verify_import(const char *agents, const char *name, struct buffer *n
                  name);
 }
 
-/* What git would obey, in each agent's folder. Returns the number of agents; -1: there is no such folder. */
+/* Takes files that git would obey out of each agent's folder. Returns the number of agents; -1: there is no such
+ * folder. */
 static int verify_trees(const char *data_dir, struct buffer *findings, struct buffer *notes)
 {
     OWNED char *path = memory_print("%s/agents", data_dir);
@@ -306,7 +307,7 @@ struct request {
     bool running;
 };
 
-/* In a process of its own, as these repositories may have been made to harm who reads them. */
+/* Runs in a process of its own, as these repositories may have been made to harm their reader. */
 static int verify_and_show(void *context)
 {
     const struct request *request = context;

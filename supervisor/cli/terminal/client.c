@@ -26,7 +26,7 @@ struct client {
 /* A status of thousands of agents is longer than a request may be. */
 enum { ANSWER_LIMIT = 256 * 1024 * 1024, CONNECT_PATIENCE_S = 10, CONSULT_PATIENCE_S = 15 };
 
-/* By way of the folder's descriptor, because a socket's address holds 107 bytes and paths may be longer. */
+/* Connects by way of the folder's descriptor, because a socket's address holds 107 bytes and paths may be longer. */
 static int connect_control(const char *run_dir)
 {
     OWNED_FD int folder = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -80,7 +80,7 @@ static int say_unreachable(const struct invocation *invocation, int error)
     return EX_UNAVAILABLE;
 }
 
-/* A supervisor that hangs up must not end us with SIGPIPE: there is something to be said. */
+/* A supervisor that hangs up must not end this process with SIGPIPE: there is something to be said. */
 static bool send_all(int fd, const char *bytes, size_t length)
 {
     while (length > 0) {
@@ -116,10 +116,10 @@ struct client *client_ask(const struct invocation *invocation, json_t *request, 
         *status = say_unreachable(invocation, errno);
         return NULL;
     }
-    text[length] = '\n'; /* where the NUL stood */
+    text[length] = '\n'; /* in the place of the NUL */
     struct client *client = memory_new(1, sizeof(*client));
     client->fd = fd;
-    /* Whoever hangs up before it has heard us has said why. */
+    /* A supervisor that hangs up before it has read the request has said why. */
     if (!send_all(fd, text, length + 1) && errno != EPIPE && errno != ECONNRESET) {
         *status = say_unreachable(invocation, errno);
         client_close(client);

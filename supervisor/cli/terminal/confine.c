@@ -57,7 +57,7 @@ int confine(const char *folder, int (*work)(void *context), void *context)
     if (!sandbox)
         return output_fail(EX_CONFIG, "%s; nothing was read", fault.text);
     output_ask_terminal();
-    fflush(NULL); /* else both would print it */
+    fflush(NULL); /* else both processes would print its rest */
     pid_t pid = fork();
     if (pid == 0)
         child(sandbox, folder, work, context);

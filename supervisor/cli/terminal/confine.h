@@ -1,10 +1,10 @@
-/* Work on what an agent wrote, in a child process that can read one folder and do nothing else. */
+/* Work on files that an agent wrote, in a child process that can read one folder and do nothing else. */
 #pragma once
 
 #include <stddef.h>
 
-/* What git would obey in the agent's folder DATA_DIR/agents/NAME is taken out (common/git_guard.h) and told on standard
- * error. Before anything opens the repository. */
+/* Takes files that git would obey out of the agent's folder DATA_DIR/agents/NAME (common/git_guard.h), and tells of
+ * them on standard error. Before anything opens the repository. */
 void confine_guard(const char *data_dir, const char *name);
 
 /* Runs work(context) in a child, in a worker's sandbox that can read `folder` (absolute) and write nothing but standard
@@ -12,5 +12,5 @@ void confine_guard(const char *data_dir, const char *name);
  * work returned, or an exit status after a complaint: the sandbox is not to be had, or the child was ended. */
 int confine(const char *folder, int (*work)(void *context), void *context);
 
-/* This process's environment loses every variable but the `count` named ones. */
+/* Drops every variable of this process's environment but the `count` named ones. */
 void confine_environment(const char *const *names, size_t count);

@@ -13,7 +13,7 @@
 #include "common/memory.h"
 #include "supervisor/cli/terminal/output.h"
 
-/* All of standard input, up to what a request may hold. */
+/* All of standard input, up to the limit of a request. */
 static char *read_input(struct fault *fault)
 {
     OWNED_BUFFER struct buffer text = {0};

@@ -54,13 +54,13 @@ int invocation_without_roster(const struct invocation *invocation)
     return !readable && invocation_exit_of(errno) == EX_NOPERM ? EX_NOPERM : EX_CONFIG;
 }
 
-/* Before the verb is known it may be any. */
+/* Before the verb is known every option counts. */
 static bool has_option(const struct verb *verb, enum option option)
 {
     return verb == NULL || (verb->options & (1u << option)) != 0;
 }
 
-/* "-n5", as many programs take it, and git's "-5", which may be a text elsewhere. */
+/* Takes "-n5", as many programs do, and git's "-5", which may be a text elsewhere. */
 static bool take_glued(struct invocation *invocation, const char *text)
 {
     bool named = text[1] == 'n';
@@ -72,7 +72,7 @@ static bool take_glued(struct invocation *invocation, const char *text)
     return glued;
 }
 
-/* Options that docker, systemctl, journalctl, kubectl and git call otherwise. */
+/* Options under the names that docker, systemctl, journalctl, kubectl and git give them. */
 static const struct {
     const char *typed;
     enum option option;
@@ -113,7 +113,7 @@ static bool say_no_option(const struct verb *verb, const char *text, size_t leng
                : fault_set(fault, "there is no option %s (text that begins with '-' goes behind '--')", name);
 }
 
-/* "--name", "--name=value" or "--name value". Moves *at past what was used. */
+/* "--name", "--name=value" or "--name value". Moves *at past the used words. */
 static bool take_option(struct invocation *invocation, char **argv, int *at, struct fault *fault)
 {
     const char *text = argv[*at];
@@ -132,7 +132,7 @@ static bool take_option(struct invocation *invocation, char **argv, int *at, str
     return say_no_option(invocation->verb, text, length, fault);
 }
 
-/* What the hands of those who know docker, systemctl and git type. */
+/* Verbs that people who know docker, systemctl and git type. */
 static const struct {
     const char *typed, *verb;
 } HABITS[] = {
@@ -184,7 +184,7 @@ static bool take_word(struct invocation *invocation, const struct verb *verbs, c
     return true;
 }
 
-/* --all stands for the agents' names, and for nothing beside them. */
+/* --all stands for all agents' names, and no word goes beside it. */
 static bool check_words(const struct invocation *invocation, struct fault *fault)
 {
     const struct verb *verb = invocation->verb;

@@ -1,4 +1,4 @@
-/* One command line of `agentos`, taken apart after a table of verbs. */
+/* A command line of `agentos`, taken apart after a table of verbs. */
 #pragma once
 
 #include <stdbool.h>
@@ -44,7 +44,7 @@ enum option {
 /* Among a verb's option bits: behind '--' stands a command with words of its own. */
 #define TAKES_COMMAND (1u << 31)
 
-/* Likewise: what it prints for people goes through a pager on a terminal. */
+/* Among a verb's option bits: its output for people goes through a pager on a terminal. */
 #define PAGED (1u << 30)
 
 struct invocation;
@@ -67,7 +67,7 @@ struct invocation {
     const char *
         *words; /* the words behind the verb, NULL behind the last; owned, the texts borrowed from argv */
     size_t word_count;
-    char **command; /* what stands behind '--', for a verb that takes it; borrowed from argv; NULL: none */
+    char **command; /* the command behind '--', for a verb that takes one; borrowed from argv; NULL: none */
     char *data_dir, *run_dir; /* absolute; owned */
     int secrets;              /* descriptor from secrets_collect, owned; -1: given away */
 };
@@ -83,10 +83,11 @@ bool invocation_locate(struct invocation *invocation, struct fault *fault);
 void invocation_free(struct invocation *invocation);
 
 bool invocation_has(const struct invocation *invocation, enum option option);
-/* -n: so many at most, at least one; SIZE_MAX when it is not given. False and fault: it is no such number. */
+/* -n: the greatest number of items, at least one; SIZE_MAX when it is not given. False and fault: the value is no
+ * such number. */
 bool invocation_newest(const struct invocation *invocation, size_t *most, struct fault *fault);
 
-/* The exit of a verb that could not open what it reads, for this errno: 77 where this user may not, else 66. */
+/* The exit of a verb that could not open its file, for this errno: 77 where this user may not, else 66. */
 int invocation_exit_of(int error);
 /* The exit of a verb that got no definitions out of agents.yaml: 77 where this user may not read it, else 78. */
 int invocation_without_roster(const struct invocation *invocation);

@@ -146,7 +146,7 @@ void table_cellf(struct table *table, const char *format, ...)
     va_end(list);
 }
 
-/* Characters, which is columns for all but a few scripts. */
+/* The text's characters, which is its columns for all but a few scripts. */
 static size_t width(const char *text)
 {
     size_t count = 0;
@@ -173,7 +173,7 @@ static void put_cell(const struct table *table, size_t column, const char *text,
     }
 }
 
-/* Columns that a narrow terminal has no room for become LEFT_OUT. The last column that stays. */
+/* Columns that a narrow terminal has no room for become LEFT_OUT. Returns the last column that stays. */
 static size_t fit(const struct table *table, size_t wide[TABLE_COLUMNS_MAX])
 {
     struct winsize size;

@@ -18,7 +18,7 @@ bool pager_runs(void)
     return pager > 0;
 }
 
-/* Whether the command's first word can be run: else its output would be lost in a shell's complaint. */
+/* Whether the command's first word can be run: else the output would be lost in a shell's complaint. */
 static bool is_there(const char *command)
 {
     OWNED char *word = memory_slice(command, strcspn(command, " \t"));
@@ -45,7 +45,7 @@ static void run(const char *command, const int ends[2])
     _exit(127);
 }
 
-/* A reader that has gone ends this process by SIGPIPE, before this. */
+/* A reader that has gone ends this process by SIGPIPE, before finish. */
 static void finish(void)
 {
     (void)fflush(stdout);
