@@ -126,7 +126,7 @@ static const char ORDER_DETAILS[] =
     "Returns when it is so, of every agent named; the exit code is that of the first that failed, and the "
     "others are\ncarried out all the same.\n";
 
-/* The supervisor lies above this room. */
+/* The supervisor lies above this room, so the program hands it in. */
 static int verb_run(struct invocation *invocation)
 {
     return invocation->run(invocation);
@@ -232,7 +232,7 @@ static const struct option_help OPTION_HELPS[OPTION_COUNT] = {
 #undef X
 };
 
-/* The verb with which a group of the help page begins. */
+/* The verbs with which groups of the help page begin. */
 static const struct {
     const char *first, *title;
 } GROUPS[] = {
@@ -294,9 +294,8 @@ void verbs_help_of(const struct verb *verb, struct buffer *out)
     }
 }
 
-/* "task<TAB>AGENT [TEXT|-]<TAB>--data= --help …<TAB>give an agent a task": an option that takes a value ends with '=', and '-'
- * stands where there are no arguments.
- * The shells' completions read it. */
+/* A line for each verb, "task<TAB>AGENT [TEXT|-]<TAB>--data= --help …<TAB>give an agent a task": an option that takes
+ * a value ends with '=', and '-' stands where there are no arguments. The shells' completions read the table. */
 static void verbs_table(struct buffer *out)
 {
     for (const struct verb *verb = VERBS; verb->name != NULL; verb++) {

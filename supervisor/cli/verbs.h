@@ -1,4 +1,4 @@
-/* Every verb of `agentos` in one table: how it is called, what it does, who does it. */
+/* Every verb of `agentos` in one table: its usage, its purpose, its function. */
 #pragma once
 
 #include "common/buffer.h"
@@ -10,7 +10,7 @@ void verbs_help(struct buffer *out);                             /* agentos --he
 void verbs_help_of(const struct verb *verb, struct buffer *out); /* agentos VERB --help */
 void verbs_version(struct buffer *out);                          /* agentos --version */
 
-/* What the verbs of this room do (the other rooms have headers of their own); each function returns the exit code. The
+/* The functions of this room's verbs (the other rooms have headers of their own); each returns the exit code. The
  * verbs above the line work without a supervisor. */
 int verb_answer(struct invocation *invocation);
 int verb_check(struct invocation *invocation);

@@ -14,8 +14,9 @@
 #include "common/memory.h"
 #include "supervisor/cli/verbs.h"
 
-/* libcurl, libnats and libseccomp belong to other programs of ours; this one doesn't link them, so that a client starts
- * fast and the supervisor stays small. They are loaded here as the loader would load them there. */
+/* libcurl, libnats and libseccomp belong to other programs of ours; agentos doesn't link them, so that a client
+ * starts fast and the supervisor stays small. This file loads these libraries as the loader would load them for those
+ * programs. */
 static void *symbol(const char *library, const char *name)
 {
     void *handle = dlopen(library, RTLD_LAZY | RTLD_LOCAL);
@@ -52,7 +53,7 @@ static void add_nats(struct buffer *out)
     buffer_print(out, "libnats %s\n", version != NULL ? version() : "cannot be loaded");
 }
 
-/* libbsd has no function that tells; the file's name does: libbsd.so.0.11.7. */
+/* libbsd has no function that tells its version; its file's name does: libbsd.so.0.11.7. */
 static void add_bsd(struct buffer *out)
 {
     void *function = symbol("libbsd.so.0", "strlcpy");

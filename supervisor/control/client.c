@@ -1,4 +1,4 @@
-/* One client: what it is told, what is sent to it, when it may ask again. */
+/* A client: its answers, its sending, and when its next request is read. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -67,7 +67,7 @@ void client_complain(struct client *client, int exit, const char *format, ...)
     client_say(client, exit, json_pack("{s:s}", "complaint", text));
 }
 
-/* What is to be sent next; NULL: nothing. */
+/* The bytes to be sent next; NULL: none. */
 static const char *due(struct client *client, size_t *length)
 {
     if (client->out_done == client->out.length)
@@ -89,9 +89,9 @@ bool client_has_request(const struct client *client)
     return client->in.length > 0 && memchr(client->in.data, '\n', client->in.length);
 }
 
-/* While a request is answered the next one may come and isn't read: that is asked for only when it has been noticed, so
- * that one who asks again and again costs no call for it. A socket is writable nearly always: what lies read already is
- * answered in the next turn of the loop, after everybody else's. */
+/* While a request is answered the next one may come and isn't read: reading is switched off only when more bytes have
+ * been noticed, so that a client that asks again and again costs no call for it. A socket is writable nearly always,
+ * so EPOLLOUT answers a request that was read already in the next turn of the loop, after everybody else's. */
 void client_watch_as_due(struct client *client)
 {
     bool next = !client->busy && client_has_request(client);
@@ -103,7 +103,7 @@ void client_watch_as_due(struct client *client)
     client->events = events;
 }
 
-/* What a long request or answer took isn't kept for the next one. */
+/* The memory of a long request or answer isn't kept for the next one. */
 void client_empty(struct buffer *buffer)
 {
     buffer->length = 0;
@@ -111,7 +111,7 @@ void client_empty(struct buffer *buffer)
         buffer_free(buffer);
 }
 
-/* It may ask again. */
+/* The client may ask again. */
 static void await_request(struct client *client)
 {
     client->busy = client->deaf = false;
@@ -121,7 +121,8 @@ static void await_request(struct client *client)
     client_watch_as_due(client);
 }
 
-/* Writes what it takes; when all is said and nothing is waited for, it is the next request's turn. */
+/* Sends as much as the socket takes; when the answer is sent and nothing is waited for, the next request has its
+ * turn. */
 void client_push(struct client *client)
 {
     const char *bytes;

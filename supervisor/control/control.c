@@ -27,7 +27,7 @@ static void deadline_rings(void *client)
     client_end(client);
 }
 
-/* The first of what lies there. */
+/* Answers the first of the client's requests. */
 static void answer(struct client *client)
 {
     json_error_t error;
@@ -45,7 +45,7 @@ static void answer(struct client *client)
     client_push(client);
 }
 
-/* Where the next request begins can't be known without its end. */
+/* The next request's beginning can't be known without the end of this one. */
 static void refuse_length(struct client *client)
 {
     client->busy = client->ends = true;
@@ -55,7 +55,7 @@ static void refuse_length(struct client *client)
     client_push(client);
 }
 
-/* No whole request lies there. */
+/* Reads from a client that has no whole request here. */
 static void take_request(struct client *client)
 {
     char *bytes = client->control->bytes;
@@ -63,7 +63,7 @@ static void take_request(struct client *client)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
-        client_end(client); /* torn, perhaps: what wasn't asked to the end isn't done */
+        client_end(client); /* torn, perhaps: a request without its end isn't carried out */
         return;
     }
     const char *end = memchr(bytes, '\n', (size_t)n);
@@ -87,7 +87,7 @@ static void on_client(void *context, uint32_t events)
     } else if (gone) {
         client_end(client);
     } else {
-        /* It may close its writing side and wait for the answer. */
+        /* The client may close its writing side and wait for the answer. */
         client->deaf |= (events & EPOLLIN) != 0;
         client->half |= (events & EPOLLRDHUP) != 0;
         if (events & EPOLLOUT)
@@ -111,7 +111,7 @@ static void listen_again(void *context)
     loop_change(control->owner.loop, control->watch, EPOLLIN);
 }
 
-/* Out of descriptors: the client that can't be accepted would wake the loop without end. */
+/* Out of descriptors: a client that can't be accepted would wake the loop without end. */
 static void rest_a_while(struct control *control, int error)
 {
     if (error != EMFILE && error != ENFILE && error != ENOMEM && error != ENOBUFS)
@@ -121,7 +121,7 @@ static void rest_a_while(struct control *control, int error)
     timer_set(control->owner.loop, &control->rest, REST_MS);
 }
 
-/* What is left is for the agents' own work. */
+/* The last descriptors are for the agents' own work. */
 static bool is_starved(struct control *control, int fd)
 {
     bool starved = !capacity_for_client(fd);
@@ -171,7 +171,7 @@ bool control_adopt(struct control *control, int fd)
     return admit_below(control, fd, CLIENTS_ADOPTED);
 }
 
-/* False: nobody else is there now. */
+/* False: nobody else connects now. */
 static bool accept_one(struct control *control)
 {
     int fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -186,7 +186,8 @@ static bool accept_one(struct control *control)
     return true;
 }
 
-/* Several in one go, so that what they send shares a flush; not without end, so that workers have their turn. */
+/* Accepts several clients in one go, so that their messages share a flush; not without end, so that workers have
+ * their turn. */
 static void on_connect(void *context, uint32_t events)
 {
     (void)events;
@@ -194,12 +195,14 @@ static void on_connect(void *context, uint32_t events)
         ;
 }
 
-/* Bound through the folder's descriptor, so that the length of the data directory's path doesn't matter. */
+/* The socket is bound through the folder's descriptor, so that the length of the data directory's path doesn't
+ * matter. */
 static int listen_in(int run_folder, struct fault *fault)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", run_folder, CONTROL_SOCKET);
-    unlinkat(run_folder, CONTROL_SOCKET, 0); /* of one that was killed: the lock says that none is running */
+    /* The socket of a killed supervisor: the lock says that none is running. */
+    unlinkat(run_folder, CONTROL_SOCKET, 0);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     mode_t before = umask(0177);
     bool bound = fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof address) == 0;
@@ -244,7 +247,8 @@ struct control *control_open(const struct control_owner *owner, int run_folder, 
 
 bool control_listen_again(struct control *control, int run_folder, struct fault *fault)
 {
-    ino_t there = name_of(run_folder); /* 0, and so was the name, where it was removed while it was made */
+    /* 0, and so is control->name, where the socket was removed while it was made. */
+    ino_t there = name_of(run_folder);
     return (!there || there != control->name) && begin(control, run_folder, fault);
 }
 
@@ -260,7 +264,7 @@ void control_close(struct control *control)
     free(control);
 }
 
-/* --- those who follow --- */
+/* --- followers --- */
 
 bool control_followed(const struct control *control)
 {
@@ -282,8 +286,8 @@ static char *event_line(const struct agent *agent, const char *event, const stru
     return json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER);
 }
 
-/* Only put down here and sent from the loop: an event may come while clients are gone through, and one that is lost
- * while it is sent to would be ended under their feet. */
+/* The event is only queued here and sent from the loop: an event may come while a function goes through the clients,
+ * and a client that is lost while it is sent to would be freed under that function's feet. */
 void control_tell(struct control *control, const struct agent *agent, const char *event,
                   const struct detail *details)
 {

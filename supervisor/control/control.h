@@ -1,4 +1,4 @@
-/* The control server (common/control.h): every client has a deadline and caps, so that a slow, torn or hostile one
+/* The control server (common/control.h): every client has a deadline and caps, so that a slow, torn or hostile client
  * holds up nobody. */
 #pragma once
 
@@ -21,12 +21,12 @@ struct queues;
 enum {
     CLIENTS_MAX = 128,
     CLIENTS_ADOPTED = 96,
-    FOLLOWERS_MAX = 64,     /* of them */
+    FOLLOWERS_MAX = 64,     /* of the clients */
     REQUEST_MS = 10 * 1000, /* for a request to come, the first or the next one */
     ANSWER_MS = 30 * 1000,  /* for the answer to be read */
 };
 
-/* What clients ask about, all borrowed, and of whom. */
+/* The control server's surroundings, all borrowed. */
 struct control_owner {
     struct loop *loop;
     struct agents *agents;
@@ -36,56 +36,60 @@ struct control_owner {
     struct roster *const *roster; /* as it was applied last */
     int data;                     /* descriptor of DATA_DIR */
     int64_t started_at;           /* clock_monotonic_ms: the supervisor's start */
-    /* What status says of the agent besides its own problems, a line each, added to lines. */
+    /* Adds the agent's problems beyond its own, for status, to lines, a line each. */
     void (*problems)(void *context, const char *agent, struct buffer *lines);
     const char *(*config_fault)(void *context); /* why agents.yaml is refused, a sentence; NULL: it isn't */
-    void (*own_problems)(void *context,
-                         struct buffer *lines);         /* of no one agent: a line each, added to lines */
+    /* Problems of no single agent: a line each, added to lines. */
+    void (*own_problems)(void *context, struct buffer *lines);
     size_t (*alerts_pending)(void *context);            /* messages of `notify` not delivered yet */
     bool (*reload)(void *context, struct buffer *said); /* agents.yaml is read again; false: refused */
-    /* The agent lives on another node: {"node"}, and what that node tells of it, a new reference; NULL: here, or nobody knows. */
+    /* The agent lives on another node: {"node"}, and that node's account of it, a new reference; NULL: here, or
+     * nobody knows. */
     json_t *(*far_agent)(void *context, const char *agent);
-    /* The other nodes are asked what they have of this; the answer, a new reference, or NULL: control_told brings it. */
+    /* Asks the other nodes the request; the answer, a new reference, or NULL: control_told brings it. */
     json_t *(*ask_nodes)(void *context, const json_t *request, uint64_t ticket);
-    /* The agent is to be moved to the node, or node NULL: has been. EX_OK and how far that is, or why it is not done. */
+    /* The agent is to be moved to the node, or node NULL: asks after its move. EX_OK and the move's stage, or why it
+     * is not done. */
     int (*move)(void *context, struct agent *agent, const char *node, const char **stage,
                 struct fault *fault);
-    /* The agent is to come from the git remote to this node; lacks gets all that the remote does not have of it. begin false: it
-     * is only asked whether it may. */
+    /* The agent is to come from the git remote to this node; lacks gets all its data that the remote does not have.
+     * begin false: only asks whether it may. */
     int (*from_remote)(void *context, struct agent *agent, const char *node, bool begin, struct buffer *lacks,
                        struct fault *fault);
-    void (*retry)(void *context, struct agent *agent); /* its provider is asked now, whatever backoff runs */
+    /* Asks the agent's provider now, whatever backoff runs. */
+    void (*retry)(void *context, struct agent *agent);
     void *context;
 };
 
 /* Listens at RUN_DIR/control. owner is copied. NULL and fault. */
 struct control *control_open(const struct control_owner *owner, int run_folder, struct fault *fault);
-/* Where somebody has removed or replaced the socket, listens anew; clients that are there stay. True: it was so. */
+/* Listens anew where somebody has removed or replaced the socket; connected clients stay. True: the socket was made
+ * anew. */
 bool control_listen_again(struct control *control, int run_folder, struct fault *fault);
 void control_close(struct control *control); /* NULL is fine */
 
 /* One more client: its end of a stream socket (taken over), as if it had connected. False: there are CLIENTS_ADOPTED
- * already, of any sort: the process that strangers speak to can't take the place of those at the socket. */
+ * already, of any sort: the process that strangers speak to can't take the place of clients at the socket. */
 bool control_adopt(struct control *control, int fd);
 
-/* News for those who wait; control may be NULL. */
+/* News for waiting clients; control may be NULL. */
 void control_agent_changed(struct control *control, struct agent *agent);
 void control_agent_idle(struct control *control,
-                        struct agent *agent); /* its worker says that nothing is left */
-void control_agent_gone(struct control *control, struct agent *agent); /* it is about to be freed */
+                        struct agent *agent); /* the agent's worker says that nothing is left */
+void control_agent_gone(struct control *control, struct agent *agent); /* the agent is about to be freed */
 void control_task_finished(struct control *control, struct agent *agent, const char *task, int reward,
                            const char *commit, const char *end);
 void control_task_deferred(struct control *control, struct agent *agent, const char *task, const char *why);
-/* What was asked under this serial, or ticket, is done: text is told under the key (NULL: nothing is told); or it isn't, and
- * text says why. agent: whose worker says so; NULL: the supervisor does. */
+/* The request of this serial, or ticket, is done: text is told under the key (NULL: no text); or it isn't, and text
+ * says why. agent: whose worker says so; NULL: the supervisor does. */
 void control_answered(struct control *control, const struct agent *agent, uint64_t serial, int exit,
                       const char *key, const char *text);
 
-/* The same with all that the answer tells; its reference is taken. */
+/* The request of this ticket is answered with all of answer's keys; its reference is taken. */
 void control_told(struct control *control, uint64_t ticket, json_t *answer);
 
-/* Something has happened: everybody who follows gets a line (common/control.h). control and agent may be NULL. Costs
- * next to nothing while nobody follows. */
+/* Something has happened: every follower gets a line (common/control.h). control and agent may be NULL. Costs next to
+ * nothing while nobody follows. */
 void control_tell(struct control *control, const struct agent *agent, const char *event,
                   const struct detail *details);
 #define control_event(control, agent, event, ...)                                                            \

@@ -1,7 +1,7 @@
-/* Answers that tell of every agent, made in slices: with thousands of agents nobody else waits for one.
+/* Answers about every agent, made in slices: with thousands of agents nobody else waits for an answer.
  *
- * The made part is sent while the rest is made, and nothing more is made while much of it isn't read yet. Each agent is told
- * of as it is when its turn comes. */
+ * The made part is sent while the rest is made, and the making rests while much of that part isn't read yet. Each
+ * agent's object shows the agent as it is at its turn. */
 #include <stdlib.h>
 
 #include "common/clock.h"
@@ -11,7 +11,7 @@ enum {
     SLICE_MS = 4,
     SLICE_AGENTS = 64,
     UNREAD_MAX = 1024 * 1024, /* bytes */
-    UNREAD_MS = 20            /* until it is looked at again how much was read */
+    UNREAD_MS = 20            /* between two looks at how much the client has read */
 };
 
 static void add_json(struct buffer *out, json_t *json)
@@ -30,7 +30,7 @@ static void add_agent(struct client *client, const struct agent *agent)
     client->listing.told = true;
 }
 
-/* The head's last brace is written when the agents are told. */
+/* The head's last brace is written behind the agents. */
 static void begin(struct client *client, const char *key, json_t *head, listing_describe *describe)
 {
     client->listing.describe = describe;
@@ -55,7 +55,7 @@ void listing_of_one(struct client *client, const char *key, json_t *head, listin
     end(client);
 }
 
-/* Sent bytes are kept no longer. True: the client reads as fast as the listing is made. */
+/* Drops sent bytes. True: the client reads as fast as the listing is made. */
 static bool is_read(struct client *client)
 {
     buffer_drop(&client->out, client->out_done);

@@ -1,12 +1,12 @@
-/* The object of `metrics` (common/control.h): cheap, for it is asked for as often as somebody looks at the metrics; no
- * worker's memory is read for it. */
+/* The object of `metrics` (common/control.h): cheap, as every look at the metrics asks for the object; no worker's
+ * memory is read for it. */
 #include <jansson.h>
 
 #include "common/clock.h"
 #include "common/settings.h"
 #include "supervisor/control/part.h"
 
-/* What an envelope's status may be, but for `pending` and `reading`, which nobody is told of. */
+/* The statuses of envelopes, but for `pending` and `reading`, which nobody is told of. */
 static const char *const statuses[] = {"delivered", "deferred", "finished", "read",
                                        "expired",   "refused",  "failed"};
 static const enum envelope_kind kinds[] = {KIND_HANDOFF, KIND_MESSAGE, KIND_RESULT,
@@ -33,7 +33,7 @@ static void add_left(json_t *object, int64_t tokens, double cost, const struct b
                             json_real((double)budget_left(usage_cost(cost), used->cost) / USAGE_COST_UNIT));
 }
 
-/* What is left today where there is a limit, and what was paid where there is a price. */
+/* The rest of today's limits, where there are any, and the money paid, where there is a price. */
 static void add_money(json_t *object, const struct control_owner *owner, const struct agent *agent)
 {
     const struct budget_used used = budget_spent(owner->budget, agent->name, clock_now());
@@ -65,7 +65,7 @@ json_t *metrics_agent(const struct control_owner *owner, const struct agent *age
     return object;
 }
 
-/* Of the supervisor itself, in numbers: whoever may read metrics need not be told names. */
+/* The supervisor's own problems as a number: a reader of metrics need not be told names. */
 static size_t own_problems(const struct control_owner *owner)
 {
     OWNED_BUFFER struct buffer lines = {0};

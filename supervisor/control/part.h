@@ -1,4 +1,4 @@
-/* The control server from within: what its files share. Nobody else includes this. */
+/* The control server from within: its files share these types and functions. No other file includes this header. */
 #pragma once
 
 #include <jansson.h>
@@ -19,18 +19,18 @@ enum waiting_for {
     WAIT_CANCEL,
     WAIT_ROLLBACK,
     WAIT_POSTED,
-    WAIT_LISTING, /* its answer is being made (listing.c) */
+    WAIT_LISTING, /* the answer is being made (listing.c) */
     WAIT_EVENTS
 };
 
-/* What a client waits for. */
+/* The event that a client waits for. */
 struct waiter {
     enum waiting_for what;
     struct agent *agent;
     enum life_event order;
-    uint64_t generation; /* of the agent when it began to wait */
+    uint64_t generation; /* of the agent when the client began to wait */
     uint64_t
-        serial; /* of CANCEL or ROLLBACK; 0: not sent yet, its worker is on its way; POSTED: the ticket */
+        serial; /* of CANCEL or ROLLBACK; 0: not sent yet, the worker is on its way; POSTED: the ticket */
     char *task; /* or, for ROLLBACK, the commit; owned */
 };
 
@@ -42,22 +42,22 @@ struct client {
     int fd;
     struct loop_watch *watch;
     struct timer deadline;
-    uint32_t events;  /* that are watched for */
-    struct buffer in; /* of requests that aren't answered yet: one that isn't whole, or several */
+    uint32_t events;  /* events that the loop watches for */
+    struct buffer in; /* of requests that aren't answered yet: a part of one, or several */
     struct buffer out;
     size_t out_done;
     bool busy; /* a request is being answered, or is waited for */
-    bool deaf; /* it has sent more meanwhile, which is not read before the answer is */
-    bool half; /* it has closed its writing side */
-    bool ends; /* nothing more is read of it */
+    bool deaf; /* the client has sent more meanwhile, which is not read before the answer is */
+    bool half; /* the client has closed its writing side */
+    bool ends; /* nothing more is read of the client */
     struct waiter waiter;
     struct {
         listing_describe *describe;
-        size_t next; /* agent, by its place */
-        bool told;   /* of one at least */
+        size_t next; /* the next agent, by its place */
+        bool told;   /* an agent is in the answer already */
         struct timer timer;
     } listing;                    /* listing.c's */
-    struct send_queue send_queue; /* of one who follows the events, after out */
+    struct send_queue send_queue; /* of a follower of events, after out */
 };
 
 struct control {
@@ -67,29 +67,32 @@ struct control {
     struct loop_watch *watch;
     struct client *clients;
     size_t count, followers;
-    struct timer rest;     /* until it accepts again */
-    char bytes[READ_SIZE]; /* as they come in */
-    uint64_t serial;       /* of CANCEL, ROLLBACK and tickets, the last */
+    struct timer rest;     /* until the server accepts again */
+    char bytes[READ_SIZE]; /* for bytes as they come in */
+    uint64_t serial;       /* the last of CANCEL, ROLLBACK and tickets */
     uint64_t items_refused;
     bool starved; /* the last client was turned away for lack of descriptors */
 };
 
 /* client.c */
 struct waiter *client_waiter(struct client *client);
-bool client_follow(
-    struct client *client); /* every event from now on; false: there are FOLLOWERS_MAX already */
+/* The client gets every event from now on; false: there are FOLLOWERS_MAX already. */
+bool client_follow(struct client *client);
 /* One line of answer. more: NULL or an object whose keys are added; its reference is taken. */
 void client_say(struct client *client, int exit, json_t *more);
 void client_complain(struct client *client, int exit, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* That all is well, and the id, which names_new_id has made: it needs no quoting. Said so often that it is said cheaply. */
+/* Says success and the id, which names_new_id has made: it needs no quoting. This frequent answer is made cheaply. */
 void client_say_id(struct client *client, const char *id);
-void client_stop_waiting(struct client *client);      /* all is said; it may be freed within */
-bool client_has_request(const struct client *client); /* a whole one lies there */
-void client_watch_as_due(struct client *client);      /* for what it may do and is told next */
-void client_push(struct client *client);              /* sends what it takes; it may be freed within */
-void client_empty(struct buffer *buffer);             /* and keeps no more than a little of its memory */
-void client_end(struct client *client);               /* it is freed */
+/* The answer is complete; the client may be freed within. */
+void client_stop_waiting(struct client *client);
+bool client_has_request(const struct client *client); /* a whole request is here */
+void client_watch_as_due(struct client *client);      /* for the reading and the writing that are due next */
+/* Sends as much as the socket takes; the client may be freed within. */
+void client_push(struct client *client);
+/* And keeps no more than a little of the buffer's memory. */
+void client_empty(struct buffer *buffer);
+void client_end(struct client *client); /* frees the client */
 
 struct request {
     struct control *control;
@@ -114,24 +117,26 @@ void answer_purge(struct request *request);
 void verbs_answer(struct control *control, struct client *client, const json_t *request);
 
 /* waiters.c */
-/* Ask the worker to roll back when it is up. 1 asked, 0 not yet, -1 it won't come up by itself (why: in fault). */
+/* Asks the worker to roll back when it is up. 1: asked, 0: not yet, -1: the worker won't come up by itself (why: in
+ * fault). */
 int verbs_send_rollback(struct control *control, struct waiter *waiter, struct fault *fault);
-/* Whether an order is carried out: 1 yes, 0 not yet, -1 it won't be (why: a sentence in fault). */
+/* Whether an order is carried out: 1: yes, 0: not yet, -1: it won't be (why: a sentence in fault). */
 int verbs_order_state(const struct waiter *waiter, struct fault *fault);
 
 /* listing.c: the answer {"exit":0,KEY:{…head…,"agents":[…]}}; head's reference is taken */
 void listing_of_one(struct client *client, const char *key, json_t *head, listing_describe *describe,
                     const struct agent *agent);
 void listing_of_all(struct client *client, const char *key, json_t *head, listing_describe *describe);
-void listing_agent_gone(struct control *control, const struct agent *agent); /* it is about to be freed */
+/* The agent is about to be freed. */
+void listing_agent_gone(struct control *control, const struct agent *agent);
 
-/* status.c: the object of contract section 1 but for its agents, and one of these */
+/* status.c: the object of contract section 1 without its agents, and an agent's object */
 json_t *status_head(const struct control *control);
 json_t *status_agent(const struct control_owner *owner, const struct agent *agent);
 json_t *status_anywhere(const struct control_owner *owner,
-                        const struct agent *agent); /* and on which node it lives */
-/* How many problems it says of the agent. */
+                        const struct agent *agent); /* with the agent's node */
+/* The number of the agent's problems in that object. */
 size_t status_problems(const struct control_owner *owner, const struct agent *agent);
-/* metrics.c: the object of `metrics` (common/control.h), likewise */
+/* metrics.c: the object of `metrics` (common/control.h) without its agents, and an agent's object */
 json_t *metrics_head(const struct control *control);
 json_t *metrics_agent(const struct control_owner *owner, const struct agent *agent);

@@ -5,14 +5,14 @@
 
 #include "common/clock.h"
 
-enum { SPARE = 128 /* kept for the word about what was lost */ };
+enum { SPARE = 128 /* kept for the line about lost lines */ };
 
 static size_t waiting(const struct send_queue *queue)
 {
     return queue->bytes.length - queue->done;
 }
 
-/* At half the limit: a reader that is just too slow hears of many at once, not of each. */
+/* Told at half the limit: a reader that is just too slow hears of many lost lines at once, not of each. */
 static void tell_lost(struct send_queue *queue)
 {
     char now[CLOCK_TEXT];

@@ -1,5 +1,5 @@
-/* What waits for one reader: whole lines, at most SEND_QUEUE_MAX bytes. A reader that is too slow loses lines, and is told how
- * many as soon as there is room again; whoever writes never waits. */
+/* A queue of whole lines for a reader, at most SEND_QUEUE_MAX bytes. A reader that is too slow loses lines, and is
+ * told how many as soon as there is room again; the writer never waits. */
 #pragma once
 
 #include <stddef.h>
@@ -16,7 +16,7 @@ struct send_queue { /* zeroed at first */
 };
 
 void send_queue_line(struct send_queue *queue, const char *line); /* without its newline */
-/* What is to be read now; NULL: nothing. Call send_queue_read afterwards. */
+/* The bytes to be read now; NULL: none. Call send_queue_read afterwards. */
 const char *send_queue_waiting(struct send_queue *queue, size_t *length);
 void send_queue_read(struct send_queue *queue, size_t length);
 void send_queue_free(struct send_queue *queue);

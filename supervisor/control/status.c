@@ -12,7 +12,7 @@
 #define OUT_OF_MEMORY "exit 71" /* EX_OSERR, as memory.h ends a process */
 enum { FAILURES_TOLD = 3 };
 
-/* The worker's fair share of memory (Pss): what it has alone, and its part of what it shares with the others. */
+/* The worker's fair share of memory (Pss): its own memory, and its share of memory that other processes map too. */
 static int64_t memory_bytes(int account)
 {
     char text[4096];
@@ -64,7 +64,7 @@ static void add_watchdog(json_t *problems, const struct agent *agent)
     add_lines(problems, line);
 }
 
-/* A worker that keeps ending says nothing of it itself. */
+/* A worker that keeps ending doesn't report that itself. */
 static void add_endings(json_t *problems, const struct agent *agent)
 {
     bool waits = agent->life.state == STATE_BACKOFF;
@@ -145,7 +145,7 @@ json_t *status_agent(const struct control_owner *owner, const struct agent *agen
     return object;
 }
 
-/* What another node doesn't tell of its agents is as this one knows it. */
+/* A key that another node doesn't tell of its agent has this node's value. */
 json_t *status_anywhere(const struct control_owner *owner, const struct agent *agent)
 {
     json_t *object = status_agent(owner, agent);

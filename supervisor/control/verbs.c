@@ -1,4 +1,4 @@
-/* What clients can ask for: a table of verbs. */
+/* The clients' requests: a table of verbs. */
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -59,7 +59,8 @@ static void wait_for_task(struct request *request, const char *id)
                                                           .task = memory_text(id)};
 }
 
-/* Says what has become of a task whose id was given before; its end may be waited for. False: nothing is known. */
+/* Tells what has become of a task whose id was given before; the client may wait for its end. False: nothing is
+ * known. */
 static bool repeat_of_known(struct request *request, const struct task_block *block)
 {
     struct fault fault;
@@ -171,7 +172,7 @@ static void do_order(struct request *request)
                             .generation = request->agent->worker.generation};
     struct fault fault;
     agent_order(request->agent, request->order, true);
-    control_agent_changed(request->control, request->agent); /* others wait for the contrary */
+    control_agent_changed(request->control, request->agent); /* other clients wait for the contrary */
     int state = verbs_order_state(&waiter, &fault);
     if (state < 0)
         client_complain(request->client, EX_TEMPFAIL, "%s", fault.text);
@@ -255,14 +256,15 @@ static void do_events(struct request *request)
                         FOLLOWERS_MAX);
 }
 
-/* An order to everybody is for those that live here. */
+/* An order to all agents is for those that live here. */
 static void say_elsewhere(const struct request *request)
 {
     const struct agent *agent = request->agent;
     OWNED char *sentence =
         memory_print("agent '%s' does not run on this node: %s", agent->name, agent->order.elsewhere);
     const struct control_owner *owner = &request->control->owner;
-    json_auto_t *far = owner->far_agent(owner->context, agent->name); /* NULL: it may come to live here */
+    /* NULL: the agent may come to live here. */
+    json_auto_t *far = owner->far_agent(owner->context, agent->name);
     if (far && json_is_true(json_object_get(request->json, "all"))) {
         OWNED char *said = memory_print("%s; it is left alone", sentence);
         client_say(request->client, EX_OK, json_pack("{s:s}", "said", said));

@@ -1,4 +1,4 @@
-/* What clients ask of the post office: messages from people, dead letters that live again or go. */
+/* Clients' requests to the post office: messages from people, dead letters that live again or go. */
 #include <stdlib.h>
 #include <sysexits.h>
 
@@ -7,7 +7,7 @@
 #include "supervisor/control/part.h"
 #include "supervisor/shared/work_queues.h"
 
-/* What every envelope of the operator's has. */
+/* The fields of every envelope of the operator's. */
 struct operator_envelope {
     const char *text;
     int64_t ttl_seconds;
@@ -40,7 +40,7 @@ static void say(struct request *request, int exit, const char *key, const char *
         client_complain(request->client, exit, "%s", fault->text);
 }
 
-/* Answered when it is durable (control_answered). */
+/* The client is answered when the request is durable (control_answered). */
 static void wait_or_say(struct request *request, int exit, uint64_t ticket, const struct fault *fault)
 {
     if (exit == EX_OK)

@@ -12,7 +12,7 @@
 
 enum { QUEUE_READ_MAX = 64 * 1024 * 1024 };
 
-/* Calls judge for each client that waits for this of this agent; it may end the client. */
+/* Calls judge for each client that waits for this of the agent; judge may end the client. */
 static void each_waiter(struct control *control, const struct agent *agent, enum waiting_for what,
                         void (*judge)(struct client *, void *), void *context)
 {
@@ -25,9 +25,9 @@ static void each_waiter(struct control *control, const struct agent *agent, enum
     }
 }
 
-/* --- what they wait for --- */
+/* --- the waiters' events --- */
 
-/* Only the worker writes its tree; one that hibernates is woken for it. */
+/* Only the worker writes its tree; a hibernating one is woken for it. */
 int verbs_send_rollback(struct control *control, struct waiter *waiter, struct fault *fault)
 {
     struct agent *agent = waiter->agent;
@@ -137,7 +137,7 @@ void control_agent_changed(struct control *control, struct agent *agent)
     each_waiter(control, agent, WAIT_CANCEL, judge_cancel_of_dead, agent);
 }
 
-/* Whether the task stands in queue.md still: somebody who writes there may hold it up. */
+/* Whether the task still stands in queue.md: somebody who writes there may hold it up. */
 static bool is_queued(struct agent *agent, const char *task)
 {
     OWNED char *text = NULL;
@@ -148,8 +148,8 @@ static bool is_queued(struct agent *agent, const char *task)
     return strstr(text, head) != NULL;
 }
 
-/* The worker that would have told the end may have died between its commit and its words. When the next one is idle
- * and the answer lies there, the task was done. */
+/* The worker that would have told the end may have died between its commit and its message. When the next worker is
+ * idle and the answer is in outputs/, the task was done. */
 static void judge_task_of_idle(struct client *client, void *context)
 {
     struct agent *agent = context;
@@ -199,7 +199,7 @@ static void judge_task(struct client *client, void *context)
     const struct finished *finished = context;
     if (strcmp(client->waiter.task, finished->task) != 0)
         return;
-    /* Its commit may have been its worker's last deed: for the next one it is a duplicate. */
+    /* The commit may have been the worker's last deed: for the next worker the task is a duplicate. */
     bool again = strcmp(finished->end, "duplicate") == 0 &&
                  client->waiter.agent->worker.generation != client->waiter.generation;
     bool done = again || strcmp(finished->end, "done") == 0;
@@ -207,7 +207,7 @@ static void judge_task(struct client *client, void *context)
         json_pack("{s:s, s:s, s:i, s:s}", "id", finished->task, "end", done ? "done" : finished->end,
                   "reward", finished->reward, "commit", finished->commit);
     if (more && again)
-        json_object_set_new(more, "reward", json_null()); /* its commit has it */
+        json_object_set_new(more, "reward", json_null()); /* the task's commit has it */
     if (more && !done) {
         OWNED char *complaint = memory_print("task %s ended as %s", finished->task, finished->end);
         json_object_set_new(more, "complaint", json_string(complaint));
@@ -227,7 +227,7 @@ struct refused {
     const char *task, *why;
 };
 
-/* Whoever waits would wait until somebody changes the task or the provider. */
+/* Without an answer the client would wait until somebody changes the task or the provider. */
 static void judge_held(struct client *client, void *context)
 {
     const struct refused *held = context;
@@ -246,7 +246,8 @@ void control_task_deferred(struct control *control, struct agent *agent, const c
     each_waiter(control, agent, WAIT_TASK, judge_held, &held);
 }
 
-/* Serials are one sequence over all that is asked, so one names its client; a worker answers for its own agent alone. */
+/* Serials are one sequence over all requests, so a serial names its client; a worker answers for its own agent
+ * alone. */
 static struct client *of_serial(const struct control *control, const struct agent *agent, uint64_t serial)
 {
     struct client *client = control && serial ? control->clients : NULL;

@@ -47,7 +47,7 @@ static void refuse(struct document *problem, const char *name, const char *why, 
     document_problem_at(problem, 400, pointer, detail);
 }
 
-/* A field that came under its other name gets its own; under both names it stays, and is refused. */
+/* A field under its other name gets its own name; under both names it stays, and is refused. */
 static void rename_fields(json_t *object, const struct field *fields)
 {
     for (; fields && fields->name; fields++) {

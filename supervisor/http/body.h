@@ -16,14 +16,14 @@ enum field_kind {
     FIELD_PRIORITY
 };
 
-struct field { /* a table ends with one that has no name */
+struct field { /* a table ends with a field that has no name */
     const char *name;
     enum field_kind kind;
     bool required;
     const char *says; /* a sentence for people who read the interface's description */
-    const char *also; /* another name of it, as files have it; NULL: none */
+    const char *also; /* the field's name in files, which counts too; NULL: none */
 };
 
-/* The object, to be freed with json_decref; an empty body is an empty object. NULL and a problem, with the place that it
- * is about: no JSON, no object, a field that the table does not have, of another type, or missing. */
+/* The object, to be freed with json_decref; an empty body is an empty object. NULL and a problem, with the faulty
+ * place: the body is no JSON or no object, or a field is not in the table, of another type, or missing. */
 json_t *body_read(const char *bytes, size_t length, const struct field *fields, struct document *problem);

@@ -22,11 +22,11 @@ struct call {
     struct calls *calls;
     enum call_kind kind;
     char *request;         /* a line; owned */
-    size_t sent;           /* of it */
-    int connection;        /* -1: it hasn't come yet */
+    size_t sent;           /* bytes of it */
+    int connection;        /* -1: not come yet */
     struct buffer in;      /* of the connection */
     int64_t deadline;      /* -1: none */
-    bool follows;          /* one answer after the other */
+    bool follows;          /* the call has one answer after the other */
     bool telling, dropped; /* a call that is dropped while it tells is freed after that */
     call_told *told;
     void *context;
@@ -37,7 +37,7 @@ struct calls {
     int channel, epoll;
     struct {
         size_t owed;    /* connections that were asked for and haven't come */
-        size_t waiting; /* calls that have none yet */
+        size_t waiting; /* calls that have no connection yet */
     } kinds[CALL_KINDS];
     TAILQ_HEAD(, call) all;
 };
@@ -121,7 +121,7 @@ static bool tell(struct call *call, const json_t *answer)
 
 /* --- the channel: a byte, with a connection or without --- */
 
-/* 1: *fd is the connection, or -1, and *byte is which; 0: nothing has come; -1: the supervisor is gone. */
+/* 1: *fd is the connection, or -1, and *byte its kind; 0: nothing has come; -1: the supervisor is gone. */
 static int receive(int channel, char *byte, int *fd)
 {
     union {
@@ -154,7 +154,8 @@ static struct call *first_waiting(const struct calls *calls, enum call_kind kind
     return NULL;
 }
 
-/* What the socket takes now; the rest goes when it can be written to. False: the connection is of no use. */
+/* Sends as much as the socket takes now; the rest goes when it can be written to. False: the connection is of no
+ * use. */
 static bool send_request(struct call *call)
 {
     size_t length = strlen(call->request);
@@ -195,7 +196,7 @@ static bool take_connection(struct calls *calls)
     struct call *call = first_waiting(calls, kind);
     calls->kinds[kind].owed -= calls->kinds[kind].owed > 0;
     if (!call)
-        memory_close_at(&fd); /* nobody waits any more */
+        memory_close_at(&fd); /* nobody waits for the connection any more */
     else if (fd < 0)
         tell(call, NULL);
     else

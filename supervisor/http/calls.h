@@ -1,8 +1,9 @@
-/* Calls: what this process asks the supervisor or a reader of files, each over a connection of its own (common/control.h).
+/* Calls: this process's questions to the supervisor or to a reader of files, each over a connection of its own
+ * (common/control.h).
  *
- * The HTTP process can make no socket. A byte on its channel asks the supervisor for a connection, which comes back as a
- * descriptor with the same byte, or as the byte alone when there can be none now (supervisor/http_listener.h). A connection
- * that comes after its call was given up serves the next call of its kind. */
+ * The HTTP process can make no socket. A byte on its channel asks the supervisor for a connection, which comes back
+ * as a descriptor with the same byte, or as the byte alone when there can be none now (supervisor/http_listener.h). A
+ * connection that comes after its call was given up serves the next call of its kind. */
 #pragma once
 
 #include <jansson.h>
@@ -14,24 +15,24 @@ struct call;
 
 enum call_kind { CALL_CONTROL, CALL_READER, CALL_KINDS };
 
-/* The answer: an object that has "exit", borrowed; NULL: none came, or it made no sense. The call is over and freed
- * after this, but for a call that follows (call_follow), which is told of each object until one is NULL. */
+/* The answer: an object that has "exit", borrowed; NULL: none came, or it could not be read. The call is over and
+ * freed after this, but for a call that follows (call_follow), which is told of each object until one is NULL. */
 typedef void call_told(void *context, const json_t *answer);
 
 /* channel and epoll are borrowed; epoll gets the descriptors of connections. */
 struct calls *calls_new(int channel, int epoll);
 void calls_free(struct calls *calls); /* calls under way are dropped */
 
-/* request: an object of common/control.h, taken. deadline: clock_monotonic_ms; -1: the call may take as long as it
- * takes. NULL: the supervisor takes no questions now; told is not called. */
+/* request: an object of common/control.h, taken. deadline: clock_monotonic_ms; -1: the call has no limit. NULL: the
+ * supervisor takes no questions now; told is not called. */
 struct call *call_begin(struct calls *calls, enum call_kind kind, json_t *request, int64_t deadline,
                         call_told *told, void *context);
-/* The same for events: every object that comes is told, the call lives until its connection ends. */
+/* As call_begin, for events: every object is told, and the call lives until its connection ends. */
 struct call *call_follow(struct calls *calls, json_t *request, call_told *told, void *context);
 /* Nobody wants the answer any more; told is not called. NULL is fine. */
 void call_drop(struct call *call);
 
 /* fd has something to read. False: it is the channel, and the supervisor is gone. */
 bool calls_event(struct calls *calls, int fd);
-int64_t calls_deadline(const struct calls *calls); /* of the first call that has one; -1: none has */
+int64_t calls_deadline(const struct calls *calls); /* of the first call with a deadline; -1: none has one */
 void calls_expire(struct calls *calls, int64_t now);

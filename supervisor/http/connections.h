@@ -1,7 +1,8 @@
-/* Who is connected, and for how long: a client that is slow, or silent, holds its place for a limited time, however it
- * spreads its bytes. When many have come that time is short, so that the waiting connections get in.
+/* The connected clients, and for how long: a client that is slow, or silent, holds its place for a limited time,
+ * however it spreads its bytes. When many clients have come that time is short, so that the waiting connections get
+ * in.
  *
- * Nobody is closed here: the socket is shut down, and its owner sees its end. */
+ * Nothing is closed here: the socket is shut down, and its owner sees its end. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,7 +13,7 @@
 enum {
     CONNECTIONS_MAX = 128, /* the rest waits in the socket's backlog */
     CONNECTIONS_CROWD = 64,
-    /* For a request to come, the head of it whole; for the answer to be read; and both in a crowd. */
+    /* Times for a request's head to come whole, and for the answer to be read; and both in a crowd. */
     CONNECTIONS_REQUEST_MS = 10 * 1000,
     CONNECTIONS_ANSWER_MS = 30 * 1000,
     CONNECTIONS_CROWD_REQUEST_MS = 1000,
@@ -21,8 +22,8 @@ enum {
 
 struct connection {
     int fd;
-    bool busy;   /* a request of it is being answered */
-    bool served; /* it waits for us, and not we for it */
+    bool busy;   /* a request of the client is being answered */
+    bool served; /* the client waits for this process, and not the reverse */
     bool shown_out;
     int64_t since; /* clock_monotonic_ms */
     TAILQ_ENTRY(connection) link;
@@ -35,13 +36,14 @@ struct connections { /* connections_begin */
 
 void connections_begin(struct connections *connections);
 struct connection *connections_come(struct connections *connections, int fd, int64_t now);
-/* The head of a request is there, or what it asks has come and is sent now. */
+/* The head of a request is there, or the supervisor's reply to it has come and is sent now. */
 void connections_ask(struct connection *connection, int64_t now);
-/* The answer takes the time that the supervisor takes: until it is answered, the connection has no deadline. */
+/* The answer takes the supervisor's time: until it is ready, the connection has no deadline. */
 void connections_serve(struct connection *connection);
-void connections_rest(struct connection *connection, int64_t now); /* it is answered */
+void connections_rest(struct connection *connection, int64_t now); /* the request is answered */
 void connections_leave(struct connections *connections, struct connection *connection);
 
 int64_t
-connections_deadline(const struct connections *connections); /* of the first who must go; -1: nobody */
+/* Of the first client whose time ends; -1: none. */
+connections_deadline(const struct connections *connections);
 void connections_expire(struct connections *connections, int64_t now);

@@ -82,12 +82,12 @@ void document_free(struct document *document)
     buffer_free(&document->body);
 }
 
-/* --- sent --- */
+/* --- sending --- */
 
 /* Numbers that move while nothing happens: with them no two answers about agents would be the same. */
 static const char *const moving[] = {"\"uptime_seconds\": ", "\"memory_bytes\": "};
 
-/* Behind the key of the next such number; the end: there is none. */
+/* The place behind the key of the next such number; the end: there is none. */
 static const char *next_moving(const char *text, const char *end)
 {
     const char *next = end;

@@ -15,10 +15,10 @@ enum { BLOCK = 4096 };
 struct reader {
     struct event_stream *events;
     struct MHD_Connection *connection;
-    uint64_t next;        /* the event that it is sent next */
-    struct buffer out;    /* what is being sent */
-    size_t done;          /* of it */
-    bool lost_all;        /* its Last-Event-ID is of another process */
+    uint64_t next;        /* the number of the next event for this client */
+    struct buffer out;    /* bytes that are being sent */
+    size_t done;          /* bytes of out that are sent */
+    bool lost_all;        /* the client's Last-Event-ID is of another process */
     bool suspended, beat; /* beat: a comment is due */
     int64_t took_at;
     LIST_ENTRY(reader) link;
@@ -45,7 +45,7 @@ struct event_stream *event_stream_new(struct calls *calls)
     return events;
 }
 
-/* --- what has happened --- */
+/* --- events --- */
 
 static void wake(struct reader *reader)
 {
@@ -93,7 +93,7 @@ static bool follow(struct event_stream *events)
     return events->call != NULL;
 }
 
-/* --- what is sent --- */
+/* --- the stream --- */
 
 static const char *name_of(const char *text, char *name, size_t size)
 {
@@ -113,7 +113,7 @@ static void print(struct reader *reader, uint64_t id, const char *text)
                  (unsigned long long)id, name_of(text, name, sizeof name), text);
 }
 
-/* False: nothing is there to be sent. */
+/* False: there is nothing to send. */
 static bool fill(struct reader *reader)
 {
     const struct event_stream *events = reader->events;
@@ -165,7 +165,7 @@ static void leave(void *context)
     free(reader);
 }
 
-/* Where the client goes on: behind the last event that it has. */
+/* The client goes on behind the last event that it has. */
 static void place(struct reader *reader, const char *last_id)
 {
     const struct event_stream *events = reader->events;

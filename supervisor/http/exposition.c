@@ -21,7 +21,7 @@ static const char *text(const json_t *object, const char *key)
     return value ? value : "";
 }
 
-/* label="value", with what the format wants to be escaped. */
+/* label="value", with the escapes of the format. */
 static void label(struct buffer *out, const char *name, const char *value)
 {
     buffer_print(out, "%s=\"", name);
@@ -54,9 +54,9 @@ struct page {
 
 struct family {
     const char *name, *type, *help;
-    /* The samples of one agent, or of the metrics whole, which have no name. */
+    /* Prints the samples of an agent, or of the metrics whole, which have no name. */
     void (*print)(const struct family *family, const struct page *page, const json_t *of);
-    const char *key; /* where the number lies */
+    const char *key; /* the number's key */
     enum { EACH_AGENT, WHOLE, WHOLE_AND_AGENTS } of;
 };
 
@@ -151,7 +151,7 @@ static void print_cost(const struct family *family, const struct page *page, con
     buffer_print(page->out, "%.9f\n", json_number_value(cost));
 }
 
-/* Joined by `instance`, it names the node of every other series, which needs no label of its own for that. */
+/* Joined by `instance`, this series names the node of every other series, which needs no label of its own for that. */
 static void print_build(const struct family *family, const struct page *page, const json_t *metrics)
 {
     OWNED_BUFFER struct buffer labels = {0};
@@ -163,7 +163,8 @@ static void print_build(const struct family *family, const struct page *page, co
 
 /* --- histograms --- */
 
-/* bounds: the key of its bounds; labels: beside the agent's, without braces; unit: what the numbers are divided by. */
+/* bounds: the key of the histogram's bounds; labels: beside the agent's, without braces; unit: the divisor of the
+ * numbers. */
 static void print_histogram(const struct family *family, const struct page *page, const json_t *agent,
                             const char *bounds_key, const char *labels, double unit, const json_t *histogram)
 {
@@ -194,7 +195,7 @@ static void print_cycles(const struct family *family, const struct page *page, c
     print_histogram(family, page, agent, family->key, "", 1000, json_object_get(agent, family->key));
 }
 
-/* After OpenTelemetry's conventions for generative AI. */
+/* The labels' names follow OpenTelemetry's conventions for generative AI. */
 static void print_labels(const json_t *model, struct buffer *out)
 {
     buffer_text(out, "gen_ai_operation_name=\"chat\",");
@@ -236,7 +237,7 @@ static void print_operations(const struct family *family, const struct page *pag
     }
 }
 
-/* --- all of them --- */
+/* --- the families --- */
 
 #define NUMBER(name, type, key, help)                                                                        \
     {                                                                                                        \

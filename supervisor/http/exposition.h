@@ -10,9 +10,9 @@
 
 enum {
     EXPOSITION_AGENTS =
-        1000 /* past so many, they have no series each: one series has their sum, without the label */
+        1000 /* more agents have no series each: one series has their sum, without the label */
 };
 
-/* metrics: the object of the control server's verb (common/control.h). What is missing in it counts as zero. all: a series
+/* metrics: the object of the control server's verb (common/control.h). A missing number counts as zero. all: a series
  * for each agent, however many there are. */
 void exposition_print(const json_t *metrics, bool all, struct buffer *out);

@@ -29,13 +29,13 @@
 
 enum {
     EVENTS = 16,
-    HEAD_MAX = 16 * 1024, /* bytes of a request's line and headers, and of what goes before a document */
+    HEAD_MAX = 16 * 1024, /* bytes of a request's line and headers, and of a document's head */
     ORDER_WAIT_MS = 60 * 1000,
 };
 
 enum { SNAPSHOT_METRICS, SNAPSHOT_STATUS, SNAPSHOTS };
 
-/* One request that was let in. */
+/* A request that was let in. */
 struct visit {
     struct http *http;
     struct MHD_Connection *connection;
@@ -45,9 +45,9 @@ struct visit {
     bool too_large;          /* the body, which is not kept then */
     struct call *call;       /* ASKS_ORDER: under way */
     json_t *answer;          /* of that call; NULL: none came */
-    bool asked;              /* what the route asks was asked; the next turn answers */
+    bool asked;              /* the route's question was asked; the next turn answers */
     bool waits;              /* for a snapshot or a read */
-    json_t *query;           /* what stands behind the path's "?" */
+    json_t *query;           /* the parameters behind the path's "?" */
     struct read *read;       /* ASKS_READ, and ASKS_TASK for an answer that is in git alone */
     TAILQ_ENTRY(visit) link; /* in waiting, while it waits */
     struct task_wait wait;   /* ASKS_TASK */
@@ -65,8 +65,8 @@ struct http {
     struct reads reads;
     TAILQ_HEAD(, visit) waiting;
     struct task_waits task_waits;
-    /* The metrics and the list of agents as they were last made, for all who ask before the supervisor says something new:
-     * a system of hundreds of agents has megabytes of them. */
+    /* The metrics and the list of agents as they were last made, for all clients that ask before the supervisor says
+     * something new: a system of hundreds of agents has megabytes of them. */
     struct ready_document pages[SNAPSHOTS];
     uint64_t page_serials[SNAPSHOTS];
 };
@@ -138,7 +138,7 @@ static enum MHD_Result answer_read(struct visit *visit)
     return ready_document_send(visit->connection, &read->ready);
 }
 
-/* The same for everybody until the supervisor says something new. */
+/* The page is the same for everybody until the supervisor says something new. */
 static enum MHD_Result answer_page(struct visit *visit, const struct snapshot *snapshot, size_t index)
 {
     struct http *http = visit->http;
@@ -154,7 +154,7 @@ static enum MHD_Result answer_page(struct visit *visit, const struct snapshot *s
     return ready_document_send(visit->connection, page);
 }
 
-/* What the route asks was asked: the supervisor has spoken, or it has not in time. */
+/* The route's question was asked: the supervisor has answered, or not in time. */
 static enum MHD_Result answer(struct visit *visit)
 {
     struct http *http = visit->http;
@@ -209,7 +209,7 @@ static enum MHD_Result count_head(void *context, enum MHD_ValueKind kind, const 
     return MHD_YES;
 }
 
-/* The head of a request is there. What is refused is refused now, before any body, and the connection ends with it. */
+/* The head of a request is there. A refusal comes now, before any body, and the connection ends with it. */
 
 static enum MHD_Result admit(struct http *http, struct MHD_Connection *connection, const char *url,
                              const char *method, struct visit **visit)
@@ -249,7 +249,7 @@ static void take_body(struct visit *visit, const char *upload, size_t *size)
     *size = 0;
 }
 
-/* --- what the route asks --- */
+/* --- the route's question --- */
 
 static void is_told(void *context, const json_t *told)
 {
@@ -263,7 +263,7 @@ static void is_told(void *context, const json_t *told)
     MHD_resume_connection(visit->connection);
 }
 
-/* Given by the client to make a task safe to repeat, as an id of the task: the same key, the same task
+/* The client's key that makes a task safe to repeat becomes the task's id: the same key, the same task
  * (draft-ietf-httpapi-idempotency-key-header). */
 static void add_idempotency(const struct visit *visit, json_t *request)
 {
@@ -277,7 +277,7 @@ static void add_idempotency(const struct visit *visit, json_t *request)
     json_object_set_new(request, "id", json_string(id));
 }
 
-/* An answer may take its time: the supervisor's, not the client's. */
+/* An order's answer takes the supervisor's time, not the client's. */
 static enum MHD_Result give_order(struct visit *visit)
 {
     struct document document = {0};
@@ -425,7 +425,7 @@ static bool must_wait(const struct visit *visit)
                        : snapshot_of(visit->http, visit->route)->call != NULL;
 }
 
-/* Those who wait for another snapshot or read than the one that came wait on. */
+/* Visits that wait for another snapshot or read than the settled one wait on. */
 static void on_settled(void *context)
 {
     struct http *http = context;
@@ -481,7 +481,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     }
 }
 
-/* Strangers cause such complaints, so they are logged at the level of debugging only. */
+/* Strangers cause libmicrohttpd's complaints, so these are logged at the level of debugging only. */
 __attribute__((format(printf, 2, 0))) static void on_complaint(void *context, const char *format,
                                                                va_list arguments)
 {
@@ -519,7 +519,7 @@ static bool watch(const struct http *http, int fd)
     return epoll_ctl(http->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-/* Milliseconds until the next thing is due; -1: nothing is. */
+/* Milliseconds until the next deadline; -1: there is none. */
 static int sleep_time(const struct http *http)
 {
     int64_t now = clock_monotonic_ms(), due = -1;
@@ -536,8 +536,8 @@ static int sleep_time(const struct http *http)
     return left > INT_MAX ? INT_MAX : (int)left;
 }
 
-/* At its limit libmicrohttpd stops listening, and looks whether it may listen again only when it is called: nothing else
- * would call it after the last one has left. */
+/* At its limit libmicrohttpd stops listening, and looks whether it may listen again only when it is called: no event
+ * would call it after the last client has left. */
 static void serve(struct http *http)
 {
     size_t before;
@@ -590,6 +590,6 @@ int http_run(int channel, int listener, int data, struct token *token)
     if (!info || !watch(&http, info->epoll_fd) || !watch(&http, channel))
         return log_error("http", NULL, "libmicrohttpd cannot be started (%d)", errno), EX_OSERR;
     loop(&http, info->epoll_fd);
-    token_free(token); /* all else goes with the process */
+    token_free(token); /* everything else goes with the process */
     return EX_OK;
 }

@@ -1,8 +1,8 @@
 /* agentos-http CHANNEL_FD LISTENER_FD TOKEN_FD DATA_FD
  *
- * The HTTP interface (contract section 12). Started by the supervisor only, with its end of a socket pair
+ * The HTTP interface (contract section 12). The supervisor alone starts the process, with its end of a socket pair
  * (supervisor/http_listener.h), the socket that it takes connections from, the memory file of the token
- * (common/secrets.h), and DATA_DIR, which it reads. It ends when the supervisor does. */
+ * (common/secrets.h), and DATA_DIR, which it reads. The process ends when the supervisor does. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -22,7 +22,7 @@ static bool confine(int data, struct fault *fault)
     OWNED char *path = memory_print("/proc/self/fd/%d", data);
     const char *const readable[] = {path, NULL};
     const struct sandbox_room room = {.readable = readable, .memory_bytes = MEMORY, .open_files = FILES};
-    tzset(); /* what libraries would open files for later: the time zone, and jansson's random numbers */
+    tzset(); /* libraries would open files later: for the time zone, and for jansson's random numbers */
     json_object_seed(0);
     return sandbox_seal(SANDBOX_HTTP, &room, "agentos-http", fault);
 }
@@ -43,6 +43,6 @@ int main(int count, char **arguments)
     }
     if (!confine(handed[3], &fault))
         return log_error("http", NULL, "not in its sandbox, so it ends: %s", fault.text), EX_CONFIG;
-    /* Without what libraries do at an exit: nothing of it is needed, and the sandbox would refuse some of it. */
+    /* Without the libraries' own end: nothing of it is needed, and the sandbox would refuse some of it. */
     _exit(http_run(handed[0], handed[1], handed[3], token));
 }

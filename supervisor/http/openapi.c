@@ -7,7 +7,7 @@
 #include "supervisor/http/openapi_schemas.h"
 #include "supervisor/http/routes.h"
 
-/* "post_v1_agents_agent_tasks": a name that generators make functions from. Caller frees. */
+/* "post_v1_agents_agent_tasks": a name from which generators make functions. Caller frees. */
 static char *operation_id(const struct route *route)
 {
     char *id = memory_print("%s%s", route->method, route->path);
@@ -46,7 +46,7 @@ static json_t *body_of(const struct field *fields)
                      "required", required, "additionalProperties", 0);
 }
 
-/* The pieces of the path that a request fills in, and what may stand behind it. */
+/* The pieces of the path that a request fills in, and the parameters behind it. */
 static json_t *parameters_of(const struct route *route)
 {
     json_t *parameters = json_array();

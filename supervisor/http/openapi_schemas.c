@@ -20,7 +20,7 @@
 #define FAULTS "-problems:[string]" /* of files that can't be read */
 #define PAGE   "next:string? " FAULTS
 
-/* Each member is NAME:TYPE; a NAME that begins with "-" may be missing. Members that are not named here may come. */
+/* Each member is NAME:TYPE; a NAME that begins with "-" may be missing. Further members may come. */
 static const struct {
     const char *name, *members;
 } schemas[] = {

@@ -5,8 +5,8 @@
 
 #include "supervisor/http/document.h"
 
-/* A page that shows what models and strangers wrote: nothing that stands in a text can become a script, a request to
- * elsewhere, or a frame. Trusted Types refuse what would read markup from a text, should a later change try it. */
+/* The page shows texts of models and strangers: no text can become a script, a request to elsewhere, or a frame.
+ * Trusted Types refuse a later change that would read markup from a text. */
 static const char *const headers[][2] = {
     {"Content-Security-Policy",
      "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -20,7 +20,7 @@ static const char *const headers[][2] = {
     {"Cross-Origin-Resource-Policy", "same-origin"},
     {"Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"},
     {MHD_HTTP_HEADER_CACHE_CONTROL,
-     "no-cache"}, /* kept, but asked for again: 304 until the program is another */
+     "no-cache"}, /* the browser keeps the file, but asks again: 304 until the program is another */
 };
 
 static const struct page_file *find(const char *name)

@@ -1,5 +1,6 @@
-/* The page at `/`: its files lie in supervisor/http/page/ and are compiled into the program (page/embed.cmake), so the
- * process opens none. Whatever the page shows it asks of /v1 with the token; the files themselves are open to everybody. */
+/* The page at `/`: its files lie in supervisor/http/page/ and are compiled into the program (page/embed.cmake), so
+ * the process opens none. The page asks /v1 for its data, with the token; the files themselves are open to
+ * everybody. */
 #pragma once
 
 #include <microhttpd.h>

@@ -15,7 +15,7 @@ struct reading {
     json_t *object; /* NULL: a parameter was refused */
 };
 
-/* As it was meant (a form's "+" is a blank); NULL: no text. Caller frees. */
+/* The value without its escapes (a form's "+" is a blank); NULL: no text. Caller frees. */
 static char *decoded(const char *value)
 {
     char *text = memory_text(value ? value : "");

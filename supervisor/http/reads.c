@@ -38,7 +38,7 @@ static void settle(struct read *read)
     read->settled_at = clock_monotonic_ms();
 }
 
-/* --- what other nodes have of it --- */
+/* --- the other nodes' part --- */
 
 static const char *text_of(const json_t *request, const char *key)
 {
@@ -46,7 +46,8 @@ static const char *text_of(const json_t *request, const char *key)
     return text ? text : "";
 }
 
-/* A place is this node's: its dead letters are requeued and purged here. */
+/* Whether other nodes are asked, too. A request with a place is this node's: its dead letters are requeued and purged
+ * here. */
 static bool is_across(const json_t *request)
 {
     static const char *const names[] = {"envelope", "envelopes", "queues"};
@@ -64,7 +65,7 @@ static void merge_envelope(struct read *read)
     bool missing = json_integer_value(json_object_get(read->answer, "exit")) == EX_NOINPUT;
     if (!whole && !(problem && missing))
         return;
-    if (!whole) { /* a node that may have it was not asked, or did not answer */
+    if (!whole) { /* a node that may have the envelope was not asked, or did not answer */
         OWNED char *unsure = memory_print("no node that answered has it; %s", problem);
         json_decref(read->answer);
         read->answer = json_pack("{s:i, s:s}", "exit", EX_TEMPFAIL, "complaint", unsure);
@@ -110,7 +111,7 @@ static void far_is_told(void *context, const json_t *answer)
     is_whole(read);
 }
 
-/* Also when nobody wants the answer any more: the next who asks within its time gets it. */
+/* Called also when nobody wants the answer any more: the next client that asks while it is fresh gets it. */
 static void is_told(void *context, const json_t *answer)
 {
     struct read *read = context;
@@ -162,7 +163,7 @@ static struct read *find(const struct reads *reads, const char *key, int64_t now
     return NULL;
 }
 
-/* Room for another one: a settled one that nobody reads goes. */
+/* Makes room for another read: a settled read without users goes. */
 static bool make_room(struct reads *reads)
 {
     struct read *read;

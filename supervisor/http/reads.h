@@ -1,7 +1,7 @@
-/* Reads: what clients ask of files and repositories, each answered by an agentos-reader of its own (common/control.h). Few
- * are under way at once, and the others wait for them. Of envelopes and queues the other nodes are asked too, by way of the
- * supervisor. A read that several clients ask for is made once, and its answer
- * serves for READ_FRESH_MS. */
+/* Reads: clients' questions about files and repositories, each answered by an agentos-reader of its own
+ * (common/control.h). Few are under way at once, and the others wait for them. The other nodes are asked about
+ * envelopes and queues too, by way of the supervisor. A read that several clients ask for is made once, and its
+ * answer serves for READ_FRESH_MS. */
 #pragma once
 
 #include <jansson.h>
@@ -13,11 +13,11 @@
 #include "supervisor/http/document.h"
 
 enum {
-    READS_MAX = 32, /* that wait, are under way, or are still fresh */
+    READS_MAX = 32, /* reads that wait, are under way, or are still fresh */
     READS_AT_ONCE = 2,
     READ_FRESH_MS = 1000,
     READ_WAIT_MS =
-        35 * 1000, /* for one that is under way; its reader has less (supervisor/process/file_readers.h) */
+        35 * 1000, /* for a read under way; its reader has less (supervisor/process/file_readers.h) */
 };
 
 enum read_state { READ_QUEUED, READ_UNDER_WAY, READ_SETTLED };
@@ -31,18 +31,18 @@ struct read {
     struct {
         struct call *call;
         json_t *told;            /* NULL: none came, or nobody was asked */
-    } far;                       /* of what may lie on other nodes too */
+    } far;                       /* the answer of the other nodes */
     json_t *answer;              /* NULL: none came; or the document is made */
-    struct ready_document ready; /* made of the answer by the first who tells it */
+    struct ready_document ready; /* made of the answer for the first client that gets it */
     size_t users;
-    bool outdated; /* it serves those who have asked already */
+    bool outdated; /* serves only the clients that have asked already */
     int64_t settled_at;
     TAILQ_ENTRY(read) link;
 };
 
 struct reads { /* reads_begin */
     struct calls *calls;
-    void (*settled)(void *context); /* one is settled */
+    void (*settled)(void *context); /* a read is settled */
     void *context;
     size_t count, under_way;
     TAILQ_HEAD(, read) all; /* in the order in which they were asked for */
@@ -53,8 +53,8 @@ void reads_begin(struct reads *reads, struct calls *calls, void (*settled)(void 
  * too many. */
 struct read *reads_ask(struct reads *reads, json_t *request, int64_t now);
 void read_drop(struct read *read); /* NULL is fine */
-/* An order was carried out: who asks from now on is told how things are after it. */
+/* An order was carried out: a client that asks from now on gets the state after it. */
 void reads_outdate(struct reads *reads);
-/* Answers that have served their time are freed. */
+/* Frees answers that are no longer fresh. */
 void reads_expire(struct reads *reads, int64_t now);
 int64_t reads_deadline(const struct reads *reads); /* -1: none */

@@ -41,7 +41,7 @@ static void healthz(const json_t *metrics, const json_t *named, struct document 
         no_supervisor(document);
 }
 
-/* Everybody may ask, so it gives numbers and no names. */
+/* Everybody may ask, so the answer has numbers and no names. */
 static void readyz(const json_t *metrics, const json_t *named, struct document *document)
 {
     (void)named;
@@ -117,7 +117,7 @@ static void agent_one(const json_t *status, const json_t *named, struct document
     document_problem(document, 404, "there is no agent of this name in agents.yaml");
 }
 
-/* --- orders: what the supervisor's exit codes (sysexits.h) mean here --- */
+/* --- orders: the meaning of the supervisor's exit codes (sysexits.h) --- */
 
 static unsigned status_of(long long exit, unsigned busy)
 {
@@ -141,7 +141,7 @@ static unsigned status_of(long long exit, unsigned busy)
     }
 }
 
-/* True: it is done, and the document is the caller's to fill. */
+/* True: the order is done, and the document is the caller's to fill. */
 static bool is_done(const json_t *answer, unsigned busy, struct document *document)
 {
     long long exit = json_integer_value(json_object_get(answer, "exit"));
@@ -160,7 +160,7 @@ static bool is_done(const json_t *answer, unsigned busy, struct document *docume
     return false;
 }
 
-/* What was done: the supervisor's own words, and what the path names. */
+/* An order's outcome: the supervisor's own words, and the names in the path. */
 static json_t *outcome(const json_t *answer, const json_t *named)
 {
     json_t *object = json_copy((json_t *)named);
@@ -181,7 +181,7 @@ static void sent(const json_t *answer, const json_t *named, struct document *doc
         document_json(document, 201, outcome(answer, named));
 }
 
-/* A piece of a path (RFC 3986): what is not unreserved as %XX. Caller frees. */
+/* A piece of a path (RFC 3986): bytes that are not unreserved as %XX. Caller frees. */
 static char *escape(const char *text)
 {
     static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
@@ -210,7 +210,7 @@ static void task_taken(const json_t *answer, const json_t *named, struct documen
     memcpy(document->location, location, sizeof location);
 }
 
-/* --- what a reader says --- */
+/* --- a reader's answer --- */
 
 static void read_done(const json_t *answer, const json_t *named, struct document *document)
 {
@@ -423,9 +423,9 @@ const struct route *routes_at(size_t index)
     return index < sizeof routes / sizeof routes[0] ? &routes[index] : NULL;
 }
 
-/* --- which route --- */
+/* --- the choice of a route --- */
 
-/* A piece of the path as it was meant; NULL: no name of anything. Caller frees. */
+/* The piece of the path without its escapes; NULL: the name of nothing. Caller frees. */
 static char *decoded(const char *piece, size_t length)
 {
     char *text = memory_slice(piece, length);
@@ -472,7 +472,7 @@ static bool takes(const struct route *route, const char *method)
            (strcmp(method, "HEAD") == 0 && strcmp(route->method, "GET") == 0);
 }
 
-/* NULL: no path is like this one, or the document has the methods that it takes. */
+/* NULL: no route has such a path, or the document has the methods of the path. */
 static const struct route *find(const struct request *request, json_t **named, struct document *document)
 {
     char allow[sizeof document->allow] = "";
@@ -495,10 +495,10 @@ static const struct route *find(const struct request *request, json_t **named, s
     return NULL;
 }
 
-/* --- who may --- */
+/* --- permission --- */
 
-/* A name or an address, in brackets where it has colons, and perhaps a port (RFC 9110, 7.2): servers on the way that read
- * anything else differently would send it elsewhere. One that is empty is meant for nobody, but allowed. */
+/* A name or an address, in brackets where it has colons, and perhaps a port (RFC 9110, 7.2): servers on the way that
+ * read another form differently would send the request elsewhere. An empty host is meant for nobody, but allowed. */
 static bool is_host(const char *host)
 {
     static const char letters[] =
@@ -512,8 +512,8 @@ static bool is_host(const char *host)
     return host[strspn(host, "0123456789")] == '\0';
 }
 
-/* Without a token, only those who mean this machine are answered: a page in a browser that had its own name resolved to
- * 127.0.0.1 would send that name. */
+/* Without a token, only requests to this machine's own names are answered: a page in a browser that had its own name
+ * resolved to 127.0.0.1 would send that name. */
 static bool is_meant(const char *host)
 {
     struct in6_addr address;
@@ -525,7 +525,8 @@ static bool is_meant(const char *host)
            (bracket && inet_pton(AF_INET6, name, &address) == 1);
 }
 
-/* A browser says which page a request comes from. Without a token, another site's page could have tasks done here. */
+/* A browser sends the origin of the page that makes a request. Without a token, another site's page could give tasks
+ * here. */
 static bool is_own_page(const char *origin, const char *host)
 {
     const char *from = origin ? strstr(origin, "://") : NULL;
@@ -554,7 +555,8 @@ const struct route *routes_admit(const struct request *request, const struct tok
     *named = NULL;
     if (request->several_hosts || (request->host && !is_host(request->host)))
         return document_problem(document, 400, "a request names one host, in one Host header"), NULL;
-    if (request->several_ends) { /* who read it on the way may have seen its end elsewhere (RFC 9112, 6.3) */
+    /* A server on the way may have seen the request's end elsewhere (RFC 9112, 6.3). */
+    if (request->several_ends) {
         document_problem(document, 400,
                          "a request says once where its body ends: by one Content-Length, or chunked");
         return NULL;

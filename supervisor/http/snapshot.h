@@ -1,4 +1,4 @@
-/* A snapshot: the supervisor's answer to a question that many clients have, asked when somebody wants to know, at most once
+/* A snapshot: the supervisor's answer to a question of many clients, asked when a client wants to know, at most once
  * in SNAPSHOT_FRESH_MS however many want it, and waited for SNAPSHOT_WAIT_MS at most. */
 #pragma once
 
@@ -18,8 +18,8 @@ struct snapshot {
     void *context;
     struct call *call; /* NULL: none is under way */
     int64_t settled_at;
-    uint64_t serial; /* another one for every answer */
-    json_t *answer;  /* NULL: there was none the last time */
+    uint64_t serial; /* another number for every answer */
+    json_t *answer;  /* NULL: the last question had none */
 };
 
 void snapshot_begin(struct snapshot *snapshot, struct calls *calls, const char *verb,
@@ -27,7 +27,7 @@ void snapshot_begin(struct snapshot *snapshot, struct calls *calls, const char *
 void snapshot_end(struct snapshot *snapshot);
 /* Asks when the last answer is old. */
 enum snapshot_state snapshot_look(struct snapshot *snapshot, int64_t now);
-/* An order was carried out: what was said before it is old. */
+/* An order was carried out: an answer from before it is old. */
 void snapshot_outdate(struct snapshot *snapshot);
 /* The object of the verb's name; borrowed until the next look. NULL: FAILED. */
 const json_t *snapshot_object(const struct snapshot *snapshot);

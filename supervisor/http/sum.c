@@ -50,7 +50,7 @@ static void add_numbers(json_t *into, const json_t *numbers)
     }
 }
 
-/* The part of `into` that is under the key, made where it is missing. */
+/* The part of `into` under the key, made where it is missing. */
 static json_t *part(json_t *into, const char *key, json_t *empty)
 {
     json_t *have = json_object_get(into, key);

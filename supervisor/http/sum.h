@@ -5,6 +5,6 @@
 
 #define SUM_STATES "states" /* an object: how many agents are in each state */
 
-/* agents: an array of the objects that the verb `metrics` gives (common/control.h). Numbers are added, true is 1, histograms
- * bucket by bucket, models by their labels; a budget's rest and what is a word have no sum. New reference. */
+/* agents: an array of the objects that the verb `metrics` gives (common/control.h). Numbers are added, true is 1,
+ * histograms bucket by bucket, models by their labels; a budget's rest and texts have no sum. New reference. */
 json_t *sum_of_agents(const json_t *agents);

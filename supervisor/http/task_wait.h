@@ -1,4 +1,4 @@
-/* Clients who wait for the end of a task: the files of its agent are looked at again as soon as they have changed. */
+/* Clients that wait for a task's end: the files of its agent are looked at again as soon as they have changed. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,10 +10,10 @@
 enum {
     TASK_WAIT_MAX = 60,     /* seconds */
     TASK_LOOK_MS = 250,     /* between two looks */
-    TASK_NOWHERE_MS = 3000, /* so long a task may stand nowhere, while queue.md is exchanged */
+    TASK_NOWHERE_MS = 3000, /* a task may stand nowhere for this time, while queue.md is exchanged */
 };
 
-/* What tells whether looking again is worth while: of queue.md and of the folders that a task ends in. */
+/* The stamps of queue.md and of the folders that a task ends in: another look is worth while when they have changed. */
 struct task_stamp {
     struct timespec changed[3];
     ino_t inodes[3];
@@ -24,7 +24,7 @@ struct task_wait {
     bool parked, nowhere;       /* nowhere: the task stood in no file */
     const char *agent;          /* borrowed */
     struct task_stamp stamp;
-    void (*due)(void *context); /* it is parked no more */
+    void (*due)(void *context); /* the wait is parked no more */
     void *context;
     TAILQ_ENTRY(task_wait) link;
 };

@@ -10,7 +10,7 @@
 struct token {
     struct secrets *secrets;
     char *read;       /* from a file; owned */
-    const char *text; /* in one of them */
+    const char *text; /* points into secrets or read */
 };
 
 static bool fit_for_a_header(const char *text)
@@ -56,7 +56,7 @@ bool token_matches(const struct token *token, const char *authorization)
         return false;
     const char *shown = authorization + sizeof scheme - 1;
     shown += strspn(shown, " ");
-    /* As many steps as what was shown has characters, which its sender knows. */
+    /* The comparison takes as many steps as the shown token has characters, which its sender knows. */
     size_t length = strlen(token->text), count = strlen(shown);
     volatile unsigned char differs = length != count;
     for (size_t i = 0; i < count; i++)

@@ -31,7 +31,8 @@ static struct roster_agent *copy_agent(const struct roster_agent *agent)
     return roster_decode(wire.data, wire.length);
 }
 
-/* Those whom it may send to are agents elsewhere. For the while of reading they are agents here, too. */
+/* The receivers that the agent may send to are agents elsewhere. While its definition is read they are agents here,
+ * too. */
 static void add_others(const struct yaml_node *item, struct buffer *document)
 {
     OWNED_BUFFER struct buffer known = {0};
@@ -85,7 +86,7 @@ static int open_folder(const struct definition *definition, struct fault *fault)
     return files_open_path(path, fault);
 }
 
-/* 1 read, 0 there is none, -1 fault */
+/* 1: read, 0: there is no file, -1: fault. */
 static int read_text(const struct definition *definition, char **text, size_t *length, struct fault *fault)
 {
     OWNED_FD int folder = open_folder(definition, fault);
@@ -117,7 +118,7 @@ static int read_file(struct definition *definition, const char *data_dir, struct
     return EX_OK;
 }
 
-/* Whom it may send to is nobody whom agents.yaml doesn't know. */
+/* Takes out of may_send_to every name that is neither the agent's own nor known to agents.yaml. */
 static void cut_receivers(struct definition *definition, const struct roster *roster)
 {
     struct text_list *list = &definition->agent->may_send_to;
@@ -186,7 +187,7 @@ int definition_read(struct definition *definition, const char *data_dir, const c
     return status ? status : work_out(definition, fault);
 }
 
-/* --- adding it --- */
+/* --- adding the definition --- */
 
 static bool is_as_before(const struct definition *definition)
 {
@@ -206,7 +207,7 @@ static bool write_beside(const struct definition *definition, int folder, const 
                              there ? definition->status.st_mode & 0777 : 0644);
     if (fd < 0)
         return fault_errno(fault, "cannot write beside %s", definition->path);
-    /* Whoever owned it owns it still, where we may say so. */
+    /* The file's owner stays its owner, where this process may say so. */
     if (there && (fchmod(fd, definition->status.st_mode & 0777) != 0 ||
                   (geteuid() == 0 && fchown(fd, definition->status.st_uid, definition->status.st_gid) != 0)))
         return fault_errno(fault, "cannot give the new agents.yaml the mode of the old one");

@@ -9,18 +9,18 @@
 
 struct definition {
     struct roster_agent *agent; /* owned */
-    struct buffer notes;        /* what a person should know of it, a line each */
+    struct buffer notes;        /* what a person should know of the definition, a line each */
     char *path;                 /* of agents.yaml, links resolved; owned */
-    char *before, *after;       /* its text; before NULL: there is none yet; owned */
+    char *before, *after;       /* the file's text; before NULL: there is none yet; owned */
     size_t before_length;
     struct stat status; /* of the file, when there is one */
 };
 
-/* text: untrusted. It must be one agent's item as roster_write gives it; whom it may send to is cut to those that are
- * here. DATA_DIR/agents.yaml (a missing one is made) must be sound and not know the name. Changes nothing. 0, or the
- * exit status and fault. */
+/* text: untrusted. The text must be one agent's item as roster_write gives it; its receivers are cut to agents that
+ * are here. DATA_DIR/agents.yaml (a missing file is made) must be sound and not know the name. Changes nothing. 0, or
+ * the exit status and fault. */
 int definition_read(struct definition *definition, const char *data_dir, const char *text, size_t length,
                     struct fault *fault);
-/* agents.yaml gets it, whole or not at all; refused when the file has changed since it was read. */
+/* Writes the definition into agents.yaml, whole or not at all; refused when the file has changed since it was read. */
 int definition_add(struct definition *definition, struct fault *fault);
 void definition_free(struct definition *definition);

@@ -1,9 +1,9 @@
-/* `agentos export`: the whole agent as one file, a git bundle. Needs no supervisor, and writes nothing into the agent's
- * folder.
+/* `agentos export`: the whole agent as one file, a git bundle. The verb needs no supervisor, and writes nothing into
+ * the agent's folder.
  *
  *   refs/heads/…, refs/tags/…, HEAD   the history
  *   refs/agentos/export               one commit more, behind HEAD: definition.yaml, and in tree/ the files as they are
- *                                     now: what is pending, what people have not committed, answers that left the tree */
+ *                                     now: pending work, people's uncommitted changes, answers that left the tree */
 #include <errno.h>
 #include <fcntl.h>
 #include <git2.h>
@@ -39,17 +39,17 @@ struct export
 {
     const char *agent;
     const struct roster_agent *definition;
-    bool with_notes; /* the worker's */
-    int folder;      /* the agent's; owned */
+    bool with_notes; /* the worker's notes go along */
+    int folder;      /* of the agent; owned */
     git_repository *repository;
     git_odb *odb;
     struct gitbundle bundle;
     git_oid head, made; /* made: the commit of refs/agentos/export */
     struct buffer notes;
     size_t commits;
-    int file;      /* what it is written to */
+    int file;      /* the bundle */
     char *path;    /* of the agent's folder; owned */
-    char *summary; /* where the parent reads what was exported, SUMMARY bytes */
+    char *summary; /* the child's summary for the parent, SUMMARY bytes */
 };
 
 static void export_free(struct export *export)
@@ -95,8 +95,8 @@ static bool is_committing(const struct export *export)
     return fstatat(export->folder, ".git/index.lock", &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* The files and the commit that they belong to: HEAD is the same before and after they were read, and nobody was at it.
- * 0, or the exit status and fault. */
+/* The files and the commit that they belong to: HEAD is the same before and after the files were read, and no worker
+ * was committing. 0, or the exit status and fault. */
 static int take_moment(struct export *export, git_oid *tree, struct fault *fault)
 {
     for (int tries = 0; tries < TRIES; tries++) {
@@ -118,7 +118,7 @@ static int take_moment(struct export *export, git_oid *tree, struct fault *fault
     return EX_TEMPFAIL;
 }
 
-/* --- the commit that carries the rest --- */
+/* --- the commit of the export --- */
 
 static bool make_commit(struct export *export, const git_oid *files, struct fault *fault)
 {
@@ -155,7 +155,7 @@ static void add_ref(struct export *export, const git_oid *id, const char *name)
         gitbundle_add(&export->bundle, text, name);
 }
 
-/* The branch that HEAD names stands where HEAD stood when the files were read, whatever it does now. */
+/* The branch that HEAD names stands where HEAD stood when the files were read, wherever it stands now. */
 static bool add_refs(struct export *export, struct fault *fault)
 {
     static const char *const globs[] = {"refs/heads/*", "refs/tags/*"};
@@ -183,7 +183,8 @@ static bool add_refs(struct export *export, struct fault *fault)
     return true;
 }
 
-/* libgit2 must not be shown what is damaged, and what an import would refuse is told now. 0, or the exit status. */
+/* libgit2 must not be shown a damaged history, and the faults that an import would refuse are told now. 0, or the
+ * exit status. */
 static int check_history(struct export *export, struct fault *fault)
 {
     OWNED_BUFFER struct buffer findings = {0}, foreign = {0};
@@ -217,7 +218,7 @@ static bool add_objects(struct export *export, git_packbuilder *builder, struct 
     for (size_t i = 0; good && i < export->bundle.count; i++) {
         git_oid id;
         (void)git_oid_fromstr(&id, export->bundle.refs[i].id);
-        (void)git_revwalk_push(walk, &id); /* a tag may name what has no history */
+        (void)git_revwalk_push(walk, &id); /* a tag may name an object without a history */
         good = git_packbuilder_insert_recur(builder, &id, NULL) == 0;
     }
     good = good && git_packbuilder_insert_walk(builder, walk) == 0;
@@ -276,12 +277,13 @@ static int export_agent(void *context)
 
 /* --- the file --- */
 
-/* Under its name only when it is whole and on the disk, and never in the place of another. 0, or the exit status. */
+/* The bundle gets its name only when it is whole and on the disk, and never in place of another file. 0, or the exit
+ * status. */
 static int place(int folder, const char *temporary, const char *name, struct fault *fault)
 {
     if (renameat2(folder, temporary, folder, name, RENAME_NOREPLACE) != 0) {
         int error = errno;
-        if (error == EINVAL) /* a file system without that; a link doesn't replace either */
+        if (error == EINVAL) /* a file system without that flag; a link replaces nothing either */
             error = linkat(folder, temporary, folder, name, 0) == 0 ? 0 : errno;
         if (error != 0) {
             errno = error;
@@ -318,7 +320,7 @@ static int write_file(struct export *export, int folder, const char *name)
     return status;
 }
 
-/* The folder that the file goes to, and its name there; -1: it has been said, *status is set. */
+/* The folder that the file goes to, and its name there; -1: a complaint was printed, *status is set. */
 static int open_target(const char *file, const char **name, int *status)
 {
     struct fault fault = {0};

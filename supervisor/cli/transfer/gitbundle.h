@@ -6,8 +6,8 @@
  *
  *   PACK…
  *
- * Only version 2, and only bundles that stand alone: a line with '-' (a commit that whoever reads must have) is a
- * fault. Untrusted input: every name is one that git allows, and none comes twice. */
+ * Only version 2, and only bundles that stand alone: a line with '-' (a commit that the reader must have) is a fault.
+ * The input is untrusted: git must allow every name, and no name comes twice. */
 #pragma once
 
 #include <stdbool.h>
@@ -33,11 +33,11 @@ struct gitbundle {
     size_t pack; /* offset of the pack in the file */
 };
 
-/* bytes: the beginning of the file, GITBUNDLE_HEADER_MAX of it or all. False and fault, nothing to free then. */
+/* bytes: the beginning of the file, GITBUNDLE_HEADER_MAX of it or all. False and fault, with nothing to free. */
 bool gitbundle_parse(struct gitbundle *bundle, const char *bytes, size_t length, struct fault *fault);
 void gitbundle_free(struct gitbundle *bundle);
 void gitbundle_add(struct gitbundle *bundle, const char id[41], const char *name);
 const struct gitbundle_ref *gitbundle_find(const struct gitbundle *bundle, const char *name); /* NULL: none */
 void gitbundle_print(const struct gitbundle *bundle, struct buffer *out);
-/* "HEAD", or what git allows below refs/ (git check-ref-format). */
+/* Whether the name is "HEAD", or allowed by git below refs/ (git check-ref-format). */
 bool gitbundle_ref_name(const char *name);

@@ -3,11 +3,12 @@
  * In this order, under a lock that one import at a time holds:
  *   1. agents/.import-XXXXXX  unpacked there, checked, flushed (unpack.c)
  *   2. agents/NAME            by a rename that replaces nothing
- *   3. .run/wanted/NAME       says that it stays stopped: nobody has looked at it yet
+ *   3. .run/wanted/NAME       says that the agent stays stopped: nobody has looked at it yet
  *   4. agents.yaml            with the definition behind the others, by rename
- *   5. the mark goes          .agentos/import, which says whose folder this is
- * Ended before 2: the next import removes what lies there. Before 4: the folder stands whole, nobody runs it, and the
- * same import again goes on from there, known by the mark. Before 5: all is done; the mark means nothing any more. */
+ *   5. the mark goes          .agentos/import, which says that this import made the folder
+ * An end before 2: the next import removes the scratch folder. Before 4: the folder stands whole, no agent runs in it,
+ * and the same import again goes on from there, as the mark tells it. Before 5: the import is complete, and the mark
+ * means nothing any more. */
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -44,9 +45,9 @@ enum { LOCK_TRIES = 200, LOCK_PAUSE_NS = 50 * 1000 * 1000, HEAD_DIGITS = 7 };
 
 struct import {
     const char *data_dir, *file;
-    const char *name; /* of the agent's folder; an agent of agents.yaml already where it is moved */
+    const char *name; /* of the agent's folder; where the agent is moved, agents.yaml has it already */
     int agents;       /* DATA_DIR/agents, locked; -1: not yet */
-    int input;        /* the file */
+    int input;        /* the bundle */
     struct gitbundle bundle;
     char *scratch; /* absolute; NULL: none */
     struct definition definition;
@@ -85,7 +86,7 @@ static void remove_folder(char *path)
         fts_close(walk);
 }
 
-/* Nobody else imports now, so what lies there is of one that was ended. */
+/* Nobody else imports now, so every scratch folder is left of an import that was ended. */
 static void sweep(struct import *import)
 {
     struct listing *names = listing_open(import->agents, ".", NULL);
@@ -96,7 +97,7 @@ static void sweep(struct import *import)
             remove_folder(path);
         }
     if (names)
-        (void)listing_close(names, NULL); /* what wasn't met goes with the next import */
+        (void)listing_close(names, NULL); /* a folder that wasn't met goes with the next import */
 }
 
 static int take_lock(struct import *import)
@@ -130,9 +131,10 @@ static int make_scratch(struct import *import)
     return EX_CANTCREAT;
 }
 
-/* --- putting it in place --- */
+/* --- putting the folder in place --- */
 
-/* What root unpacks belongs to whom the other agents belong to: else that one's supervisor could not write it. */
+/* Files that root unpacks belong to the owner of the other agents: else that owner's supervisor could not write
+ * them. */
 static int give_away(struct import *import)
 {
     struct stat owner;
@@ -156,7 +158,7 @@ static const char *mark_of(const struct import *import)
     return ref ? ref->id : gitbundle_find(&import->bundle, "HEAD")->id;
 }
 
-/* A folder of this name that this very import left, before agents.yaml had its agent. */
+/* Whether this very import left the folder of this name, before agents.yaml had its agent. */
 static bool is_ours(const struct import *import)
 {
     OWNED char *text = NULL;
@@ -193,7 +195,8 @@ static int put_in_place(struct import *import)
     return EX_IOERR;
 }
 
-/* As `agentos stop` has it: the order outlives every restart. What root writes here belongs to the supervisor's user. */
+/* As `agentos stop` does: the order outlives every restart. An order that root writes belongs to the supervisor's
+ * user. */
 static int stay_stopped(struct import *import)
 {
     static const char stopped[] = "stopped\n";
@@ -261,7 +264,8 @@ static size_t count_envelopes(const struct import *import)
     return count;
 }
 
-/* What the agent would do, for whoever decides whether it is started. Cleaned: all of it comes with the file. */
+/* Shows the agent's duties to the person who decides whether it is started. Cleaned: the whole text comes with the
+ * file. */
 static void tell_intent(const struct import *import)
 {
     const struct roster_agent *agent = import->definition.agent;
@@ -301,7 +305,7 @@ static void tell(const struct import *import)
 
 /* --- --- */
 
-/* `agentos move`: agents.yaml has the agent, whose order stays. */
+/* For `agentos move`: agents.yaml has the agent, whose order stays. */
 static int put_moved(struct import *import)
 {
     int status = put_in_place(import);

@@ -5,14 +5,14 @@
 
 #include "common/memory.h"
 
-/* All others are this node's: the journal, the ledger and what belongs to the repository beside them are made anew from the
- * history, the lease's epoch is the other node's own, and halves of files (new.K, reading-K) are of no use. */
+/* All other notes are this node's: the journal, the ledger and the repository's files beside them are made anew from
+ * the history, the lease's epoch is the other node's own, and halves of files (new.K, reading-K) are of no use. */
 static const char *const travelling[] = {
     "answer",       /* paid for, and not used yet */
     "attempts",     /* how often each task was begun */
-    "bootstrapped", /* which files are still as agents.yaml made them */
+    "bootstrapped", /* files that are still as agents.yaml made them */
     "deferred",     /* tasks that wait for their next try */
-    "prompt",       /* what prompts said of the skills */
+    "prompt",       /* how prompts described the skills */
     "pruned",       /* answers and envelopes that are in git alone */
     "seen",         /* since when a task's time to live counts */
     "waiting",      /* how long pieces of work have waited */
@@ -39,8 +39,8 @@ bool notes_travel(const char *name)
     return is_of_queue(name);
 }
 
-/* "queue-base 1 INODE …": by its inode a file is known that was not exchanged for queue.md. On another disk another file may
- * have that number; with 0 the blocks of queue.K are brought home, which adds nothing where they are there. */
+/* "queue-base 1 INODE …": the inode tells a file that was not exchanged for queue.md. On another disk another file
+ * may have that number; with 0 the blocks of queue.K are brought home, which adds nothing where queue.md has them. */
 void notes_leave_node(const char *name, struct buffer *text)
 {
     static const char start[] = "queue-base 1 ";

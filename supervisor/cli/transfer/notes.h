@@ -1,4 +1,4 @@
-/* Which of a worker's notes (.agentos/) go along when its agent is moved to another node. */
+/* The notes of a worker (.agentos/) that go along when its agent is moved to another node. */
 #pragma once
 
 #include <stdbool.h>
@@ -7,5 +7,5 @@
 
 /* name: of a file in .agentos/. */
 bool notes_travel(const char *name);
-/* The text of such a file as it is on another node: what is true of this node's files alone is taken out of it. */
+/* Makes the text of such a file fit for another node: facts about this node's files alone are taken out of it. */
 void notes_leave_node(const char *name, struct buffer *text);

@@ -1,5 +1,5 @@
-/* Where the list ends is guessed from the places of its items, more than one way; what counts is that the result reads
- * as it should. So a guess that a strange layout misleads costs nothing. */
+/* The end of the list is guessed from the places of its items, in more than one way; a guess counts when its result
+ * reads as it should. So a guess that a strange layout misleads costs nothing. */
 #include "supervisor/cli/transfer/roster_append.h"
 
 #include <stdlib.h>
@@ -15,7 +15,7 @@ struct appending {
     const struct roster *before;
     const struct roster_agent *agent;
     struct buffer faults; /* of the last attempt */
-    char *best;           /* owned; reads well, but the agent differs */
+    char *best;           /* owned; a text that reads well, but with another agent */
 };
 
 static bool same_agent(const struct roster_agent *a, const struct roster_agent *b)
@@ -39,7 +39,7 @@ static bool keeps_the_others(const struct roster *before, const struct roster *a
     return true;
 }
 
-/* The text with `piece` put in at `at`; NULL: it doesn't read as it should, or the agent differs. */
+/* The text with `piece` put in at `at`; NULL: the text doesn't read as it should, or the agent differs. */
 static char *attempt(struct appending *appending, size_t at, const struct buffer *piece)
 {
     struct buffer text = {0};
@@ -63,7 +63,7 @@ static char *attempt(struct appending *appending, size_t at, const struct buffer
 
 /* --- a list with dashes --- */
 
-/* Offset of a line (from 1); the end of the text when it has fewer. */
+/* Offset of a line (from 1); the end of the text when it has fewer lines. */
 static size_t line_offset(const struct appending *appending, unsigned line)
 {
     size_t at = 0;
@@ -74,7 +74,7 @@ static size_t line_offset(const struct appending *appending, unsigned line)
     return at;
 }
 
-/* Lines of no content in front of `at`, which belong to what follows. */
+/* Skips lines of no content in front of `at`: they belong to the next item. */
 static size_t without_comments(const struct appending *appending, size_t from, size_t at)
 {
     for (;;) {

@@ -1,5 +1,5 @@
-/* Tree objects are written by hand: libgit2's builder would touch the time stamps of objects that the repository has
- * already, and whoever looks must not write. */
+/* This file writes tree objects by hand: libgit2's builder would touch the time stamps of objects that the repository
+ * has already, and an export must not write there. */
 #include "supervisor/cli/transfer/snapshot.h"
 
 #include <errno.h>
@@ -38,8 +38,8 @@ struct items {
     size_t count;
 };
 
-/* Not by git_odb_write: for an object's file that isn't there it would set the time stamp first, and the sandbox says
- * that this worked. */
+/* Without git_odb_write: for an object's file that isn't there that function would set the time stamp first, and the
+ * sandbox says that this worked. */
 bool snapshot_object(git_odb *odb, git_object_t kind, const void *bytes, size_t length, git_oid *id,
                      struct fault *fault)
 {
@@ -92,7 +92,7 @@ static void leave_out(struct snapshot *snapshot, const char *path, const char *w
     buffer_print(snapshot->notes, "%s is not in it: it is %s\n", path, why);
 }
 
-/* 1 taken, 0 left out or gone meanwhile, -1 fault */
+/* 1: taken, 0: left out or gone meanwhile, -1: fault. */
 static int take_file(struct snapshot *snapshot, int folder, const char *path, const struct stat *status,
                      struct item *item)
 {
@@ -168,7 +168,7 @@ static bool take_items(struct snapshot *snapshot, struct listing *names, const c
     return true;
 }
 
-/* 1 taken, 0 nothing in it, -1 fault. git knows no empty folders. */
+/* 1: taken, 0: nothing in it, -1: fault. git knows no empty folders. */
 static int take_folder(struct snapshot *snapshot, int folder, const char *path, int depth, git_oid *id)
 {
     struct items items = {0};

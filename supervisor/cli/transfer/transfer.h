@@ -1,5 +1,5 @@
-/* The verbs that carry an agent from one data directory to another; each returns the exit code. Both work without a
- * supervisor. */
+/* The verbs that carry an agent from one data directory to another; each returns the exit code. Both verbs work
+ * without a supervisor. */
 #pragma once
 
 #include "supervisor/cli/terminal/invocation.h"

@@ -34,12 +34,12 @@ struct unpacking {
     struct fault *fault;
     git_repository *repository;
     git_oid head, export; /* commits */
-    bool counting;        /* nothing is written yet */
+    bool counting;        /* the files are counted, and nothing is written yet */
     size_t files;
     uint64_t bytes;
 };
 
-/* What git finds wrong is the bundle's fault, unless it is the disk's. */
+/* A fault that git finds is the bundle's, unless it is the disk's. */
 static int git_says(struct unpacking *unpacking, const char *what)
 {
     const git_error *error = git_error_last();
@@ -55,7 +55,7 @@ static int refuse(struct unpacking *unpacking, const char *why)
 
 /* --- the pack --- */
 
-/* The repository as a worker makes it, and as it would find it. */
+/* Opens the repository as a worker makes it, and as the worker would find it. */
 static int open_as_worker(struct unpacking *unpacking)
 {
     OWNED char *damage = NULL;
@@ -161,7 +161,7 @@ static int make_ref(struct unpacking *unpacking, const char *name, const char *t
     if (strncmp(name, "refs/heads/", 11) == 0 && git_commit_lookup(&commit, unpacking->repository, &id) != 0)
         return refuse(unpacking, "one of its branches is no commit");
     int got = git_reference_create(&made, unpacking->repository, name, &id, 1, NULL);
-    if (got != 0) /* most likely one branch is another's folder; git says so as the disk would */
+    if (got != 0) /* most likely a branch is another's folder; git says so as the disk would */
         (void)git_says(unpacking, "one of its branches cannot be made");
     return got == 0 ? EX_OK : EX_DATAERR;
 }
@@ -205,7 +205,8 @@ static int write_blob(struct unpacking *unpacking, const git_oid *id, const char
     return status;
 }
 
-/* A note of a worker, but those that travel in an export that `move` made: the worker on this node makes its own. */
+/* Whether the entry is a worker's note that doesn't travel: of the notes only the travelling ones of an export by
+ * `move` come along, and the worker on this node makes its own. */
 static bool is_foreign_note(const struct unpacking *unpacking, const git_tree_entry *entry, const char *path)
 {
     bool folder = strcmp(path, TREE_NOTES) == 0, note = strncmp(path, TREE_NOTES "/", sizeof TREE_NOTES) == 0;
@@ -232,7 +233,8 @@ static int write_entry(struct unpacking *unpacking, const git_tree_entry *entry,
                : write_tree(unpacking, git_tree_entry_id(entry), path, depth + 1);
 }
 
-/* Folders before files: a skill's text that is younger than skills.md would count as one that somebody just added. */
+/* Folders before files: a skill's text that is younger than skills.md would count as a skill that somebody just
+ * added. */
 static int write_tree(struct unpacking *unpacking, const git_oid *id, const char *path, int depth)
 {
     OWNED_GIT(git_tree) git_tree *tree = NULL;
@@ -251,7 +253,7 @@ static int write_tree(struct unpacking *unpacking, const git_oid *id, const char
     return status;
 }
 
-/* Counted first: what multiplies itself fills no disk. */
+/* The files are counted first, so that a bundle that multiplies its content fills no disk. */
 static int write_files(struct unpacking *unpacking, const git_oid *id)
 {
     unpacking->counting = true;
@@ -295,7 +297,7 @@ static int take_export(struct unpacking *unpacking, struct buffer *definition)
     return status;
 }
 
-/* So that git shows what is not committed, and nothing else. */
+/* Makes the index, so that git shows uncommitted changes, and nothing else. */
 static int make_index(struct unpacking *unpacking)
 {
     git_object *tree = NULL;
@@ -339,7 +341,8 @@ static int enter(const struct unpacking *unpacking, const struct sandbox *sandbo
     return sandbox_enter(sandbox, &room, unpacking->fault) ? EX_OK : EX_CONFIG;
 }
 
-/* Only the file, and the pipe to the parent, are left open; a key's descriptor and the data directory's are not. */
+/* Leaves only the file, and the pipe to the parent, open; the descriptors of the keys and of the data directory are
+ * closed. */
 static bool keep_two(int *file, int *out)
 {
     int spare = fcntl(*file, F_DUPFD, KEPT_DESCRIPTORS), other = fcntl(*out, F_DUPFD, KEPT_DESCRIPTORS);
@@ -349,7 +352,7 @@ static bool keep_two(int *file, int *out)
            close_range(KEPT_DESCRIPTORS, ~0U, 0) == 0;
 }
 
-/* Says the definition or the fault, and ends with the status. */
+/* Writes the definition or the fault to the parent, and ends with the status. */
 static void child(struct unpacking *unpacking, const struct sandbox *sandbox, int out)
 {
     OWNED_BUFFER struct buffer definition = {0};
