@@ -1,4 +1,4 @@
-/* How long a program that has ended by itself waits for its next start. */
+/* The wait of a program that has ended by itself before its next start. */
 #pragma once
 
 #include <stdint.h>
@@ -6,8 +6,8 @@
 enum {
     BACKOFF_MS = 100,
     BACKOFF_MAX_MS = 60 * 1000,
-    BACKOFF_HEALTHY_MS = 60 * 1000, /* a process that was well for so long has no failures behind it */
+    BACKOFF_HEALTHY_MS = 60 * 1000, /* a process that was well for this time has no failures behind it */
 };
 
-/* Before the nth restart in a row (from 0), without jitter: 0, 100, 200 … 60000. */
+/* The wait before the nth restart in a row (from 0), without jitter: 0, 100, 200 … 60000. */
 int64_t backoff_ms(unsigned failures);

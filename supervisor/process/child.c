@@ -19,7 +19,7 @@
 
 enum { ABOVE_ALL_PLACES = 10 };
 
-static LIST_HEAD(, child) children = LIST_HEAD_INITIALIZER(children); /* those that were begun */
+static LIST_HEAD(, child) children = LIST_HEAD_INITIALIZER(children); /* every child that was begun */
 
 char *child_status_text(int status)
 {
@@ -110,7 +110,7 @@ int child_spawn(const char *program, char *const *arguments, char *const *enviro
     return error;
 }
 
-/* Everything above the last place is closed, whoever opened it. */
+/* Every descriptor above the last place is closed, whoever opened it. */
 static int launch(struct child *child, int channel, int log, const int extras[CHILD_EXTRAS])
 {
     const struct child_plan *plan = &child->plan;
@@ -129,7 +129,7 @@ static int launch(struct child *child, int channel, int log, const int extras[CH
     return error;
 }
 
-/* A descriptor above the places that the child's own take, so that putting one there can't overwrite another. */
+/* A descriptor above the places of the child's own, so that putting one there can't overwrite another. */
 static int out_of_the_way(int fd)
 {
     return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, ABOVE_ALL_PLACES);
@@ -145,7 +145,7 @@ static void retry_later(struct child *child)
     child->failures++;
 }
 
-/* Both of the supervisor's ends, and the child's; false and errno. */
+/* Makes the supervisor's ends of both pipes, and the child's; false and errno. */
 static bool make_ends(int channel[2], int log[2])
 {
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) != 0)
@@ -225,7 +225,7 @@ bool child_reap(pid_t pid, int status)
     child_drain(child);
     if (child->channel.fd >= 0)
         close_channel(child);
-    log_pipe_close(child->log); /* its last words */
+    log_pipe_close(child->log); /* the child's last words */
     child->log = NULL;
     child->pid = 0;
     OWNED char *text = child_status_text(status);

@@ -1,9 +1,10 @@
-/* A program of ours that the supervisor keeps running, with a channel to it: the zygote, the gateway, the HTTP process.
+/* A program of ours that the supervisor keeps running, with a channel to it: the zygote, the gateway, the HTTP
+ * process.
  *
- * It is started by posix_spawn (so nng's threads don't matter), in a session of its own, with standard input from
- * /dev/null, the channel as descriptor 3 and those of the plan from 4 on; nothing else is inherited.
- * Standard output and error are a pipe of its own to the log (log_pipe.h). When it ends it is started again: at once, then after 0.1 s doubling to 60 s; a minute
- * of health forgets it. */
+ * The child is started by posix_spawn (so nng's threads don't matter), in a session of its own, with standard input
+ * from /dev/null, the channel as descriptor 3 and the plan's descriptors from 4 on; it inherits nothing else. Its
+ * standard output and error are a pipe of its own to the log (log_pipe.h). After its end the child is started again:
+ * at once, then after 0.1 s doubling to 60 s; a minute of health forgets the failures. */
 #pragma once
 
 #include <spawn.h>
@@ -18,18 +19,18 @@ enum { CHILD_CHANNEL = 3, CHILD_EXTRA = 4, CHILD_EXTRAS = 3 };
 
 struct child_plan {
     const char *name;      /* for the log */
-    const char *component; /* of the lines that it writes to standard error */
+    const char *component; /* of the lines that the child writes to standard error */
     const char *folder;    /* of the programs; borrowed for the call */
     const char *file;      /* of that folder; NULL: the first argument */
     char *const *arguments;
     char *const *environment;
     int extras[CHILD_EXTRAS]; /* descriptors, borrowed; -1: none, and none behind it */
-    /* NULL: framed messages come. Else the child speaks otherwise: its end of the channel (not blocking) can be read.
-     * False: it is over with it, as below. */
+    /* NULL: framed messages come. Else the child has another protocol: called when the child's end of the channel
+     * (not blocking) can be read. False: the child is at fault, as for message. */
     bool (*readable)(void *context, int channel);
-    /* False: it isn't a message that may be sent; the child is killed (and started again). */
+    /* False: the message may not be sent; the child is killed (and started again). */
     bool (*message)(void *context, const void *bytes, size_t length);
-    void (*started)(void *context); /* it runs (again), its channel is open */
+    void (*started)(void *context); /* the child runs (again), its channel is open */
     void (*ended)(void *context);   /* may be NULL */
     void *context;
 };
@@ -38,7 +39,7 @@ struct child {
     struct child_plan plan;
     LIST_ENTRY(child) link;
     char *program;
-    struct loop *loop; /* NULL: it was never begun */
+    struct loop *loop; /* NULL: the child was never begun */
     pid_t pid;         /* 0: not running */
     struct channel channel;
     struct log_pipe *log; /* NULL: none, or not running */
@@ -49,22 +50,24 @@ struct child {
     bool stopping;
 };
 
-/* False: it could not be started, and won't be tried again: something is wrong with the installation. */
+/* False: the child could not be started, and won't be tried again: something is wrong with the installation. */
 bool child_begin(struct child *child, struct loop *loop, const struct child_plan *plan);
-/* False: it isn't running, or its channel is broken; it is told again by `started`. */
+/* False: the child isn't running, or its channel is broken; `started` tells when there is a new one. */
 bool child_send(struct child *child, const struct buffer *message);
-bool child_send_pieces(struct child *child, const struct channel_piece *pieces, size_t count); /* the same */
-/* Read what has come so far, as the loop would. */
+/* As child_send. */
+bool child_send_pieces(struct child *child, const struct channel_piece *pieces, size_t count);
+/* Reads what has come so far, as the loop would. */
 void child_drain(struct child *child);
-/* True: pid was a child's of this process; it has ended with this wait status. */
+/* True: pid was a child's of this process; the child has ended with this wait status. */
 bool child_reap(pid_t pid, int status);
-/* Closes the channel, which tells it to end, and its log, and starts it no more. */
+/* Closes the channel, which tells the child to end, and its log, and starts it no more. */
 void child_stop(struct child *child);
-/* The same, and kills it when it has not ended within patience_ms. It has ended then; one that never began is fine. */
+/* As child_stop, and kills the child when it has not ended within patience_ms. The child has ended afterwards; a
+ * child that never began is fine. */
 void child_end(struct child *child, int patience_ms);
 
-/* posix_spawn in a session of its own, with every signal as at the beginning. actions: the descriptors. 0, or the error's
- * number. */
+/* Spawns a program in a session of its own, with every signal as at the beginning. actions: the descriptors. 0, or
+ * the error's number. */
 int child_spawn(const char *program, char *const *arguments, char *const *environment,
                 const posix_spawn_file_actions_t *actions, pid_t *pid);
 

@@ -1,5 +1,5 @@
-/* The wall clock, when somebody sets it: whatever expires by it is to be looked at anew. (Everything that waits does so
- * by the monotonic clock, which nobody sets.) */
+/* Notices when somebody sets the wall clock: everything that expires by it is to be looked at anew. (Waits and timers
+ * go by the monotonic clock, which nobody sets.) */
 #pragma once
 
 #include "supervisor/process/loop.h"

@@ -19,7 +19,7 @@ enum { CONNECTION = 3, DATA, ABOVE };
 
 struct reader {
     pid_t pid; /* 0: this place is free */
-    bool late; /* it was killed for that, which has been said */
+    bool late; /* the reader was killed for being late, and the log says so */
     struct timer deadline;
 };
 
@@ -120,8 +120,9 @@ int file_readers_begin(struct file_readers *readers)
     return -1;
 }
 
-/* Its own words go to nobody: a reader that was handed no request, or whose client has gone, ends with EX_DATAERR, and any
- * other end is a fault of the program, of its sandbox, or of a library that a repository brought down. */
+/* The reader's own output goes to nobody: a reader that was handed no request, or whose client has gone, ends with
+ * EX_DATAERR, and any other end is a fault of the program, of its sandbox, or of a library that a repository brought
+ * down. */
 static void say_end(const struct reader *reader, int status)
 {
     OWNED char *how = child_status_text(status);

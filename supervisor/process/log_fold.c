@@ -15,7 +15,8 @@ struct log_fold_kind {
     unsigned told, more;
     enum log_level level;
     const char *component;
-    char *agent, *last; /* agent: NULL, none. last: the text of the last one that was not told; NULL: none */
+    /* agent: NULL, none. last: the text of the latest line that was not told; NULL: none. */
+    char *agent, *last;
 };
 
 static bool is_word(char c)
@@ -23,7 +24,7 @@ static bool is_word(char c)
     return isalnum((unsigned char)c) || c == '-' || c == '_';
 }
 
-/* Numbers that stand alone are left out; those in a name or an id make another kind. */
+/* Numbers that stand alone are left out; a number in a name or an id makes another kind. */
 static unsigned long long hash_of(const char *agent, const char *message)
 {
     OWNED_BUFFER struct buffer kind = {0};

@@ -1,6 +1,6 @@
-/* Warnings that repeat themselves: of one agent and one kind (the text, numbers aside), the first two are told; what
- * follows within a minute is counted, and told as one line with the last text. INFO and DEBUG lines all pass: two of a
- * kind are two things that happened. */
+/* Warnings that repeat themselves: of one agent and one kind (the text, numbers aside), the first two are told;
+ * further ones within a minute are counted, and told as one line with the last text. INFO and DEBUG lines all pass:
+ * two lines of a kind are two events. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,7 +11,7 @@
 enum {
     LOG_FOLD_TOLD = 2,
     LOG_FOLD_MS = 60 * 1000,
-    LOG_FOLD_KINDS = 512 /* past that nothing more is folded */
+    LOG_FOLD_KINDS = 512 /* past that number no further line is folded */
 };
 
 struct log_fold { /* zeroed at first */

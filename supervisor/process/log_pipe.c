@@ -17,13 +17,13 @@
 
 enum {
     BLOCK = 64 * 1024,
-    LAST_BLOCKS = 16, /* a pipe holds at most so much, unless somebody still writes */
+    LAST_BLOCKS = 16, /* a pipe holds no more than this, unless somebody still writes */
     REST_MS = 100,
     TELL_MS = 10 * 1000,
     UNFOLD_MS = 5 * 1000,
 };
 
-/* What may still be spent: it grows by `second` up to `most`. */
+/* What a writer may still spend: it grows by `second` up to `most`. */
 struct allowance {
     int64_t left, most, second;
 };
@@ -31,11 +31,11 @@ struct allowance {
 struct log_pipe {
     struct loop *loop;
     int fd;
-    struct loop_watch *watch; /* NULL while it rests, and at its end */
+    struct loop_watch *watch; /* NULL while the pipe rests, and at its end */
     struct timer rest, tell, unfold;
     const char *component;
     char *agent, *tree; /* NULL: none */
-    struct buffer line; /* the line that has begun, at most LOG_PIPE_LINE_MAX bytes of it */
+    struct buffer line; /* the present line, at most LOG_PIPE_LINE_MAX bytes of it */
     size_t cut;         /* bytes of that line that are left out */
     struct allowance lines, bytes;
     int64_t refilled_at;
@@ -43,7 +43,7 @@ struct log_pipe {
     struct log_fold fold;
 };
 
-/* --- one line --- */
+/* --- a line --- */
 
 static void tell_dropped(void *context)
 {
@@ -67,8 +67,8 @@ static bool afford(struct log_pipe *pipe)
     return false;
 }
 
-/* The one line that a worker's log has without the agent's name (contract section 13), to the letter: it names the
- * agent's own directory. */
+/* Whether the record is the one line of a worker's log without the agent's name (contract section 13), to the letter:
+ * it names the agent's own directory. */
 static bool is_of_bootstrap(const struct log_pipe *pipe, const struct log_record *record)
 {
     static const char start[] = "Initialised git repo at ";
@@ -151,7 +151,7 @@ static void refill(struct log_pipe *pipe)
     pipe->refilled_at = now;
 }
 
-/* 1: something came, 0: nothing is there now, -1: nothing will come any more. */
+/* 1: bytes came, 0: none are there now, -1: none will come any more. */
 static int take_in(struct log_pipe *pipe)
 {
     static char block[BLOCK];
@@ -185,7 +185,7 @@ static void on_pipe(void *context, uint32_t events)
     struct log_pipe *pipe = context;
     (void)events;
     if (take_in(pipe) < 0) {
-        leave(pipe); /* the end is told by whoever reaps the process */
+        leave(pipe); /* the process's reaper tells its end */
     } else if (pipe->lines.left <= 0 || pipe->bytes.left <= 0) {
         leave(pipe);
         timer_set(pipe->loop, &pipe->rest, REST_MS);
@@ -214,7 +214,7 @@ struct log_pipe *log_pipe_open(struct loop *loop, int fd, const struct log_pipe_
     return pipe;
 }
 
-/* What has come so far is told, as the loop would. */
+/* Tells the lines that have come so far, as the loop would. */
 static void log_pipe_drain(struct log_pipe *pipe)
 {
     for (int i = 0; pipe && i < LAST_BLOCKS && take_in(pipe) > 0; i++)
@@ -242,7 +242,7 @@ void log_pipe_close(struct log_pipe *pipe)
 
 /* --- from the zygote --- */
 
-/* One message with a descriptor: a worker's pid, or what is left of a zygote that has died. -1: there is none now. */
+/* One message with a descriptor: a worker's pid, or the rest of a zygote that has died. -1: there is none now. */
 static int receive(int socket, pid_t *pid)
 {
     union {

@@ -9,11 +9,11 @@
 #include "common/clock.h"
 #include "common/memory.h"
 
-enum { EVENTS_PER_TURN = 64, FIRST_US = 1000 /* between two looks at what comes first */ };
+enum { EVENTS_PER_TURN = 64, FIRST_US = 1000 /* between two looks at the first descriptors */ };
 
 struct loop_watch {
     int fd;
-    bool first;        /* in the loop's epoll of that name */
+    bool first;        /* the watch is in the loop's epoll of that name */
     loop_ready *ready; /* NULL: forgotten */
     void *context;
     struct loop_watch *next_dead;
@@ -21,15 +21,15 @@ struct loop_watch {
 
 struct loop {
     int epoll;
-    int first;        /* another one, within that: what comes first */
-    int64_t first_us; /* clock_kernel_monotonic_us: of the last look at it, in this turn */
+    int first;        /* another epoll, within fd: its descriptors come first */
+    int64_t first_us; /* clock_kernel_monotonic_us: of the last look at first, in this turn */
     bool ended;
     void (*begin)(void *context); /* loop_begin_turns_with */
     void *begin_context;
     int64_t turned_at,
-        stood_still; /* when the last wait ended, by the kernel's clock, and how much too late; ms */
+        stood_still; /* when the last wait ended, by the kernel's clock, and how late that was; ms */
     struct timer_heap heap;
-    struct loop_watch *dead; /* forgotten ones: events of this turn may still point to them */
+    struct loop_watch *dead; /* forgotten watches: events of this turn may still point to them */
 };
 
 struct loop *loop_new(void)
@@ -148,7 +148,7 @@ static void look_first(struct loop *loop)
     loop->first_us = clock_kernel_monotonic_us();
 }
 
-/* Between two callbacks: a descriptor that comes first waits for one callback, not for all that are due. */
+/* Looks between two callbacks: a descriptor that comes first waits for one callback, not for all that are due. */
 static void look_first_again(struct loop *loop)
 {
     if (clock_kernel_monotonic_us() - loop->first_us >= FIRST_US)
@@ -157,7 +157,7 @@ static void look_first_again(struct loop *loop)
 
 static void ring_due(struct loop *loop)
 {
-    /* What a timer sets for "at once" is for the next turn: no chain of timers can starve the descriptors. */
+    /* A timer that is set for "at once" is for the next turn: no chain of timers can starve the descriptors. */
     int64_t now = clock_monotonic_ms();
     struct timer *timer;
     for (size_t most = loop->heap.count;

@@ -19,7 +19,7 @@
 
 enum { DEAD_TRIES = 200, DEAD_PAUSE_NS = 10 * 1000 * 1000 };
 
-/* Most often it is a mounted directory that belongs to somebody else. */
+/* The most frequent reason is a mounted directory that belongs to somebody else. */
 static void no_run_dir(const char *run_dir, struct fault *fault)
 {
     struct stat above;
@@ -72,8 +72,9 @@ static pid_t holder(int lock)
     return number > 0 && number <= INT_MAX ? (pid_t)number : 0;
 }
 
-/* A supervisor that was killed may have been making a process, which has its descriptors, and so its locks, until it
- * is another program: a moment of patience with the dead, none with the living. 0, or an errno. */
+/* A supervisor that was killed may have been making a process, which has the supervisor's descriptors, and so its
+ * locks, until it execs another program: the caller waits a moment for a lock of the dead, and not at all for one of
+ * the living. 0, or an errno. */
 static int lock_within_a_moment(int fd, int lock)
 {
     for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; tries++) {
@@ -118,13 +119,13 @@ static int take_locks(struct ownership *ownership, const char *data_dir, struct 
         return EX_CANTCREAT;
     if (lock_within_a_moment(ownership->lock, ownership->lock) != 0)
         return already_running(holder(ownership->lock), data_dir, fault);
-    /* Some network file systems have no locks for folders: then the one in the run directory must do. */
+    /* Some network file systems have no locks for folders: there the lock in the run directory must do. */
     if (lock_within_a_moment(ownership->data, ownership->lock) == EWOULDBLOCK)
         return already_running(held_by(data_dir), data_dir, fault);
     return write_pid(ownership->lock, fault) ? EX_OK : EX_IOERR;
 }
 
-/* The data directory is what DATA_DIR or --data names: a wrong one is a matter of configuration. */
+/* DATA_DIR or --data names the data directory: a wrong one is a matter of configuration. */
 static int no_data_dir(const char *data_dir, struct fault *fault)
 {
     int error = errno;

@@ -104,7 +104,8 @@ int preflight_format(int data)
 int preflight_roster(const char *data_dir, int secrets, struct roster **roster)
 {
     OWNED_BUFFER struct buffer faults = {0}, warnings = {0};
-    struct secrets *keys = secrets_read(secrets, NULL); /* without them only the keys are not looked at */
+    /* Without the secrets only the keys are not looked at. */
+    struct secrets *keys = secrets_read(secrets, NULL);
     *roster = roster_load(data_dir, &faults);
     if (*roster && !roster_secrets(*roster, &faults)) {
         roster_free(*roster);

@@ -51,7 +51,7 @@ static bool hear(struct report *report)
     return true;
 }
 
-/* The supervisor's end is this process's end, once its last words are said. */
+/* The end of the supervisor's channel ends this process, once its last messages are out. */
 static void on_channel(void *context, uint32_t events)
 {
     struct report *report = context;

@@ -38,7 +38,8 @@ static bool read_address(struct notify *notify, const char *name)
     return true;
 }
 
-/* Half the time that we are given, as sd_watchdog_enabled(3) advises; 0: the watchdog is off or another process's. */
+/* Half the time that the manager gives, as sd_watchdog_enabled(3) advises; 0: the watchdog is off or another
+ * process's. */
 static int64_t read_watchdog(const char *microseconds, const char *pid)
 {
     char *end;

@@ -40,7 +40,7 @@ bool state_file_being_filled(const struct state_file *state_file)
     return is_half_written(&now);
 }
 
-/* The file as it is, out of the way of what is written next. */
+/* Moves the file aside as it is, before the next write takes its name. */
 static void set_aside(const struct state_file *state_file, const char *why)
 {
     char now[CLOCK_TEXT];
@@ -53,7 +53,7 @@ static void set_aside(const struct state_file *state_file, const char *why)
               moved ? aside : "", moved ? "; what could be read of it holds" : "");
 }
 
-/* "- key: value"; false: it is no such line. Cuts the line up. */
+/* "- key: value"; false: the line is of another form. Cuts the line up. */
 static bool cut(char *line, char **key, char **value)
 {
     char *colon = strncmp(line, "- ", 2) == 0 ? strstr(line, ": ") : NULL;
@@ -83,7 +83,7 @@ static unsigned read_lines(const struct state_file *state_file, char *text, stat
     return faults;
 }
 
-/* False: it can't be read now. */
+/* False: the file can't be read now. */
 static bool is_readable(struct state_file *state_file, int got, const char *why)
 {
     bool failed = got < 0 && !files_lasting(errno);
@@ -116,7 +116,7 @@ void state_file_read(struct state_file *state_file, void (*forget)(void *context
         set_aside(state_file, "some of its lines mean nothing");
 }
 
-/* A supervisor that was killed while it wrote left a file of its process's number. */
+/* A supervisor that was killed while it wrote left a file with its process's number in the name. */
 static void remove_leftovers(int folder, const char *name)
 {
     OWNED char *start = memory_print(".%s.new-", name);
@@ -125,10 +125,10 @@ static void remove_leftovers(int folder, const char *name)
         if (strncmp(file, start, strlen(start)) == 0)
             unlinkat(folder, file, 0);
     if (names)
-        (void)listing_close(names, NULL); /* what wasn't met is of no harm */
+        (void)listing_close(names, NULL); /* a leftover that wasn't met does no harm */
 }
 
-/* The stamp of what was written, unless somebody has changed it since. */
+/* The stamp of the written file, unless somebody has changed it since. */
 static struct file_stamp stamp_of(int folder, const char *name, const struct buffer *text)
 {
     struct file_stamp stamp;

@@ -18,7 +18,8 @@
 #include "common/memory.h"
 #include "common/message.h"
 
-/* A turn hears this much of one line at most, and then rests from it, so that who floods can't hold up the others. */
+/* A turn hears this much of one line at most, and then rests from it, so that a worker that floods can't hold up the
+ * others. */
 enum { MESSAGES_PER_TURN = 256, BYTES_PER_TURN = 1024 * 1024, TURN_MS = 3, BYTES_PER_MS = 32 * 1024 };
 enum { PATH_SAFE = 96 };
 
@@ -40,45 +41,46 @@ struct waiting_message {
     struct waiting_message *next;
 };
 
-/* A line, and with it its socket, is lent to one worker after the other, of whichever agent: a socket is never closed, for
- * nng 1.5's nng_close has been seen to hang. Each worker has a listener and a connection of its own, and a message says
- * which connection it came by: a late one of a former worker is dropped. Messages are asked for and sent by nng_aio, not
- * watched by RECVFD and SENDFD, which cost four descriptors for each socket. */
+/* A line, and with it its socket, is lent to one worker after the other, of whichever agent: a socket is never
+ * closed, for nng 1.5's nng_close has been seen to hang. Each worker has a listener and a connection of its own, and
+ * a message says which connection it came by: a late message of a former worker is dropped. nng_aio receives and
+ * sends messages, as RECVFD and SENDFD would cost four descriptors for each socket. */
 struct line {
     struct switchboard *board;
-    struct line *next; /* of all */
+    struct line *next; /* of all lines */
     STAILQ_ENTRY(line) resting_link;
-    const struct line_owner *owner; /* NULL: it is lent to nobody */
+    const struct line_owner *owner; /* NULL: the line is lent to nobody */
     void *context;
     nng_socket socket;
     nng_listener listener;
     nng_aio *receiver, *sender;
-    char *file; /* its socket's name in the folder */
+    char *file; /* the socket's name in the folder */
     struct {
         struct waiting_message *first, **last;
         size_t bytes;
     } waiting;
     struct shared_bytes *held; /* a message whose rest is for a later turn; NULL: none */
     size_t heard;              /* bytes of it */
-    struct timer again;        /* set: it rests until then */
+    struct timer again;        /* set: the line rests until then */
     bool deaf, rests;
 
     /* nng 1.5's pair crashes on a message that a callback left just after its connection was taken off the socket
-     * (pair0_pipe_stop, then pair0_pipe_recv_cb). The end is told before that: to receive takes this and a connection. */
-    pthread_mutex_t lock; /* of what follows, which nng's threads write, too */
+     * (pair0_pipe_stop, then pair0_pipe_recv_cb). nng tells the end before that: to receive takes this lock and a
+     * connection. */
+    pthread_mutex_t lock; /* guards the fields below, which nng's threads write, too */
     struct {
         pid_t expected;  /* 0: nobody */
-        uint32_t coming; /* it was let in and doesn't stand yet; 0: none */
+        uint32_t coming; /* the connection that was let in and doesn't stand yet; 0: none */
         uint32_t stands; /* 0: none */
-        uint32_t last;   /* the one that was let in last for the present worker; 0: none yet */
-        bool ended;      /* one that came or stood has ended: the loop's to handle */
+        uint32_t last;   /* the connection that was let in last for the present worker; 0: none yet */
+        bool ended;      /* a connection that came or stood has ended: the loop's to handle */
     } connection;
     nng_msg *came; /* owned: the receiver's; NULL: none */
     bool receiving, sending;
     bool abandoned; /* the board is gone */
 
     struct line *next_ready; /* under the board's lock: */
-    bool ready;              /* it is in the board's list of that name */
+    bool ready;              /* the line is in the board's list of that name */
 };
 
 struct switchboard {
@@ -87,14 +89,14 @@ struct switchboard {
     int folder_fd;
     int wake; /* eventfd, written by nng's threads */
     struct loop_watch *wake_watch;
-    struct line *lines; /* all */
+    struct line *lines; /* every line */
     /* Lines that can be lent, the longest resting line first: nng 1.5 tells of a connection's end a little before the pair
      * takes the next connection (pair0_pipe_stop). */
     STAILQ_HEAD(, line) resting;
     pthread_mutex_t lock; /* taken last */
     struct {
         struct line *first, **last;
-    } ready;                      /* lines that nng's threads have left something for */
+    } ready;                      /* lines with work that nng's threads have left */
     struct former *first, **last; /* listeners that are to be closed, the oldest first */
     size_t formers;
     struct timer former_timer;
@@ -103,7 +105,7 @@ struct switchboard {
 
 /* --- in nng's threads --- */
 
-/* With the line's lock held, as by the board that leaves it: the board may go then. */
+/* The caller holds the line's lock, as does the board when it leaves the line: the board may be freed afterwards. */
 static void tell_loop(struct line *line)
 {
     struct switchboard *board = line->board;
@@ -155,7 +157,7 @@ static void note_connection(nng_pipe pipe, nng_pipe_ev event, void *context)
     pthread_mutex_unlock(&line->lock);
 }
 
-/* Told of connections that were not let in, too. */
+/* nng tells of connections that were not let in, too. */
 static void note_end(nng_pipe pipe, nng_pipe_ev event, void *context)
 {
     (void)event;
@@ -230,7 +232,7 @@ static void send_waiting(struct line *line)
         if (nng_sendmsg(line->socket, message, NNG_FLAG_NONBLOCK) == 0)
             continue;
         nng_aio_set_msg(line->sender, message);
-        line->sending = true; /* nobody else writes it now */
+        line->sending = true; /* nobody else writes sending now */
         nng_send_aio(line->socket, line->sender);
     }
 }
@@ -242,7 +244,7 @@ static void drop_held(struct line *line)
     line->held = NULL;
 }
 
-/* NULL: there is none now; the receiver tells of the next one, as long as a connection stands. */
+/* NULL: there is no message now; the receiver tells of the next one, as long as a connection stands. */
 static nng_msg *receive(struct line *line)
 {
     nng_msg *message;
@@ -269,7 +271,7 @@ static void free_message(void *message)
     nng_msg_free(message);
 }
 
-/* False: there is no more. */
+/* False: there is no further message. */
 static bool hear_next(struct line *line, struct line_turn *turn, size_t *bytes)
 {
     nng_msg *message = line->held ? shared_bytes_owner(line->held) : receive(line);
@@ -310,7 +312,8 @@ static void hear_again(void *context)
     line_drain(context);
 }
 
-/* A line that is lent to nobody can be lent again when its last connection has ended and nothing is on its way there. */
+/* A line that is lent to nobody can be lent again when its last connection has ended and nothing is on its way
+ * there. */
 static void rest_when_free(struct line *line)
 {
     pthread_mutex_lock(&line->lock);
@@ -364,7 +367,7 @@ static void on_wake(void *context, uint32_t events)
     while ((line = next_ready(board))) {
         look_at(line);
         if (clock_monotonic_ms() >= until) {
-            eventfd_write(board->wake, 1); /* the others in a later turn */
+            eventfd_write(board->wake, 1); /* the other lines in a later turn */
             break;
         }
     }
@@ -423,13 +426,13 @@ struct switchboard *switchboard_open(struct loop *loop, const char *folder, stru
     return board;
 }
 
-/* Whatever sockets nng has open are left open. */
+/* nng's open sockets stay open. */
 void switchboard_close(struct switchboard *board)
 {
     if (!board)
         return;
     for (struct line *line = board->lines; line; line = line->next) {
-        pthread_mutex_lock(&line->lock); /* waits for a call that has not seen it */
+        pthread_mutex_lock(&line->lock); /* waits for a call of nng's that has not seen abandoned */
         line->abandoned = true;
         pthread_mutex_unlock(&line->lock);
     }
@@ -476,7 +479,7 @@ static char *listen_url(const struct switchboard *board, const char *file)
     return memory_print("ipc:///proc/self/fd/%d/%s", board->folder_fd, file);
 }
 
-/* It is made under another name: what a listener of nng's finds under its own when it is closed, it removes. */
+/* The socket is made under another name: a closing listener of nng's removes whatever it finds under its own name. */
 static int start_listening(struct line *line, const char *worker)
 {
     struct switchboard *board = line->board;
@@ -515,7 +518,8 @@ static int set_up(struct line *line)
     return error ? error : nng_aio_alloc(&line->sender, sent, line);
 }
 
-/* A line that rests, or a new line, which rests, too. A socket that can't be set up has no connection, so nng closes it. */
+/* Finds a resting line, or makes a new line, which rests, too. A socket that can't be set up has no connection, so
+ * nng closes it. */
 static int find_line(struct switchboard *board, struct line **found)
 {
     if (STAILQ_EMPTY(&board->resting)) {
@@ -575,9 +579,9 @@ struct line *line_open(struct switchboard *board, const char *name, pid_t pid, c
     return line;
 }
 
-/* Its connection is left to end by itself. nng 1.5 must not close it in the middle of a message: the reading that
- * ipc_pipe_recv_cb goes on with on a stopped aio never ends, and the thread that takes down all connections of the process
- * (nng:reap2) waits for that. */
+/* The line's connection is left to end by itself. nng 1.5 must not close it in the middle of a message: the reading
+ * that ipc_pipe_recv_cb goes on with on a stopped aio never ends, and the thread that takes down all connections of
+ * the process (nng:reap2) waits for that. */
 void line_close(struct line *line)
 {
     if (!line)

@@ -27,9 +27,9 @@ enum {
 
 static const char *const folders[WATCHED_FOLDERS] = {".", TREE_INBOX, TREE_HANDOFFS};
 
-/* Which watched a watch descriptor belongs to. */
+/* The watched that a watch descriptor belongs to. */
 struct place {
-    int descriptor; /* first: they are found by it */
+    int descriptor; /* first: the tree finds places by it */
     struct watched *watched;
 };
 
@@ -78,8 +78,7 @@ static void lose_place(struct watch *watch, int descriptor)
     free(place);
 }
 
-/* Names that begin with a dot are the worker's own affair (temporary files, the card), so its own writing rings
- * nobody. */
+/* Names that begin with a dot are the worker's own (temporary files, the card), so its writing them tells nobody. */
 static uint64_t what_to_look_at(size_t folder, const char *name)
 {
     if (name[0] == '.' || !names_markdown(name))
@@ -110,7 +109,7 @@ static void folder_has_gone(struct watch *watch, const struct inotify_event *eve
         inotify_rm_watch(watch->fd, event->wd);
 }
 
-/* The supervisor gives a name to what it has written: it knows that itself, and rings nobody. */
+/* The supervisor gives a name to a file that it has written: it needs no notice of that. */
 static bool is_own(struct watch *watch, const struct inotify_event *event, bool shared)
 {
     if (event->mask & IN_MOVED_FROM) {
@@ -219,7 +218,7 @@ void watch_close(struct watch *watch)
     free(watch);
 }
 
-/* By descriptor, so that no link can lead the watch elsewhere. */
+/* The watch is set by descriptor, so that no link can lead it elsewhere. */
 static int add(struct watch *watch, int folder, uint32_t mask)
 {
     OWNED char *path = memory_print("/proc/self/fd/%d", folder);
@@ -235,7 +234,7 @@ void watch_roster(struct watch *watch, int data_folder)
         complain(watch, "agents.yaml");
 }
 
-/* The kernel gives the same descriptor for a folder that is watched already. What is deleted is found by the scan. */
+/* The kernel gives the same descriptor for a folder that is watched already. The scan finds a deleted folder. */
 void watch_shared(struct watch *watch, int folder)
 {
     int descriptor = watch->fd >= 0 ? add(watch, folder, IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM) : 0;

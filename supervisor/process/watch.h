@@ -1,8 +1,8 @@
-/* What people do to the agents' trees, as the kernel tells it: one inotify instance for all agents.
+/* People's changes in the agents' trees, as the kernel tells them: one inotify instance for all agents.
  *
- * Looked at are the files in a tree's top and in iac/inbox and iac/handoffs. Only whole changes count (a file that was
- * written and closed, moved in, made, removed). Where the kernel refuses a watch it is said once; the safety scan
- * then finds the changes. */
+ * The watches cover the files in a tree's top and in iac/inbox and iac/handoffs. Only whole changes count (a file that
+ * was written and closed, moved in, made, removed). Where the kernel refuses a watch the log says so once; the safety
+ * scan then finds the changes. */
 #pragma once
 
 #include <stdbool.h>
@@ -28,24 +28,24 @@ struct watch_owner {
     void (*all_changed)(void *context);    /* events were lost: anything may have changed */
     void (*roster_changed)(void *context); /* DATA_DIR/agents.yaml */
     void (*shared_changed)(void *context); /* a folder of watch_shared */
-    /* Whether it has put this file of iac/inbox or iac/handoffs there itself; NULL: nobody knows of any. */
+    /* Whether the supervisor has put this file into iac/inbox or iac/handoffs itself; NULL: nobody knows of any. */
     bool (*put_there)(void *subject, const char *folder, const char *name);
     void *context;
 };
 
-/* Never NULL: without inotify it watches nothing. */
+/* Never NULL: without inotify the watch tells of nothing. */
 struct watch *watch_open(struct loop *loop, const struct watch_owner *owner);
 void watch_close(struct watch *watch);
 
-/* Watch for changes of agents.yaml in the folder. */
+/* Watches the folder for changes of agents.yaml. */
 void watch_roster(struct watch *watch, int data_folder);
-/* Watch for changes of files in the folder, a queue's in shared/; again is cheap and fine. */
+/* Watches the folder, a queue's in shared/, for changes of files; again is cheap and fine. */
 void watch_shared(struct watch *watch, int folder);
-/* Add what is missing of the tree's watches; cheap when nothing is. tree: its descriptor. */
+/* Adds the tree's missing watches; cheap when none is missing. tree: its descriptor. */
 void watch_tree(struct watch *watch, struct watched *watched, int tree, void *subject);
-/* Only the tree's top, where queue.md is, is watched from now on; here what is missing is added, too. */
+/* Watches only the tree's top, where queue.md is, from now on; a missing watch of it is added. */
 void watch_top(struct watch *watch, struct watched *watched, int tree, void *subject);
-/* The kernel tells of every change in the tree; of those in its top. */
+/* Whether the kernel tells of every change in the tree; whether it tells of changes in its top. */
 bool watch_is_whole(const struct watched *watched);
 bool watch_has_top(const struct watched *watched);
 void watch_forget(struct watch *watch, struct watched *watched);

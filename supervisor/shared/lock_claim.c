@@ -1,4 +1,4 @@
-/* A claim of another node, as locks.c and lock_far.c look at it. */
+/* A claim of another node, for locks.c and lock_far.c. */
 #include "supervisor/shared/lock_part.h"
 
 int64_t lock_now(const struct locks *locks)

@@ -8,18 +8,19 @@
 #include "common/memory.h"
 
 enum {
-    REPEAT_MS = 5000, /* what was answered */
+    REPEAT_MS = 5000, /* between two lists with answered claims */
     ASK_AGAIN_MS = 2000,
-    ASK_AGAIN_MAX_MS = 16 * 1000 /* what wasn't: longer each time, for a slow bus */
+    /* Between two lists with unanswered ones: longer each time, for a slow bus. */
+    ASK_AGAIN_MAX_MS = 16 * 1000
 };
 
 struct far_claim {
     TAILQ_ENTRY(far_claim) link;
     char *agent, *task;
-    uint64_t number; /* never used twice: the home knows by it what is asked again */
-    uint64_t token;  /* 0: it waits */
+    uint64_t number; /* never used twice: by it the home knows a claim that is repeated */
+    uint64_t token;  /* 0: the claim waits */
     int64_t lease_seconds, ends_ms;
-    bool begun; /* asked again while held: the lease runs from then, once */
+    bool begun; /* the worker has asked again while it held the lock: the lease runs from then, once */
     bool owed;  /* the worker has asked, and was not answered */
 };
 
@@ -97,7 +98,7 @@ static void list(const struct far_lock *lock, struct lock_claim_word *words)
                                         .begun = claim->begun};
 }
 
-/* The whole list, also an empty one: the lock is forgotten then, and a home that misses it asks. */
+/* Sends the whole list, also an empty one: the lock is forgotten then, and a home that misses the list asks. */
 static void send(struct lock_claims *claims, struct far_lock *lock)
 {
     size_t count = count_claims(lock);
@@ -141,7 +142,7 @@ static void turn_away(struct lock_claims *claims, struct far_lock *lock, struct 
     drop(lock, claim);
 }
 
-/* Its place is kept here, and asked for when the home is back. */
+/* The claim's place is kept here, and asked for when the home is back. */
 static void tell_absence(struct lock_claims *claims, struct far_lock *lock)
 {
     const char *home = claims->operations->home(claims->context, lock->name);
@@ -177,7 +178,7 @@ static struct far_lock *meet(struct lock_claims *claims, const char *name)
     return lock;
 }
 
-/* but: a lock that is kept; only: the one that is meant, NULL: any; task NULL: all of the agent's. */
+/* but: a lock that is kept; only: the lock to leave, NULL: any; task NULL: all of the agent's. */
 static void leave(struct lock_claims *claims, const char *but, const char *only, const char *agent,
                   const char *task)
 {
@@ -218,7 +219,7 @@ static struct far_claim *find_claim(struct far_lock *lock, const char *agent, co
     return NULL;
 }
 
-/* Bounds what one agent, and what one list, may come to. */
+/* Bounds an agent's claims, and a lock's list. */
 static bool has_place(const struct lock_claims *claims, const struct far_lock *lock, const char *agent)
 {
     size_t listed = 0, count = 0;
@@ -278,13 +279,13 @@ static const struct lock_claim_word *find_word(const struct lock_word *word, uin
     return NULL;
 }
 
-/* The lease is counted from when this node asked: so it ends here before it does at the home. */
+/* The lease counts from this node's question: so it ends here before it does at the home. */
 static void hold(struct lock_claims *claims, struct far_lock *lock, struct far_claim *claim,
                  const struct lock_claim_word *said)
 {
     int64_t now_ms = claims->operations->now_ms(claims->context);
     bool is_new = !claim->token, is_over = lock->sent_ms + said->left_ms <= now_ms;
-    if (is_new && is_over) { /* nobody was told of it: it waits anew */
+    if (is_new && is_over) { /* nobody was told of the lease: the claim waits anew */
         claim->number = new_number();
         return;
     }
@@ -300,7 +301,7 @@ static void take_state(struct lock_claims *claims, struct far_lock *lock, struct
                        const struct lock_claim_word *said)
 {
     if (!said && !claim->token)
-        return; /* it comes with the next list */
+        return; /* the token comes with the next list */
     if (!said || (claim->token && said->token != claim->token))
         lose(claims, lock, claim);
     else if (said->token)
@@ -313,7 +314,7 @@ static void take_state(struct lock_claims *claims, struct far_lock *lock, struct
 
 static void hear_state(struct lock_claims *claims, struct far_lock *lock, const struct lock_word *word)
 {
-    /* What this node remembers of its turns was lost. Lists of before may still be on their way. */
+    /* This node's memory of its turns was lost. Earlier lists may still be on their way. */
     if (word->turn > lock->turn) {
         claims->turn = word->turn > claims->turn ? word->turn + LOCK_CLAIMS_TURNS : claims->turn;
         send(claims, lock);
@@ -358,7 +359,7 @@ static void end_leases(struct lock_claims *claims, struct far_lock *lock)
         send(claims, lock);
 }
 
-/* A held one's token is the former home's: its lease ends at once. */
+/* The token of a held claim is the former home's: its lease ends at once. */
 static void hand_over(struct lock_claims *claims, struct far_lock *lock)
 {
     while (!TAILQ_EMPTY(&lock->claims)) {

@@ -1,30 +1,33 @@
-/* Locks over nodes (contract section 12), as the lock's home sees it: the one node that gives it out, whose file is the truth.
- * lock_claims.c is the other side: the claims of the tasks of a node on locks with their homes elsewhere.
+/* Locks over nodes (contract section 12), on the lock's home: the one node that gives the lock out, whose file is the
+ * truth. lock_claims.c is the other side: the claims of a node's tasks on locks with their homes elsewhere.
  *
- *   B → A  claims  every claim that B has on the lock now, each with a number that B gives to no other; a turn that only grows
- *   A → B  state   to the claims of this turn: who holds it, by which token, and how much of the lease is left
+ *   B → A  claims  every claim that B has on the lock now, each with a number that B gives to no other; a turn that only
+ *                  grows
+ *   A → B  state   to the claims of this turn: the lock's holder, its token, and how much of the lease is left
  *   A → B  look    something has changed, or B is silent: claims, please
  *
- * Any word may be lost, come twice, or late. B repeats its claims while it has any, and each list is whole: so the home need
- * not be told what was lost, and to hear a list twice is to hear it once. A list older than the last is passed over, for it may
- * lack a claim that has come to hold the lock since.
+ * Any word may be lost, come twice, or late. B repeats its claims while it has any, and each list is whole: so the home
+ * need not hear of a lost list, and to hear a list twice is to hear it once. A list older than the last is passed over,
+ * for it may lack a claim that has come to hold the lock since.
  *
- * Never two holders: B counts a lease from when it asked, A from when it granted, which is later. So B's task is stopped before
- * A gives the lock to another. A claim that is in no list any more is free at once; a node that is silent keeps what it holds
- * until the lease is over, and is granted nothing: others that wait go first.
+ * A lock never has two holders: B counts a lease from when it asked, A from when it granted, which is later. So B's task
+ * is stopped before A gives the lock to another. A lock whose claim is in no list any more is free at once; a silent
+ * node keeps its locks until their leases are over, and gets no other lock: the claims of others go first.
  *
  * What a crash leaves:
  *   A, before the lock's file is durable    the token is a gap; B's next list claims again
- *   A, after it                             its file names node, claim and turn: they hold the lock on, for a whole lease from
- *                                           the start, or until a list of B, later than that turn, lacks the claim; the state
- *                                           that follows tells the token
- *   A, after a release, the file behind     likewise: B's next list lacks the claim
+ *   A, after that                           the file names node, claim and turn: they hold the lock on, for a whole
+ *                                           lease from the start, or until a list of B, later than that turn, lacks the
+ *                                           claim; the state that follows tells the token
+ *   A, after a release, the file behind     the file's holder goes on, until B's next list lacks the claim
  *   A's waiters                             come again with their lists, in the order in which these come
- *   B, whenever                             its workers end with it. Its next list, which A asks for, has no claim of before
- *   the bus, away                           the lease runs on both sides; claims wait with B, and what they wait for is said
+ *   B, whenever                             B's workers end with it. Its next list, which A asks for, has no earlier
+ *                                           claim
+ *   the bus, away                           the lease runs on both sides; claims wait with B, and the workers are told
+ *                                           why
  *
- * A task that was told of a lease and whose node sleeps past it goes on with a token that is not the highest any more: that is
- * what tokens are for. Each word tells the highest token that is known, so they grow over homes that move, too. */
+ * A task that was told of a lease and whose node sleeps past it goes on with a token that is not the highest any more:
+ * tokens exist for that case. Each word tells the highest known token, so tokens grow over homes that move, too. */
 #include <string.h>
 
 #include "common/memory.h"
@@ -81,7 +84,7 @@ static void drop_unlisted(struct locks *locks, struct lock *lock, const char *no
         lock_end_hold(locks, lock, "lock_released");
 }
 
-/* One that says a token was granted, and is here no more: its lease has ended, which its node is to know first. */
+/* A claim that names a token and is here no more isn't taken: its lease has ended, which its node is to know first. */
 static void take_claim(struct locks *locks, struct lock *lock, const char *node, uint64_t turn,
                        const struct lock_claim_word *said)
 {

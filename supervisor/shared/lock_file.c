@@ -1,4 +1,4 @@
-/* shared/locks/NAME.md: a lock as people read it, and as the next start does (lock_load.c). */
+/* shared/locks/NAME.md: a lock for people to read, and for the next start (lock_load.c). */
 #include <inttypes.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* What shared/locks/NAME.md says at the start. */
+/* The reading of shared/locks/NAME.md at the start. */
 #include <string.h>
 
 #include "common/clock.h"
@@ -7,7 +7,8 @@
 #include "common/names.h"
 #include "supervisor/shared/lock_part.h"
 
-/* A holder on another node goes on. By the monotonic clock a whole lease from now on is never less than what its node counts. */
+/* A holder on another node goes on. By the monotonic clock a whole lease from now on is never less than its node's
+ * count. */
 static void restore_holder(struct locks *locks, struct lock *lock, const struct yaml_node *head)
 {
     static const char *const texts[] = {"node", "agent", "task"}, *const numbers[] = {"claim", "turn",
@@ -50,10 +51,10 @@ static bool load_head(struct locks *locks, const char *file, const struct yaml_n
     if (locks->node && home && home->kind == YAML_SCALAR && strcmp(home->text, locks->node) != 0)
         return true; /* a copy: another node gives this lock out */
     if (lock_find(locks, name->text))
-        return true; /* asked for before its file could be read */
+        return true; /* a worker asked for the lock before its file could be read */
     struct lock *lock = lock_add(locks, name->text);
     lock->token = (uint64_t)number;
-    lock->behind = true; /* it may name a holder */
+    lock->behind = true; /* the file may name a holder */
     restore_holder(locks, lock, head);
     return true;
 }

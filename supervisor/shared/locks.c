@@ -1,7 +1,8 @@
-/* Why no cycle of waiters can exist, so that none has to be found: a task has at most one lock, held or waited for (one
- * field of its block; asking for another one leaves the former, here in locks_ask). Who waits holds nothing, so nobody
- * ever waits for one who waits. A worker may hold a lock for a task that it has not begun while another one is in its
- * hands; that other one doesn't wait for anything here, and ends. And every lease ends by itself, whatever is held. */
+/* Why no cycle of waiters can exist, so that none has to be found: a task has at most one lock, held or waited for
+ * (one field of its block; a request for another lock leaves the former one, here in locks_ask). A waiter holds
+ * nothing, so no task ever waits for a waiter. A worker may hold a lock for a task that it has not begun while
+ * another task is in its hands; that other task doesn't wait for anything here, and ends. And every lease ends by
+ * itself, whatever its holder does. */
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -17,7 +18,8 @@
 
 enum { RETRY_MS = 1000, RETRY_MAX_MS = 60 * 1000 };
 
-/* The last token that a file can say. None is given after it, for it would begin anew at the next start. */
+/* The last token that a file can hold. No token is given after it, for the tokens would begin anew at the next
+ * start. */
 static const int64_t token_max = INT64_MAX;
 
 struct locks *locks_new(const struct locks_operations *operations, void *context, const char *node)
@@ -88,7 +90,7 @@ static void forget(struct locks *locks, size_t i)
     locks->count--;
 }
 
-/* The token tells which of the free ones was given out longest ago. */
+/* The token tells which of the free locks was given out longest ago. */
 static void forget_some(struct locks *locks)
 {
     for (;;) {
@@ -189,7 +191,7 @@ void lock_begin_lease(struct locks *locks, struct lock *lock)
     lock->ends_ms = locks->operations->now_ms(locks->context) + lock->holder->lease_seconds * 1000;
 }
 
-/* The first of its waiters that may have it; points to NULL: nobody. */
+/* The first waiter of the lock that may have it; points to NULL: none. */
 static struct claim **next_of(const struct locks *locks, struct lock *lock)
 {
     struct claim **at = &lock->waiters;
@@ -220,9 +222,9 @@ static void unhold(struct lock *lock)
     lock->waiters = claim;
 }
 
-/* Gives a free lock to the first of its waiters whose node is there. The order, and what a crash between leaves:
- *   1. the counter is on disk: this token counts as given. Killed here: a gap, and tokens still grow.
- *   2. the lock's file is on disk, with token and holder. Killed here: the holder's worker dies with the supervisor, was
+/* Gives a free lock to the first of its waiters whose node is there. The steps, and what a crash between them leaves:
+ *   1. the counter is on disk: this token counts as given. A kill here: the token is a gap, and tokens still grow.
+ *   2. the lock's file is on disk, with token and holder. A kill here: the holder's worker dies with the supervisor, was
  *      never told, and begins anew; the next start frees the lock and keeps the token. A holder on another node lives on:
  *      the next start knows it by the file (lock_far.c).
  *   3. the holder is told.
@@ -256,7 +258,8 @@ void lock_grant(struct locks *locks, struct lock *lock)
     tell_happened(locks, lock, "lock_granted");
 }
 
-/* The file follows with the next grant, or soon: until then it shows a holder too many, and a crash frees it anyway. */
+/* The file follows with the next grant, or soon: until then it shows a former holder, and a crash frees the lock
+ * anyway. */
 void lock_end_hold(struct locks *locks, struct lock *lock, const char *event)
 {
     tell_happened(locks, lock, event);
@@ -270,7 +273,8 @@ static int64_t sooner(int64_t at, int64_t other)
     return at < 0 || other < at ? other : at;
 }
 
-/* When the next lease ends, or storage is tried again, or files are to be brought up to date (at once). */
+/* Sets the timer for the next end of a lease, for another try of the storage, or for files that are behind (at
+ * once). */
 void lock_set_timer(struct locks *locks)
 {
     int64_t now = locks->operations->now_ms(locks->context), due = -1;
@@ -294,7 +298,7 @@ void lock_drop_waiter(struct lock *lock, struct claim **at)
     lock->behind = true;
 }
 
-/* Its place among the waiters of the lock; NULL: it doesn't wait there. */
+/* The claim's place among the lock's waiters; NULL: the task doesn't wait there. */
 static struct claim **place_of(struct lock *lock, const char *agent, const char *task)
 {
     for (struct claim **at = &lock->waiters; *at; at = &(*at)->next)
@@ -314,7 +318,7 @@ static void leave(struct locks *locks, struct lock *lock, const char *agent, con
     lock_grant(locks, lock);
 }
 
-/* Every other lock: a task that wants this one has no other. */
+/* Leaves every other lock: a task that wants `but` has no other. */
 static void leave_others(struct locks *locks, const struct lock *but, const char *agent, const char *task)
 {
     for (size_t i = 0; i < locks->count; i++)
@@ -343,8 +347,8 @@ static void wait_for(struct locks *locks, struct lock *lock, const char *agent, 
         tell(locks, lock, claim);
 }
 
-/* It was given out while the worker had another task in hand, and that time is not the holder's. Once, so that a lease
- * ends whatever the worker says. */
+/* The lock was given out while the worker had another task in hand, and that time is not the holder's. The lease is
+ * renewed once, so that it ends whatever the worker says. */
 static void renew(struct locks *locks, struct lock *lock)
 {
     if (!lock->holder->begun) {
@@ -355,7 +359,8 @@ static void renew(struct locks *locks, struct lock *lock)
     tell(locks, lock, lock->holder);
 }
 
-/* Each agent has so many places, whatever the others do: one that asks for ever so much keeps nobody else from a lock. */
+/* Each agent has a fixed number of places, whatever the others do: an agent that asks for very many locks keeps no
+ * other agent from one. */
 bool lock_has_place(const struct locks *locks, const char *agent)
 {
     size_t count = 0;
@@ -420,7 +425,8 @@ void locks_give_up(struct locks *locks, const char *agent, const char *task, con
     lock_set_timer(locks);
 }
 
-/* First all of its waiting, then its holding: nothing is granted to a worker that isn't there any more. */
+/* First the agent's waiting claims end, then its holding ones: no lock is granted to a worker that isn't there any
+ * more. */
 void locks_agent_gone(struct locks *locks, const char *agent)
 {
     for (size_t i = 0; i < locks->count; i++)
@@ -435,7 +441,8 @@ void locks_agent_gone(struct locks *locks, const char *agent)
             continue;
         log_info("agentos", agent, "Its worker has ended: the lock %s (task %s, token %" PRIu64 ") is free",
                  lock->name, lock->holder->task, lock->token);
-        lock_end_hold(locks, lock, "lock_released"); /* the next turn grants it: there may be many */
+        /* The next turn grants the lock: the agent may have held many. */
+        lock_end_hold(locks, lock, "lock_released");
     }
     lock_set_timer(locks);
 }
@@ -448,7 +455,7 @@ static void end_lease(struct locks *locks, struct lock *lock)
     log_warn("agentos", former->agent,
              "Its lease of the lock %s is over (%" PRId64 " s): task %s loses it and is put off", lock->name,
              former->lease_seconds, former->task);
-    if (!former->far.node) /* on its node the lease has ended a moment before */
+    if (!former->far.node) /* on the holder's node the lease has ended a moment before */
         locks->operations->tell(locks->context, former->agent, former->task, lock->name, 0, 0, "");
     lock_end_hold(locks, lock, "lock_expired");
 }

@@ -10,13 +10,13 @@
 
 enum {
     DOMAIN_MAX = 160,
-    REST_ROOM = 96,      /* for the line that says what was left out */
-    HOW_ROOM = 512,      /* for how something is sent */
+    REST_ROOM = 96,      /* for the line that counts the entries left out */
+    HOW_ROOM = 512,      /* for the lines on how to send */
     SEGMENT_HEAD = 512,  /* a segment's lines around its text, fences of a sane length included */
-    SEGMENT_LEAST = 256, /* of its text; less isn't worth the lines around it */
+    SEGMENT_LEAST = 256, /* of a segment's text; less isn't worth the lines around it */
 };
 
-/* One line of somebody's text: no line breaks or control characters, at most limit bytes. */
+/* A line of somebody's text: no line breaks or control characters, at most limit bytes. */
 static void print_line(struct buffer *out, const char *text, size_t limit)
 {
     size_t length = utf8_cut(text, strlen(text), limit);
@@ -45,7 +45,7 @@ static void print_peer(const struct peer *peer, struct buffer *line)
     buffer_text(line, "\n");
 }
 
-/* False: it doesn't fit any more. */
+/* False: the line doesn't fit any more. */
 static bool add_line(struct buffer *out, struct buffer *line, size_t limit)
 {
     bool fits = out->length + line->length + REST_ROOM <= limit;
@@ -56,7 +56,7 @@ static bool add_line(struct buffer *out, struct buffer *line, size_t limit)
     return fits;
 }
 
-/* The keys of a reply that send something, for those who have whom to send to. */
+/* The keys of a reply that send something, for agents that have receivers. */
 static void print_how(bool peers, bool queues, struct buffer *out)
 {
     if (peers)
@@ -99,7 +99,7 @@ void peers_print(const struct peer *peers, size_t peer_count, size_t more, const
     }
     if (shown < queue_count)
         buffer_print(&text, "- and %zu more queues\n", queue_count - shown);
-    print_how(peer_count > 0, queue_count > 0, out); /* first, for it stays the same */
+    print_how(peer_count > 0, queue_count > 0, out); /* first, as this text stays the same */
     buffer_add(out, text.data, text.length);
     buffer_free(&text);
 }
@@ -109,7 +109,7 @@ void peers_print(const struct peer *peers, size_t peer_count, size_t more, const
 struct printing {
     struct buffer *out;
     size_t start, left; /* where the text begins in out; segments to come, this one included */
-    bool writable;      /* one of them may be written */
+    bool writable;      /* a listed segment may be written */
 };
 
 static void count_view(void *context, const struct segment_view *view)
@@ -170,7 +170,7 @@ static void print_head(struct buffer *out, const struct segment_view *view)
         buffer_print(out, "; you may write it with base_version %" PRId64, view->version);
 }
 
-/* Each gets an even share of what the ones before it have left. */
+/* Each segment gets an even share of the room that the segments before it have left. */
 static void print_view(void *context, const struct segment_view *view)
 {
     struct printing *printing = context;
@@ -178,7 +178,8 @@ static void print_view(void *context, const struct segment_view *view)
     size_t used = out->length - printing->start, room = SEGMENTS_TEXT_MAX - HOW_ROOM - used;
     size_t share = room / (printing->left ? printing->left : 1);
     printing->writable = printing->writable || view->writable;
-    printing->left -= printing->left > 0; /* a file may have become readable since they were counted */
+    /* A file may have become readable since the segments were counted. */
+    printing->left -= printing->left > 0;
     if (room < SEGMENT_HEAD)
         return;
     print_head(out, view);

@@ -26,7 +26,7 @@ struct quarantine {
 /* While one folder is looked at. */
 struct looking {
     struct quarantine *quarantine;
-    const char *folder, *queue; /* queue: whose folder it is; NULL: the segments' or the locks' */
+    const char *folder, *queue; /* queue: the folder's; NULL: the segments' or the locks' folder */
     enum origin of;
     int data;
     size_t left;
@@ -56,7 +56,7 @@ void quarantine_free(struct quarantine *quarantine)
     free(quarantine);
 }
 
-/* What the file lacks, from its text; NULL: it would do now, or can't be read. */
+/* The file's fault, from its text; NULL: it would do now, or can't be read. */
 static char *what_it_lacks(const struct looking *looking, const char *path)
 {
     OWNED char *text = NULL;
@@ -129,7 +129,7 @@ void quarantine_look(struct quarantine *quarantine, int data, const struct roste
 static bool concerns(const struct quarantined *aside, const struct roster *roster, const char *agent)
 {
     if (aside->of == OF_LOCK)
-        return true; /* any agent's task may ask for it */
+        return true; /* any agent's task may ask for the lock */
     for (size_t i = 0; aside->of == OF_QUEUE && i < roster->queue_count; i++)
         if (strcmp(roster->queues[i].name, aside->name) == 0)
             return text_list_has(&roster->queues[i].consumers, agent);

@@ -1,4 +1,4 @@
-/* What was set aside in shared/ and lies there still: problems of the agents that it concerns, for status. */
+/* Files that were set aside in shared/ and lie there still: problems of the agents that they concern, for status. */
 #pragma once
 
 #include "common/buffer.h"
@@ -10,7 +10,7 @@ enum { QUARANTINE_SHOWN = 20 /* of one folder */ };
 
 struct quarantine *quarantine_new(void);
 void quarantine_free(struct quarantine *quarantine);
-/* data: descriptor of DATA_DIR. What is gone is no problem any more. */
+/* data: descriptor of DATA_DIR. A removed file is no problem any more. */
 void quarantine_look(struct quarantine *quarantine, int data, const struct roster *roster);
 /* A line for each file of a queue that the agent consumes, of a segment that it reads or writes, or of a lock. */
 void quarantine_print(const struct quarantine *quarantine, const struct roster *roster, const char *agent,

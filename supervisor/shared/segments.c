@@ -14,30 +14,30 @@
 
 #define OPERATOR "operator"
 
-/* What an edited file says of its version is believed up to here: an envelope has to be able to name it, and what is
- * written after it (base_version). */
+/* An edited file's version is believed up to here: an envelope has to be able to name it, and the version of the next
+ * write (base_version). */
 static const int64_t version_believed = 1000000000;
 
 struct segment {
     char *name;
     struct text_list writers, readers;
-    bool wanted; /* it is in agents.yaml */
-    char *home;  /* the node whose file is the truth; NULL: this one, and no other is told so */
-    bool away;   /* that is another node: the file here is a copy */
+    bool wanted; /* agents.yaml has the segment */
+    char *home;  /* the node whose file is the truth; NULL: this one, and no other node is told so */
+    bool away;   /* home is another node: the file here is a copy */
 
-    bool known; /* the rest was read once */
+    bool known; /* the fields below were read once */
     int64_t version, updated;
     char *by, *text;
     char *writes[SEGMENT_WRITES_KEPT]; /* ids, newest first */
     struct file_stamp stamp;           /* of the file as it was read last; zero: read it */
-    char *trouble;                     /* said last, NULL: none */
+    char *trouble;                     /* the last logged one, NULL: none */
 };
 
 struct segments {
     int data;
     void (*written)(void *context, const char *name);
     void *context;
-    struct segment **all; /* those of agents.yaml in its order, then former ones */
+    struct segment **all; /* the segments of agents.yaml in its order, then former ones */
     size_t count;
 };
 
@@ -127,7 +127,7 @@ void segments_roster(struct segments *segments, const struct roster *roster)
 
 /* --- the file --- */
 
-/* What ties a text to its version: an edit of either is found also when nobody ran while it was made. */
+/* The mark ties a text to its version: an edit of either is found also when it was made while no supervisor ran. */
 static uint64_t mark_of(int64_t version, const char *text)
 {
     OWNED char *both = memory_print("%" PRId64 "\n%s", version, text);
@@ -163,8 +163,8 @@ static void say(struct segment *segment, const char *sentence)
     memory_set(&segment->trouble, sentence);
 }
 
-/* The stamp isn't taken from what was written: somebody may have saved over it in the same moment. The next look reads
- * the file again, once, and finds either what is known or a person's text. */
+/* The stamp isn't taken from the written file: somebody may have saved over it in the same moment. The next look
+ * reads the file again, once, and finds either the known text or a person's. */
 static bool save(struct segments *segments, struct segment *segment, struct fault *fault)
 {
     OWNED_BUFFER struct buffer text = {0};
@@ -205,14 +205,14 @@ static void read_writes(struct segment *segment, const struct yaml_node *list)
             segment->writes[count++] = memory_text(item->text);
 }
 
-/* A text file ends with a line break, whoever wrote it: `cat >>` and `diff` go wrong on another one. */
+/* A text file ends with a line break, whoever wrote it: `cat >>` and `diff` go wrong on a file without one. */
 static char *with_line_end(const char *text)
 {
     size_t length = strlen(text);
     return memory_print("%s%s", text, length && text[length - 1] != '\n' ? "\n" : "");
 }
 
-/* A person's text: one version above all that anybody may have seen. */
+/* A person's text: one version above every version that anybody may have seen. */
 static void take_edit(struct segment *segment, const char *text, int64_t version, const char *how)
 {
     segment->version = (version > segment->version ? version : segment->version) + 1;
@@ -239,13 +239,13 @@ static bool has_home(const struct segment *segment, const struct frontmatter *ma
     return strcmp(home ? home : "", segment->home ? segment->home : "") == 0;
 }
 
-/* What the file says, against what is known. Its mark tells whether version and text were written here, together:
+/* The file against the known state. The file's mark tells whether version and text were written here, together:
  *   known        file                        then
- *   nothing      marked                      it is as it says
- *   nothing      not marked                  edited while nobody ran: a version more
- *   some         marked, a higher version    a write of ours whose rename came to be though its flush failed: it holds,
- *                                            and is flushed again; the write comes again and is known by its id
- *   some         the same text               nothing new; what else was altered in the file is put right
+ *   nothing      marked                      the file counts as it stands
+ *   nothing      not marked                  edited while no supervisor ran: a version more
+ *   some         marked, a higher version    a write of ours whose rename came to be though its flush failed: the file
+ *                                            counts, and is flushed again; the write comes again and is known by its id
+ *   some         the same text               nothing new; other changes in the file are put right
  *   some         another text                edited: a version more
  * True: the file is to be written. */
 static bool take_file(struct segment *segment, const struct frontmatter *matter)
@@ -275,7 +275,8 @@ static bool take_file(struct segment *segment, const struct frontmatter *matter)
     return !marked || version != segment->version;
 }
 
-/* Deleted by a person, a segment is empty, with a version more; its file is written again, for it keeps the version. */
+/* A segment whose file a person deleted is empty, with a version more; its file is written again, for it keeps the
+ * version. */
 static bool take_nothing(struct segment *segment)
 {
     segment->known = true;
@@ -300,8 +301,8 @@ static bool is_text(const char *text, size_t length)
     return !memchr(text, '\0', length) && utf8_valid(text, length);
 }
 
-/* False: the file can't be read, nor be set aside, now. *write: it is not as it should be.
- * A regular file of a sane size that can't be read (no memory, an I/O error) is not set aside: that may pass. */
+/* False: the file can't be read, nor be set aside, now. *write: the file is not as it should be. A regular file of a
+ * sane size that can't be read (no memory, an I/O error) is not set aside: the fault may pass. */
 static bool read_file(struct segments *segments, struct segment *segment, bool *write)
 {
     OWNED char *text = NULL;
@@ -339,8 +340,8 @@ static bool read_file(struct segments *segments, struct segment *segment, bool *
 
 static bool refresh(struct segments *segments, struct segment *segment);
 
-/* The home's text as it came last; a file that people changed here, or that is of a time before, is put aside: its home is
- * where it is edited. */
+/* Whether the file is the home's text as it came last; a file that people changed here, or that is older, is set
+ * aside: a segment is edited on its home. */
 static bool is_copy(struct segment *segment, const char *text, size_t length, bool take)
 {
     OWNED_FRONTMATTER struct frontmatter matter = {0};
@@ -410,8 +411,8 @@ bool segments_copy(struct segments *segments, const char *name, const char *text
 
 /* --- --- */
 
-/* Brings what is known up to the file, and the file up to what is known. False: they can't be brought together now;
- * segment->known says whether there is something to go by. */
+/* Brings the known state up to the file, and the file up to the known state. False: they can't be brought together
+ * now; segment->known says whether there is a state to go by. */
 static bool refresh(struct segments *segments, struct segment *segment)
 {
     struct fault fault;
@@ -445,7 +446,7 @@ static bool was_written(const struct segment *segment, const char *id)
     return false;
 }
 
-/* The state as it was, when the file could not be written. */
+/* The state as it was, for when the file could not be written. */
 struct former {
     int64_t version, updated;
     char *by, *text, *oldest;
@@ -464,11 +465,11 @@ static void put_back(struct segment *segment, struct former *former)
     segment->text = former->text;
 }
 
-/* One rename makes the text, its version and the id of the write that brought it true in one moment, and the verdict
- * follows it. A crash before: nothing was written, the writer's outbox still has it and it comes again with the version
- * it saw. A crash after: it comes again too, is known by its id, and is answered as written.
- * When the write fails its rename may have happened all the same (the flush of the folder failed): the next look takes
- * the file for what it is (take_file), and the write, which is asked for again, is found in it. */
+/* One rename makes the text, its version and the id of its write true in one moment, and the verdict follows the
+ * rename. A crash before: nothing was written, the writer's outbox still has the write, which comes again with the
+ * version it saw. A crash after: the write comes again too, is known by its id, and is answered as written. When the
+ * write fails its rename may have happened all the same (the flush of the folder failed): the next look takes the
+ * file as it is (take_file), and the write, which is asked for again, is found in it. */
 static enum segment_verdict write_text(struct segments *segments, struct segment *segment,
                                        const struct envelope *write, struct fault *why)
 {

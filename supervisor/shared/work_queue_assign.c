@@ -1,34 +1,38 @@
-/* Who gets an item, and who loses it again.
+/* An item's way to a consumer, and back.
  *
- * Exactly one consumer at a time, whatever is killed. An item is given out in two steps, each durable before the next:
- *   (a) its file in the queue says the consumer, status delivered;
+ * An item has exactly one consumer at a time, whichever process is killed. It is given out in two steps, each durable
+ * before the next:
+ *   (a) the item's file in the queue names the consumer, status delivered;
  *   (b) a copy lies in the consumer's iac/handoffs/.
- * It is taken back in two, while the consumer has no process:
- *   (c) the copy is renamed into the queue's folder as .ID.taken: from now on it can't be found by a worker;
- *   (d) the file says pending again, with the attempts that the copy tells of; .ID.taken goes. The flush of (d) covers (c):
- *       both are in the same folder.
+ * The item is taken back in two steps, while the consumer has no process:
+ *   (c) the copy is renamed into the queue's folder as .ID.taken: from now on no worker can find it;
+ *   (d) the file says pending again, with the copy's attempts; .ID.taken goes. The flush of (d) covers (c): both are in
+ *       the same folder.
  *
- * Where an item can be found at start, and what is made of it (item_recover):
+ * The places of an item at the start, and what item_recover makes of them:
  *   the file says    .ID.taken   with the consumer         then
- *   nobody           -           nowhere                   it waits
- *   nobody           yes         nowhere                   behind (d): it waits; .ID.taken goes before it is given out
- *   nobody           -           somewhere                 (a) was lost or undone by a person; who has it has it
+ *   nobody           -           nowhere                   the item waits
+ *   nobody           yes         nowhere                   behind (d): the item waits; .ID.taken goes before the item
+ *                                                          is given out
+ *   nobody           -           somewhere                 (a) was lost or undone by a person; that consumer has it
  *   a consumer       yes         handoffs                  (c), between two file systems, was cut: .ID.taken goes, and
- *                                                          it is as if it had never been
+ *                                                          (c) counts as never begun
  *   a consumer       yes         anything else             between (c) and (d): go on with (d)
- *   a consumer       no          archive, finished         it has ended: the file goes
- *   a consumer       no          dead-letter               likewise; the sender of a failed one gets its bounce, if it hasn't
- *   a consumer       no          handoffs                  it stays there: the worker that comes goes on with it
- *   a consumer       no          nowhere                   between (a) and (b): it waits
- * An end counts only when it is of this life of the item: a requeued one is created anew. The sender's own copy in its
- * archive, when it is a consumer too, isn't finished and counts as nothing.
+ *   a consumer       no          archive, finished         the item has ended: the file goes
+ *   a consumer       no          dead-letter               the item has ended: the file goes; the sender of a failed
+ *                                                          item gets its bounce, if it hasn't
+ *   a consumer       no          handoffs                  the item stays there: the next worker goes on with it
+ *   a consumer       no          nowhere                   between (a) and (b): the item waits
+ * An end counts only when it is of this life of the item: a requeued item is created anew. A sender that is a consumer
+ * too has a copy of its own in its archive, which isn't finished and counts as no end.
  *
  * When a consumer's worker dies, its folders may say less than is true: the end of the item may stand in its journal,
- * durable, and not yet in the work tree (common/journal.h); its successor redoes it before it is READY. So nothing is taken
- * back while the journal has a record that isn't done: the item stays in doubt until READY, and then stays with the
- * successor, if it has not ended. Without such a record the folders are the truth, and since the call comes before the
- * successor is asked for, nobody can take the copy up while it is taken back. The same holds at start, where a worker of
- * the supervisor before may be a moment from its end: then nothing is taken from an agent that is going to run. */
+ * durable, and not yet in the work tree (common/journal.h); the next worker redoes the record before it is READY. So no
+ * item is taken back while the journal has a record that isn't done: the item stays in doubt until READY, and then stays
+ * with the next worker, if it has not ended. Without such a record the folders are the truth, and since the call comes
+ * before the next worker is asked for, nobody can take the copy up while it is taken back. The same holds at the start,
+ * where a worker of the supervisor before may be a moment from its end: no item is taken then from an agent that is
+ * going to run. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -43,7 +47,7 @@ enum { GIVEN_AT_ONCE = 64 };
 
 /* --- giving --- */
 
-/* Its file can't be used as it is. */
+/* The item's file can't be used as it is. */
 void item_lose(struct item *item, enum item_found found, const struct fault *fault)
 {
     if (found == ITEM_UNREADABLE) {
@@ -116,13 +120,13 @@ static void give(struct item *item, const char *consumer)
         item_later(item, "can't be given out", &fault);
     } else if (queues->operations->put(queues->context, consumer, &envelope, &fault)) {
         item_set_state(item, ITEM_OUT);
-    } else { /* the copy may lie there all the same: who has it is found out before it is given to anybody else */
+    } else { /* the copy may lie there all the same: the item is looked for before it is given to anybody else */
         item_set_state(item, ITEM_DOUBT);
         item_later(item, "can't be delivered", &fault);
     }
 }
 
-/* A slice of what waits; the timer brings the next one. */
+/* Gives out a slice of the waiting items; the timer brings the next one. */
 void queue_give_out(struct work_queue *queue, int64_t until_ms)
 {
     const struct queues *queues = queue->queues;
@@ -152,7 +156,8 @@ void queue_give_out(struct work_queue *queue, int64_t until_ms)
 
 /* --- taking back --- */
 
-/* In whose dead-letter/ it is to lie: of the one that had it last, else of the first that lives here, else of its sender. */
+/* The agent whose dead-letter/ gets the item: the last consumer, else the first consumer that lives here, else the
+ * sender. */
 static const char *grave_of(const struct item *item)
 {
     const struct work_queue *queue = item->queue;
@@ -172,7 +177,7 @@ static bool bury(struct item *item, struct envelope *envelope, const char *statu
     struct queues *queues = queue->queues;
     struct fault fault;
     const char *agent = grave_of(item);
-    if (!agent) { /* its consumers all live elsewhere: one of them gets it */
+    if (!agent) { /* all consumers live elsewhere: one of them gets the dead letter */
         if (!item->envelope.consumer)
             memory_set(&item->envelope.consumer, queue->definition->consumers.items[0]);
         item_offer(item, true);
@@ -190,7 +195,7 @@ static bool bury(struct item *item, struct envelope *envelope, const char *statu
     return true;
 }
 
-/* (d): the copy was taken out of its consumer's tree; attempts: what it told. */
+/* (d): the copy was taken out of its consumer's tree; attempts: the copy's number. */
 void item_come_back(struct item *item, int64_t attempts, const char *reason)
 {
     struct work_queue *queue = item->queue;
@@ -216,9 +221,9 @@ void item_come_back(struct item *item, int64_t attempts, const char *reason)
     memory_set(&envelope.consumer, NULL);
     envelope.delivered = envelope.read = 0;
     if (queue_write(queue, &envelope, &fault)) {
-        queue_clear_taken(queue, item->envelope.id, NULL); /* or when it is given out again */
+        queue_clear_taken(queue, item->envelope.id, NULL); /* or when the item is given out again */
         item_set_envelope(item, &envelope);
-        memory_set(&item->envelope.consumer, consumer); /* of the former one: others come first */
+        memory_set(&item->envelope.consumer, consumer); /* the former one: others come first */
         item_set_state(item, ITEM_WAITS);
         queue->queues->operations->tell(queue->queues->context, consumer, "envelope_given_back", &envelope,
                                         reason);
@@ -233,7 +238,7 @@ void item_find_out(struct item *item)
     int64_t attempts;
     const char *end, *consumer = item->envelope.consumer;
     if (queue_is_away(item->queue, consumer)) {
-        item_offer(item, true); /* its node knows */
+        item_offer(item, true); /* the consumer's node knows */
         return;
     }
     OWNED char *reason = NULL;
@@ -244,7 +249,7 @@ void item_find_out(struct item *item)
     case PLACE_COMES:
         break;
     case PLACE_CHANGES:
-        item_due(item); /* it went while we looked */
+        item_due(item); /* the item went during the look */
         break;
     case PLACE_ENDED:
         item_end(item, strcmp(end, "failed") == 0 ? "failed" : NULL);
@@ -274,17 +279,18 @@ void item_recover(struct item *item)
         item_find_out(item);
 }
 
-/* --- its time is over --- */
+/* --- an item's time is over --- */
 
-/* In the queue nobody has received it: its dead letter lies with the one that had it last, or would have been the first.
- * Cut behind any of the steps, it is found there at start, and its file is in the queue still. */
+/* An item that expires in the queue was received by nobody: its dead letter lies with the consumer that had it last,
+ * or would have been the first. After a crash behind any of the steps, the start finds the dead letter there, and the
+ * item's file in the queue still. */
 void item_expire(struct item *item)
 {
     OWNED_ENVELOPE struct envelope envelope = {0};
     struct fault fault;
     enum item_found found = queue_read(item->queue, item->envelope.id, &envelope, &fault);
     if (!item->queue->definition)
-        return; /* nobody to tell: when the queue is back in agents.yaml */
+        return; /* nobody to tell: expires when the queue is back in agents.yaml */
     if (found != ITEM_READ) {
         item_lose(item, found, &fault);
         return;

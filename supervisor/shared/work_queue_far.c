@@ -1,41 +1,46 @@
-/* Items whose consumer lives on another node, as the node sees it that took them.
+/* Items whose consumer lives on another node, on the node that accepted the items.
  *
- * An item's home is the node that accepted it: its file lies there in the queue's folder until it has ended, and that node alone
- * gives it out, to consumers on any node, each with its room. Nothing of a queue is shared but words over the bus (H the home,
- * B the consumer's node), each of which may be lost, come twice, or late:
+ * An item's home is the node that accepted it: the item's file lies there in the queue's folder until the item has
+ * ended, and the home alone gives the item out, to consumers on any node, each with its room. The nodes share nothing of
+ * a queue but words over the bus (H the home, B the consumer's node), each of which may be lost, come twice, or late:
  *
- *   H → B  offer   "where is it with you?" changes nothing. Whatever H says has a new number, its turn, which the answer names
- *   B → H  may     it lies nowhere here, and there is room. key: a number that B remembers in memory only
- *   H → B  give    first H's file says the consumer, durable; then the whole item, with the key, goes out
- *   B → H  has     durable in the consumer's handoffs/: as any item there from then on
- *   B → H  full    no room here; the key is forgotten before that is said
- *   B → H  back    its worker has ended: the copy lies in B's queue folder as .ID.taken, durable, with its attempts
+ *   H → B  offer   "where is the item with you?" changes nothing. Each word of H has a new number, its turn, which the
+ *                  answer names
+ *   B → H  may     the item lies nowhere here, and there is room. key: a number that B remembers in memory only
+ *   H → B  give    first H's file names the consumer, durable; then the whole item, with the key, goes out
+ *   B → H  has     the item is durable in the consumer's handoffs/: as any item there from then on
+ *   B → H  full    no room here; B forgets the key before it says so
+ *   B → H  back    the worker has ended: the copy lies in B's queue folder as .ID.taken, durable, with its attempts
  *   H → B  over    the file at H says pending again, or is gone: .ID.taken may go
  *   B → H  ended   finished, failed, expired (B's dead letter tells the sender), removed by hand
- *   H → B  bury    max_attempts, or over with nobody else to have it: the dead letter, for the consumer's tree
+ *   H → B  bury    max_attempts, or over with no other consumer: the dead letter, for the consumer's tree
  *
- * What each has on disk, and what is made of it after any crash:
+ * The files of both nodes after any crash, and what follows:
  *   H's file       at B            then
- *   pending        nowhere         it waits, or was offered: H forgets an offer that nobody answers, for without the key of a
- *                                  give nothing is taken at B
- *   the consumer   nowhere         the give was lost, or its answer: H asks until B says. B may take it by a new key
- *   the consumer   handoffs        B says has. H asks every few seconds, so any word that is lost is said again
- *   the consumer   .ID.taken       B says back, H writes pending, B's file goes by over; cut between, H says over again
- *   pending        .ID.taken       likewise: at the next offer B says back, and H's over follows
- *   the consumer   archive, dead   B says ended, H's file goes: as long as the sender's outbox has the id, H keeps the file by
- *                                  which it is known as taken
- *   gone           archive, dead   it has ended
+ *   pending        nowhere         the item waits, or was offered: H forgets an offer without an answer, for without the
+ *                                  key of a give B takes nothing
+ *   the consumer   nowhere         the give was lost, or its answer: H asks until B says. B may take the item by a new
+ *                                  key
+ *   the consumer   handoffs        B says has. H asks every few seconds, so a lost word is said again
+ *   the consumer   .ID.taken       B says back, H writes pending, B's file goes by over; after a crash between, H says
+ *                                  over again
+ *   pending        .ID.taken       at the next offer B says back, and H's over follows
+ *   the consumer   archive, dead   B says ended, H's file goes: as long as the sender's outbox has the id, H keeps the
+ *                                  file, which shows that the item was taken
+ *   gone           archive, dead   the item has ended
  *
- * Why it is done once: only H's give lets B take it, and only with the key of B's present memory, which is used up by it. So a
- * word that the bus brings again makes nothing: a give of before finds no key, and may, full and back that answer anything but
- * H's last word are passed over, also after a restart of H. Once a give was sent H waits for B's word, however long B is
- * away: a node that died with items in hand has ended them or not, and nobody else can tell. They are done when it is back, or
- * when the consumer was moved to another node, which answers for it from then on. All else goes to the other consumers.
+ * Why an item is done once: only H's give lets B take it, and only with the key of B's present memory, which the give
+ * uses up. So a word that the bus brings again has no effect: an earlier give finds no key, and a may, full or back that
+ * answers anything but H's last word is passed over, also after a restart of H. Once a give was sent H waits for B's
+ * word, however long B is away: a node that died with items in hand has ended them or not, and no other node can tell.
+ * The items are done when B is back, or when the consumer was moved to another node, which answers for it from then on.
+ * All other items go to the other consumers.
  *
- * B takes nothing back but from a worker whose end it has seen: after a restart of B a worker of before may be a moment from its
- * end. So an item stays with a consumer that was stopped before its node was restarted, until that is started.
+ * B takes an item back only from a worker whose end it has seen: after a restart of B an earlier worker may be a moment
+ * from its end. So an item stays with a consumer that was stopped before its node was restarted, until the consumer is
+ * started.
  *
- * A removal by hand whose word is lost looks as if the give had been: the item is given again. */
+ * A removal by hand whose word is lost leaves the state of a lost give: the item is given again. */
 #include <string.h>
 
 #include "common/clock.h"
@@ -45,9 +50,9 @@
 #include "supervisor/store/mailbox.h"
 
 enum {
-    UNANSWERED_MS = 5 * 1000, /* an offer; its item goes to others then, */
-    LEFT_ALONE_MS = 2 * 1000, /* and its consumer gets none for so long */
-    ASK_AGAIN_MS = 10 * 1000, /* about what was given */
+    UNANSWERED_MS = 5 * 1000, /* of an offer; its item goes to others then, */
+    LEFT_ALONE_MS = 2 * 1000, /* and its consumer gets none for this time */
+    ASK_AGAIN_MS = 10 * 1000, /* about given items */
 };
 
 static void give_up_offer(struct item *item)
@@ -57,7 +62,7 @@ static void give_up_offer(struct item *item)
     item->queue->queues->operations->timer(item->queue->queues->context, 0);
 }
 
-/* It failed, or nobody had it in time and nobody else is to have it. */
+/* The item failed, or nobody had it in time and no other consumer is to have it. */
 static void say_bury(struct item *item, struct envelope *envelope, const char *status, const char *reason)
 {
     memory_set(&envelope->status, status);
@@ -93,7 +98,7 @@ static void may(struct item *item, uint64_t key)
         item->given = true;
         expiry_clear(queue->queues->expiry, &item->expiry);
         item_say(item, "give", &envelope, key);
-    } else { /* which may be on disk all the same: nothing was given */
+    } else { /* the file may be on disk all the same: nothing was given */
         item_set_state(item, ITEM_WAITS);
         item_later(item, "can't be given out", &fault);
     }
@@ -126,7 +131,7 @@ static void back(struct item *item, const char *node, const struct queue_word *w
     int64_t most = queue->definition ? queue->definition->max_attempts : INT64_MAX;
     OWNED_ENVELOPE struct envelope envelope = {0};
     struct fault fault;
-    if (!item->given) { /* it told of that before, and was not heard to be told to forget it */
+    if (!item->given) { /* the node told of that before, and H's word to forget it was lost */
         say_over(queue->queues, node, word);
         give_up_offer(item);
         return;
@@ -143,7 +148,7 @@ static void back(struct item *item, const char *node, const struct queue_word *w
         say_over(queue->queues, node, word);
 }
 
-/* A sender that repeats itself, after a crash of its worker, is answered by the file. */
+/* The item's file answers a sender that repeats itself, after a crash of its worker. */
 static void ended(struct item *item, const char *status)
 {
     const struct queues *queues = item->queue->queues;
@@ -219,7 +224,7 @@ void queues_agent_moved(struct queues *queues, const char *agent)
         bool here = queues->operations->lies(queues->context, agent, item->envelope.id) & POST_HANDOFFS;
         item_set_state(item, offered ? ITEM_WAITS : ITEM_DOUBT);
         if (here && !queue_is_away(item->queue,
-                                   agent)) /* a worker of before may be a moment from its end: READY tells */
+                                   agent)) /* an earlier worker may be a moment from its end: READY tells */
             item_set_state(item, ITEM_OUT);
         else if (!offered)
             item_due(item);

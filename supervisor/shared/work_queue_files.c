@@ -1,4 +1,4 @@
-/* The queues' folders: items as files, and what people drop there, edit, and delete. */
+/* The queues' folders: items as files, and files that people drop there, edit, and delete. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -17,11 +17,11 @@
 #define OPERATOR "operator"
 
 enum {
-    QUIET_MS = 1000, /* where leases don't work: as long as nobody has written */
+    QUIET_MS = 1000, /* where leases don't work: nobody has written for this time */
     LOOK_MS = 20,
 };
 
-/* What a file in this folder is, whatever it says: a copy under another name is another item. */
+/* Makes the envelope an item of this folder, whatever its text says: a copy under another name is another item. */
 static void make_item(const struct work_queue *queue, const char *id, struct envelope *envelope)
 {
     OWNED char *to = memory_print("queue:%s", queue->name);
@@ -40,7 +40,7 @@ enum item_found queue_read(const struct work_queue *queue, const char *id, struc
     int found = shared_read(data, queue->folder, id, ENVELOPE_FILE_MAX, &text, &length, NULL, fault);
     if (found == 0)
         return ITEM_MISSING;
-    if (found < 0) /* what fails on a regular file of a sane size may pass */
+    if (found < 0) /* a fault of a regular file of a sane size may pass */
         return stamp.inode && stamp.size <= ENVELOPE_FILE_MAX ? ITEM_LATER : ITEM_UNREADABLE;
     if (!envelope_parse(envelope, text, length, id, fault))
         return ITEM_UNREADABLE;
@@ -58,13 +58,13 @@ bool queue_write(const struct work_queue *queue, const struct envelope *envelope
     return shared_write(queue->queues->data, queue->folder, envelope->id, &text, true, fault);
 }
 
-/* --- what people drop --- */
+/* --- people's files --- */
 
-/* One file that isn't known yet. */
+/* A file that isn't known yet. */
 struct dropped {
     struct work_queue *queue;
     const char *file;
-    char *base; /* without its ending */
+    char *base; /* the file's name without its ending */
     char *text;
     size_t length;
     bool at_start;
@@ -88,11 +88,12 @@ void item_set_aside(struct item *item, const char *why)
     item_end(item, "its file could not be read any more and was set aside");
 }
 
-/* Whether somebody has it open for writing. A read lease is refused then; it is given up with the descriptor. */
+/* Whether somebody has the file open for writing. The kernel refuses a read lease then; a granted lease goes with the
+ * descriptor. */
 static bool is_being_written(int folder, const char *file, const struct stat *status)
 {
     OWNED_FD int fd = files_open(folder, file, O_RDONLY, 0);
-    if (fd >= 0 && fcntl(fd, F_SETSIG, SIGURG) == 0) { /* whose default is to be ignored */
+    if (fd >= 0 && fcntl(fd, F_SETSIG, SIGURG) == 0) { /* the signal is ignored by default */
         if (fcntl(fd, F_SETLEASE, F_RDLCK) == 0)
             return false;
         if (errno == EAGAIN)
@@ -113,7 +114,7 @@ static bool lies_anywhere(const struct work_queue *queue, const char *id)
     return queue_find(queue, id) != NULL;
 }
 
-/* A person who drops a file of a name that was there once means new work: the id is made another one. */
+/* A person who drops a file of a name that was there once means new work: the item gets another id. */
 static char *new_id_of(const struct dropped *dropped)
 {
     char *id = names_file(dropped->base);
@@ -123,8 +124,8 @@ static char *new_id_of(const struct dropped *dropped)
     return names_file(longer);
 }
 
-/* Plain text, perhaps with a priority and a ttl in front, becomes an envelope. First it gets its name, so that a crash
- * leaves plain text that is found again, then its head. */
+/* Plain text, perhaps with a priority and a ttl in front, becomes an envelope. First the file gets its name, so that
+ * a crash leaves plain text that is found again, then its head. */
 static void take_text(const struct dropped *dropped, const struct frontmatter *matter)
 {
     struct work_queue *queue = dropped->queue;
@@ -195,7 +196,7 @@ static void take_envelope(const struct dropped *dropped, struct envelope *envelo
         log_info("post", NULL, "Item %s was put into the queue %s by hand", envelope->id, queue->name);
 }
 
-/* Without any of these in front it isn't meant to be an envelope. */
+/* Front matter without any of these keys isn't meant as an envelope. */
 static bool is_meant_as_envelope(const struct frontmatter *matter)
 {
     return yaml_get(matter->head, "id") || yaml_get(matter->head, "kind") || yaml_get(matter->head, "from");
@@ -231,7 +232,7 @@ struct look {
     int folder;
     bool at_start, failed;
     size_t adopted;
-    int64_t until_ms; /* files that are new are taken up till then, the rest by another look */
+    int64_t until_ms; /* new files are taken up till then, the rest by another look */
 };
 
 static void adopt(struct look *look, const char *file)
@@ -240,7 +241,8 @@ static void adopt(struct look *look, const char *file)
     struct stat status;
     struct work_queue *queue = look->queue;
     int folder = look->folder;
-    int limit = look->at_start ? ENVELOPE_FILE_MAX : ENVELOPE_MAX; /* what lies there from before has grown */
+    /* An item from before has grown by its head. */
+    int limit = look->at_start ? ENVELOPE_FILE_MAX : ENVELOPE_MAX;
     OWNED char *base = memory_slice(file, strlen(file) - 3), *text = NULL;
     struct dropped dropped = {.queue = queue, .file = file, .base = base, .at_start = look->at_start};
     if (fstatat(folder, file, &status, AT_SYMLINK_NOFOLLOW) != 0) {
@@ -252,7 +254,7 @@ static void adopt(struct look *look, const char *file)
         return;
     }
     if (status.st_size == 0)
-        return; /* not now: the next scan sees it again */
+        return; /* not now: the next scan sees the file again */
     if (is_being_written(folder, file, &status)) {
         look->failed = true;
         return;
@@ -278,7 +280,7 @@ static void see(void *context, const char *file)
     struct look *look = context;
     struct work_queue *queue = look->queue;
     if (!names_work(file))
-        return; /* status tells of those that somebody may have meant as work (quarantine.c) */
+        return; /* status tells of files that somebody may have meant as work (quarantine.c) */
     OWNED char *id = memory_slice(file, strlen(file) - 3);
     struct item *item = queue_find(queue, id);
     if (item) {
@@ -309,7 +311,7 @@ static bool lies_in_another_queue(const struct item *item)
     return false;
 }
 
-/* A person has moved it, to another queue or to an agent's handoffs, or has deleted it. */
+/* A person has moved the item, to another queue or to an agent's handoffs, or has deleted it. */
 void item_was_taken_out(struct item *item)
 {
     bool may_be;
@@ -329,8 +331,8 @@ void item_was_taken_out(struct item *item)
     }
 }
 
-/* Editors save by several renames: only what is away at two looks was deleted, and the rest of a look that was only a part,
- * which follows at once, is none of them. An item that is with a consumer goes on. */
+/* Editors save by several renames: only a file that is away at two looks was deleted. The rest of a partial look,
+ * which follows at once, is no second look. An item that is with a consumer goes on. */
 static void miss(struct item *item)
 {
     if (item->state == ITEM_WAITS && item->missing)
@@ -347,7 +349,7 @@ void queue_look(struct work_queue *queue)
     look.until_ms = look.at_start ? INT64_MAX : clock_monotonic_ms() + LOOK_MS;
     if (!queue->definition)
         return;
-    if (folder < 0 && errno == ENOENT) { /* people are to find a place to drop things into */
+    if (folder < 0 && errno == ENOENT) { /* people are to find a place to drop files into */
         OWNED_FD int made = queue_open(queue, &fault);
         if (made >= 0)
             return;

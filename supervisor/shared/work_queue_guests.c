@@ -1,5 +1,6 @@
-/* Items of other nodes with consumers that live here (work_queue_far.c has the words and the crashes). What is kept in memory of
- * one is who asked about it last, in which turn, and the key by which it may be taken; all else is as the folders say. */
+/* Items of other nodes with consumers that live here (work_queue_far.c has the words and the crashes). Memory holds
+ * of a guest the node that asked about it last, in which turn, and the key by which it may be taken; the folders say
+ * the rest. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,15 +9,15 @@
 #include "common/memory.h"
 #include "supervisor/shared/work_queue_part.h"
 
-enum { FORGOTTEN_MS = 60 * 1000 /* when nobody asks about it */ };
+enum { FORGOTTEN_MS = 60 * 1000 /* when no node asks about the guest */ };
 
 struct guest {
     LIST_ENTRY(guest) link;
     struct work_queue *queue;
-    char *node;           /* its home */
+    char *node;           /* the item's home */
     struct envelope item; /* id, from, consumer, created, ttl_seconds, attempts; owned */
-    uint64_t turn, key;   /* key 0: it may not be taken */
-    bool doubt;           /* its worker has ended since it was seen there */
+    uint64_t turn, key;   /* key 0: the item may not be taken */
+    bool doubt;           /* the consumer's worker has ended since the item was seen there */
     int64_t heard_ms;
 };
 
@@ -85,7 +86,7 @@ static bool is_over(const struct guest *guest)
     return at >= 0 && at <= clock_now();
 }
 
-/* Those that have a key are on their way. */
+/* The consumer's room; guests with a key are on their way. */
 static int64_t room_for(const struct guest *guest)
 {
     const struct queues *queues = guest->queue->queues;
@@ -96,7 +97,7 @@ static int64_t room_for(const struct guest *guest)
     return room;
 }
 
-/* What its home is to know. The guest may be gone afterwards. */
+/* Tells the item's home what it needs to know. The guest may be freed afterwards. */
 static void look(struct guest *guest)
 {
     struct fault fault;
@@ -113,7 +114,7 @@ static void look(struct guest *guest)
         break;
     case PLACE_COMES:
     case PLACE_CHANGES:
-        break; /* its home asks again */
+        break; /* the item's home asks again */
     case PLACE_ENDED:
         answer(guest, "ended", end, attempts);
         forget(guest);
@@ -138,7 +139,8 @@ static void look(struct guest *guest)
     }
 }
 
-/* Its home has written it down as this consumer's. A put that fails may have put it there all the same: its home asks. */
+/* The item's home has written it down as this consumer's. A put that fails may have put the copy there all the same:
+ * the home asks. */
 static void take(struct guest *guest, const struct queue_word *word)
 {
     struct work_queue *queue = guest->queue;
@@ -179,7 +181,7 @@ static void bury(struct guest *guest, const struct queue_word *word)
             log_warn("post", guest->item.consumer,
                      "Item %s of the queue %s, of node %s, can't be put into the dead letters: %s",
                      envelope.id, guest->queue->name, guest->node, fault.text);
-            return; /* its home asks again */
+            return; /* the item's home asks again */
         }
         (void)queue_clear_taken(guest->queue, envelope.id, &fault);
     }

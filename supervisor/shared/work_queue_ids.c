@@ -1,7 +1,7 @@
-/* The ids of all that lies with a queue's consumers, or has ended there: an item whose id is not among them lies nowhere, and
- * no consumer is asked for it. Gathered in slices from the names in their folders; what is given out is added. Kept as hashes:
- * two ids of one hash cost a look at the consumers, nothing else. An id that has gone meanwhile costs the same; when most may
- * have gone, all are gathered anew. */
+/* The ids of all envelopes that lie with a queue's consumers, or have ended there: an item whose id is not among them
+ * lies nowhere, and no consumer is asked for it. The ids are gathered in slices from the names in their folders; a
+ * given item's id is added. They are kept as hashes: two ids of one hash cost a look at the consumers, nothing else.
+ * An id that has gone meanwhile costs the same; when most may have gone, all are gathered anew. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +17,7 @@ static uint32_t mark_of(const char *id)
     return (uint32_t)names_hash(id, strlen(id)) | 1;
 }
 
-/* Where it stands, or an empty place. */
+/* The mark's place, or an empty one. */
 static uint32_t *place_of(const struct queue_ids *ids, uint32_t mark)
 {
     size_t at = mark * 0x9e3779b1U & (ids->capacity - 1);

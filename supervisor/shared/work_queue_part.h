@@ -1,4 +1,4 @@
-/* The work queues from within: what queues*.c share. Nobody else includes this. */
+/* The work queues from within: work_queue*.c share these types and functions. No other file includes this header. */
 #pragma once
 
 #include <sys/queue.h>
@@ -7,16 +7,16 @@
 #include "supervisor/shared/work_queues.h"
 
 enum item_state {
-    ITEM_WAITS,   /* nobody has it */
+    ITEM_WAITS,   /* no consumer has the item */
     ITEM_OUT,     /* with its consumer */
-    ITEM_DOUBT,   /* its consumer's worker has ended: what became of it is to be found out */
-    ITEM_EXPIRED, /* nobody had it in time */
-    ITEM_GONE,    /* it has ended; its file is to be removed, and its memory with it */
+    ITEM_DOUBT,   /* the consumer's worker has ended: the item's state is to be found out */
+    ITEM_EXPIRED, /* no consumer had the item in time */
+    ITEM_GONE,    /* the item has ended; its file is to be removed, and its memory freed */
 };
 
 enum { QUEUE_CHAINS = 256 };
 
-struct item_heap { /* the first one at items[0] */
+struct item_heap { /* the first item at items[0] */
     struct item **items;
     size_t count;
 };
@@ -25,35 +25,35 @@ TAILQ_HEAD(item_list, item);
 struct item {
     struct work_queue *queue;
     struct queue_sender *sender; /* the envelope's `from` */
-    struct item_heap *heap;      /* where it stands while it waits and may be given out; else NULL */
+    struct item_heap *heap;      /* the heap in which the item waits while it may be given out; else NULL */
     size_t place;                /* in the heap, from 1 */
-    struct item_list *list;      /* the queues' list in which it stands; NULL: none */
+    struct item_list *list;      /* the queues' list that has the item; NULL: none */
     TAILQ_ENTRY(item) list_link;
-    LIST_ENTRY(item) held_link; /* while held: among those that consumers have */
+    LIST_ENTRY(item) held_link; /* while held: among its consumer's items */
     bool held;
     bool counted; /* in the queue's `states` */
-    struct envelope
-        envelope; /* as its file in the queue says, without the body; consumer: who has it, or had it last */
+    /* As the file in the queue has it, without the body; consumer: the present one, or the last. */
+    struct envelope envelope;
     enum item_state state;
     const char *owed; /* ITEM_GONE: the reason of a bounce that the sender gets first; NULL: none */
     int64_t again_ms; /* monotonic: not before; 0: at once */
     uint64_t turn; /* ITEM_OUT, with a consumer of another node: of this giving (work_queue_far.c); else 0 */
-    bool given;    /* likewise: that node may have it, so only its word counts */
-    int64_t asked_ms; /* likewise: monotonic, when that node was asked last; 0: it wasn't */
+    bool given;    /* with such a consumer: its node may have the item, so only its word counts */
+    int64_t asked_ms; /* with such a consumer: monotonic, when its node was asked last; 0: not asked */
     bool seen;        /* while the folder is scanned */
-    bool missing;     /* its file wasn't there at the last look */
+    bool missing;     /* the item's file wasn't there at the last look */
     struct timer expiry;
 };
 
-/* Who has items in a queue, or is limited and had some. */
+/* A sender of items in a queue, or a limited sender that had some. */
 struct queue_sender {
     LIST_ENTRY(queue_sender) link, limited_link;
     char *name;
     size_t items;
-    bool limited;   /* it may send to some consumers only: */
-    size_t *places; /* these, by their places in the definition; owned */
+    bool limited;   /* the sender may send to some consumers only: */
+    size_t *places; /* these consumers' places in the definition; owned */
     size_t count;
-    struct item_heap waiting; /* of its items, while it is limited */
+    struct item_heap waiting; /* of the sender's items, while it is limited */
 };
 
 /* The consumers' room, as far as it is known. */
@@ -62,34 +62,35 @@ struct queue_rooms {
     size_t width;  /* a power of two, at least count */
     int64_t *most; /* most[i] is the larger of most[2i] and most[2i+1]; most[width+i] is a consumer's */
     struct named_place *by_name; /* in the order of names */
-    size_t *told, told_count;    /* places of which there is news */
+    size_t *told, told_count;    /* places with news */
     int64_t *
-        full_until; /* monotonic: those of other nodes that said that they had no room are left alone till then */
-    size_t next_asked, unasked; /* who is asked next, and how many were not since they all were to be asked */
+        full_until; /* monotonic: a consumer of another node that said it had no room is left alone till then */
+    /* The next consumer to be asked, and how many are left since the last round began. */
+    size_t next_asked, unasked;
 };
 
 struct queue_ids {   /* work_queue_ids.c's */
     uint32_t *marks; /* a table; 0: an empty place */
     size_t capacity, count;
-    size_t gathered; /* so many consumers' */
-    size_t there;    /* how many there were when these were gathered */
+    size_t gathered; /* consumers whose ids are gathered */
+    size_t there;    /* the number of ids when these were gathered */
     bool failed;     /* a folder could not be read to its end */
 };
 
 struct work_queue {
     struct queues *queues;
     char *name, *folder;                   /* "shared/queues/NAME" */
-    const struct roster_queue *definition; /* NULL: it isn't in agents.yaml any more */
+    const struct roster_queue *definition; /* NULL: agents.yaml has the queue no more */
     struct item **items;                   /* in the order of their ids */
     size_t count;
-    size_t arriving;              /* that are being written, in this turn */
-    size_t states[ITEM_GONE + 1]; /* how many items are in each */
-    struct item_heap open;        /* of the senders that may send to everybody: what waits */
+    size_t arriving;              /* items that are being written, in this turn */
+    size_t states[ITEM_GONE + 1]; /* the number of items in each state */
+    struct item_heap open;        /* waiting items of the senders that may send to everybody */
     LIST_HEAD(, queue_sender) senders[QUEUE_CHAINS], limited;
     struct queue_rooms rooms;
     struct queue_ids ids;
-    size_t next;     /* the consumer that is looked at first, so that equals take turns */
-    bool met;        /* all that lay there at start was read: what is new since was dropped by somebody */
+    size_t next;     /* the consumer to be looked at first, so that equals take turns */
+    bool met;        /* every file from before the start was read: a new one since was dropped by somebody */
     bool look_again; /* the last look was only a part */
     bool full_said, trouble_said;
 };
@@ -104,8 +105,8 @@ struct queues {
     size_t count;
     size_t first;              /* the queue whose turn to give out is first */
     LIST_HEAD(, guest) guests; /* work_queue_guests.c */
-    struct item_list due;      /* something is to be done with them now */
-    struct item_list later; /* likewise, or to be given out, when their time has come; the earliest first */
+    struct item_list due;      /* items with a step due now */
+    struct item_list later;    /* items with a step due later, or to be given out then; the earliest first */
     LIST_HEAD(, item) held[QUEUE_CHAINS]; /* by their consumers */
     bool started;
 };
@@ -113,14 +114,16 @@ struct queues {
 /* work_queues.c */
 struct work_queue *queues_find(const struct queues *queues, const char *name); /* NULL: there is none */
 struct item *queue_find(const struct work_queue *queue, const char *id);
-/* A new item that waits; the envelope is copied. */
+/* A new item, which waits; the envelope is copied. */
 struct item *queue_insert(struct work_queue *queue, const struct envelope *envelope);
 void item_set_envelope(struct item *item, const struct envelope *envelope);
 void item_set_state(struct item *item, enum item_state state);
-void item_later(struct item *item, const char *what, const struct fault *fault); /* not again for a second */
+/* The item rests for a second. */
+void item_later(struct item *item, const char *what, const struct fault *fault);
 bool item_is_over(const struct item *item, int64_t now);
-void item_due(struct item *item); /* something is to be done with it in the next turn */
-/* It has ended: the sender gets its bounce, the file is removed, the item is freed; or all that later, if it fails. */
+void item_due(struct item *item); /* the item's step comes in the next turn */
+/* The item has ended: the sender gets its bounce, the file is removed, the item is freed; or all that later, if it
+ * fails. */
 void item_end(struct item *item, const char *owed);
 
 /* work_queue_files.c: the folders */
@@ -129,92 +132,102 @@ enum item_found { ITEM_READ, ITEM_MISSING, ITEM_UNREADABLE, ITEM_LATER };
 enum item_found queue_read(const struct work_queue *queue, const char *id, struct envelope *envelope,
                            struct fault *fault);
 bool queue_write(const struct work_queue *queue, const struct envelope *envelope, struct fault *fault);
-/* What lies in the folder: new files are taken up, items whose file was deleted are given up. The first look is the start's,
- * and so are those after it as long as one of the files could not be read. */
+/* Looks at the folder: new files are taken up, items whose file was deleted are given up. The first look is the
+ * start's, and so are those after it as long as one of the files could not be read. */
 void queue_look(struct work_queue *queue);
 void item_was_taken_out(struct item *item);
-void item_set_aside(struct item *item, const char *why); /* its file; it ends, and its sender is told */
+/* The item's file; the item ends, and its sender is told. */
+void item_set_aside(struct item *item, const char *why);
 
-/* work_queue_place.c: where an item lies */
+/* work_queue_place.c: the places of items */
 int queue_open(const struct work_queue *queue, struct fault *fault);
-/* Where an item that was taken back lies until its file says so: in the queue's folder, hidden. */
+/* The name of a taken back item until its file says so: in the queue's folder, hidden. */
 char *queue_taken_name(const char *id);
-/* No .ID.taken is left of it. */
+/* Removes .ID.taken, if there is one. */
 bool queue_clear_taken(const struct work_queue *queue, const char *id, struct fault *fault);
 enum item_place {
-    PLACE_UNSURE,     /* it can't be told now: fault */
-    PLACE_COMES,      /* nor before its worker is READY */
+    PLACE_UNSURE,     /* the place can't be told now: fault */
+    PLACE_COMES,      /* nor before the consumer's worker is READY */
     PLACE_CHANGES,    /* look again */
     PLACE_ENDED,      /* *end: "finished", "failed", "expired" */
     PLACE_CONSUMER,   /* in handoffs/ */
-    PLACE_TAKEN_BACK, /* .ID.taken lies in the queue's folder; *attempts is what it tells */
+    PLACE_TAKEN_BACK, /* .ID.taken lies in the queue's folder; *attempts is its number */
     PLACE_NOWHERE,
 };
-/* Where an item is that was given to its consumer, who lives here; take: it is taken back from one without a process. */
+/* The place of an item that was given to its consumer, which lives here; take: takes the item back from a consumer
+ * without a process. */
 enum item_place item_find(const struct work_queue *queue, const struct envelope *item, bool take,
                           int64_t *attempts, const char **end, struct fault *fault);
-/* An agent that has it, or has ended it, by its folders; NULL: nobody does. may_be: its folders can't be read now. */
+/* An agent that has the item, or has ended it, by its folders; NULL: none. may_be: its folders can't be read now. */
 const char *item_whose(const struct work_queue *queue, const struct envelope *envelope, bool *may_be);
 
-/* work_queue_room.c: which consumer has the most room */
-void queue_rooms_define(struct work_queue *queue); /* its consumers are others */
+/* work_queue_room.c: the consumer with the most room */
+void queue_rooms_define(struct work_queue *queue); /* the queue's consumers are others */
 /* The consumer of this name as the definition has it; NULL: there is none. */
 const char *queue_consumer(const struct work_queue *queue, const char *name);
-bool queue_is_away(const struct work_queue *queue, const char *agent); /* it lives on another node */
+bool queue_is_away(const struct work_queue *queue, const char *agent); /* the agent lives on another node */
 void queue_rooms_free(struct work_queue *queue);
-void queue_rooms_tell(struct work_queue *queue, const char *consumer); /* it may have another room */
-void queue_rooms_doubt(struct work_queue *queue);                      /* everybody may */
-/* Of one on another node that has no room: it is left alone for a while. */
+/* The consumer may have another room. */
+void queue_rooms_tell(struct work_queue *queue, const char *consumer);
+/* Every consumer may have another room. */
+void queue_rooms_doubt(struct work_queue *queue);
+/* The consumer, on another node, has no room: it is left alone for a while. */
 void queue_rooms_full(struct work_queue *queue, const char *consumer, int64_t for_ms);
-/* Asks the consumers that there is news of, and the next few in turn. */
+/* Asks the consumers with news, and the next few in turn. */
 void queue_rooms_ask(struct work_queue *queue);
 void queue_sender_define(const struct work_queue *queue, struct queue_sender *sender);
 bool queue_sender_has_room(const struct work_queue *queue, const struct queue_sender *sender);
-/* By class and load: of those that the sender may send to and that have room, one that isn't the sender itself nor had the
- * item last, then the latter, then the former; of several the one with the most room in its window; of equals the next in
- * turn. NULL: nobody. */
+/* The consumer for the item, by class and load: of those that the sender may send to and that have room, one that is
+ * neither the sender itself nor the last consumer comes first, then the last consumer, then the sender; of several
+ * the one with the most room in its window; of equals the next in turn. NULL: none. */
 const char *queue_choose(struct work_queue *queue, const struct item *item, size_t *place);
 
-/* work_queue_ids.c: which ids may lie with a consumer */
+/* work_queue_ids.c: the ids that may lie with a consumer */
 void queue_ids_begin(
-    struct work_queue *queue); /* its consumers are others, or a folder could not be read: from the first */
-void queue_ids_gather(struct work_queue *queue, int64_t until_ms);       /* those of one consumer at least */
-bool queue_ids_whole(const struct work_queue *queue);                    /* those of all were gathered */
-void queue_ids_add(struct work_queue *queue, const char *id);            /* it comes to lie with one */
-bool queue_ids_may_have(const struct work_queue *queue, const char *id); /* false: it lies with nobody */
+    struct work_queue *queue); /* the consumers are others, or a folder could not be read: from the first */
+/* The ids of one consumer at least. */
+void queue_ids_gather(struct work_queue *queue, int64_t until_ms);
+/* The ids of all consumers were gathered. */
+bool queue_ids_whole(const struct work_queue *queue);
+/* The id comes to lie with a consumer. */
+void queue_ids_add(struct work_queue *queue, const char *id);
+/* false: the id lies with no consumer. */
+bool queue_ids_may_have(const struct work_queue *queue, const char *id);
 
 /* work_queue_waiting.c: the order of items */
 size_t queue_items_of(const struct work_queue *queue, const char *sender);
 void queue_senders_define(
-    struct work_queue *queue); /* after queue_rooms_define, or when their rights are others */
+    struct work_queue *queue); /* after queue_rooms_define, or when the senders' rights are others */
 void queue_senders_free(struct work_queue *queue);
 void item_set_sender(struct item *item,
-                     const char *sender); /* while it stands nowhere; NULL: it is about to be freed */
-void item_waits(struct item *item);       /* it may be given out */
+                     const char *sender); /* while the item is in no list; NULL: it is about to be freed */
+void item_waits(struct item *item);       /* the item may be given out */
 void item_stand_in(struct item *item, struct item_list *list);
-void item_leave(struct item *item);                         /* it stands nowhere */
+void item_leave(struct item *item);                         /* the item is in no list any more */
 void item_held_by(struct item *item, const char *consumer); /* NULL: nobody */
-/* The first that somebody has room for; NULL: none. */
+/* The first item that a consumer has room for; NULL: none. */
 struct item *queue_next(const struct work_queue *queue);
 
 /* work_queue_guests.c: items of other nodes with consumers that live here */
 void guests_free(struct queues *queues);
 void guests_tidy(struct queues *queues);
-void guests_of_none(struct queues *queues, const char *agent);           /* who doesn't live here any more */
-void guests_worker(struct queues *queues, const char *agent, bool down); /* it has ended, or is READY */
+/* The agent doesn't live here any more. */
+void guests_of_none(struct queues *queues, const char *agent);
+/* The worker has ended, or is READY. */
+void guests_worker(struct queues *queues, const char *agent, bool down);
 void guests_ended(struct queues *queues, const char *agent, const char *id, const char *status);
 void queue_hear_question(struct work_queue *queue, const char *node, const struct queue_word *word);
 
-/* work_queue_assign.c: who gets what, and who loses it again */
+/* work_queue_assign.c: an item's way to a consumer and back */
 void queue_give_out(struct work_queue *queue, int64_t until_ms); /* one item at least */
 void item_find_out(struct item *item);                           /* ITEM_DOUBT */
-/* Of one whose consumer lives on another node: its node is asked about it; given: it may have it. */
+/* Asks the item's consumer on another node about it; given: the consumer may have it. */
 void item_offer(struct item *item, bool given);
 void item_say(struct item *item, const char *what, const struct envelope *whole, uint64_t key);
-/* It waits again, or is a dead letter: (d). */
+/* The item waits again, or becomes a dead letter: (d). */
 void item_come_back(struct item *item, int64_t attempts, const char *reason);
 #define ITEM_WORKER_ENDED "given back: the worker of %s has ended"
 void item_lose(struct item *item, enum item_found found,
-               const struct fault *fault); /* its file can't be used */
+               const struct fault *fault); /* the item's file can't be used */
 void item_recover(struct item *item);      /* at start */
 void item_expire(struct item *item);       /* ITEM_EXPIRED */

@@ -1,4 +1,5 @@
-/* Where an item lies that was given to a consumer of this node, and how it ended there (work_queue_assign.c has the steps). */
+/* The place of an item that was given to a consumer of this node, and its end there (work_queue_assign.c has the
+ * steps). */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -21,8 +22,8 @@ int queue_open(const struct work_queue *queue, struct fault *fault)
     return files_open_folder(queue->queues->data, queue->folder, true, fault);
 }
 
-/* No .ID.taken of an earlier time is left: it would be believed when the item is taken back again. A crash behind (d)
- * leaves one, and a worker that planted a folder in its copy's place one that can't be unlinked. */
+/* Removes an earlier .ID.taken, which would be believed when the item is taken back again. A crash behind (d) leaves
+ * such a file, and a worker that planted a folder in its copy's place one that can't be unlinked. */
 bool queue_clear_taken(const struct work_queue *queue, const char *id, struct fault *fault)
 {
     OWNED char *taken = queue_taken_name(id);
@@ -34,11 +35,11 @@ bool queue_clear_taken(const struct work_queue *queue, const char *id, struct fa
     return shared_set_aside(queue->queues->data, queue->folder, taken, NULL, fault);
 }
 
-static const char unsure[] = "unsure"; /* its folders can't be read now */
+static const char unsure[] = "unsure"; /* the consumer's folders can't be read now */
 
-/* How it ended, by the copy in the folder; NULL: not there, or not in this life of the item. A copy that is no envelope
- * any more is an end all the same: people's hands have been there, and nothing is done twice for that; but not when it
- * may be the sender's own. */
+/* The item's end, by the copy in the folder; NULL: not there, or not in this life of the item. A copy that is no
+ * envelope any more is an end all the same: people have changed it, and the item is not done twice for that; but not
+ * when the copy may be the sender's own. */
 static const char *end_in(const struct work_queue *queue, const struct envelope *item, const char *agent,
                           unsigned place)
 {
@@ -54,13 +55,13 @@ static const char *end_in(const struct work_queue *queue, const struct envelope 
         bool finished = strcmp(copy.status, "finished") == 0, failed = strcmp(copy.status, "failed") == 0;
         if (place == POST_ARCHIVE)
             end = finished ? "finished" : NULL;
-        else /* one that doesn't say yet is a dead letter that the post office is making of what has expired */
+        else /* a copy without a status is a dead letter that the post office is making of an expired item */
             end = failed ? "failed" : "expired";
     }
     return end;
 }
 
-/* How it has ended with the agent: "finished", "failed", "expired", unsure; NULL: it hasn't. */
+/* The item's end with the agent: "finished", "failed", "expired", unsure; NULL: it hasn't ended. */
 static const char *end_of(const struct work_queue *queue, const struct envelope *item, const char *agent,
                           unsigned lies)
 {
@@ -78,7 +79,7 @@ static bool has(const struct work_queue *queue, const struct envelope *envelope,
     return found & POST_HANDOFFS || end;
 }
 
-/* Most often who is named has it. */
+/* Most often the named consumer has the item. */
 const char *item_whose(const struct work_queue *queue, const struct envelope *envelope, bool *may_be)
 {
     const struct text_list *consumers = &queue->definition->consumers;
@@ -92,8 +93,8 @@ const char *item_whose(const struct work_queue *queue, const struct envelope *en
     return NULL;
 }
 
-/* What the copy tells of attempts: the worker counts one when it begins. It owns the file, so it is believed only within
- * bounds; and that it was begun counts as an attempt at least. */
+/* The copy's number of attempts: the worker counts one when it begins. The worker owns the file, so the number is
+ * believed only within bounds; and a begun item counts as one attempt at least. */
 static int64_t attempts_of(int64_t before, const struct envelope *copy)
 {
     bool begun = strcmp(copy->status, "reading") == 0 || copy->attempts > before;
@@ -102,7 +103,7 @@ static int64_t attempts_of(int64_t before, const struct envelope *copy)
     return copy->attempts > before && copy->attempts < ATTEMPTS_TRUSTED ? copy->attempts : before + 1;
 }
 
-/* True: .ID.taken lies there, and *attempts is what it tells; unreadable, it counts as begun. */
+/* True: .ID.taken lies there, and *attempts is its number; an unreadable one counts as begun. */
 static bool read_taken(const struct work_queue *queue, const struct envelope *item, int64_t *attempts)
 {
     struct fault fault;
@@ -154,7 +155,7 @@ enum item_place item_find(const struct work_queue *queue, const struct envelope 
         return PLACE_TAKEN_BACK;
     if (worker == QUEUE_WORKER_COMING ||
         (worker == QUEUE_WORKER_NONE && operations->unfinished(queues->context, agent)))
-        return PLACE_COMES; /* its recovery may bring the end; READY asks again */
+        return PLACE_COMES; /* the consumer's recovery may bring the end; READY asks again */
     unsigned lies = operations->lies(queues->context, agent, item->id);
     *end = end_of(queue, item, agent, lies);
     if (*end == unsure)

@@ -1,7 +1,9 @@
-/* Which consumer has the most room: known for each, kept in a tree of the largest, and asked for again when there is news.
+/* The consumer with the most room: each consumer's room is known, kept in a tree of the largest, and asked for again
+ * when there is news.
  *
- * The known room may be older than the truth. Too much room is noticed when the consumer is chosen, for then it is asked; too
- * little when somebody tells of it (queues_room), and at the latest after the next scan, when everybody is asked in turn. */
+ * The known room may be out of date. Too much room is noticed when the consumer is chosen, for then it is asked; too
+ * little when somebody tells of it (queues_room), and at the latest after the next scan, when all consumers are asked
+ * in turn. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +23,7 @@ static const char *consumer_at(const struct work_queue *queue, size_t place)
 }
 
 struct named_place {
-    const char *name; /* first: they are found by it */
+    const char *name; /* first: places are found by it */
     size_t place;
 };
 
@@ -144,7 +146,7 @@ void queue_rooms_ask(struct work_queue *queue)
     rooms->unasked -= rooms->unasked < ASKED_AT_ONCE ? rooms->unasked : ASKED_AT_ONCE;
 }
 
-/* --- whom a sender may send to --- */
+/* --- senders' rights --- */
 
 void queue_sender_define(const struct work_queue *queue, struct queue_sender *sender)
 {
@@ -179,7 +181,7 @@ bool queue_sender_has_room(const struct work_queue *queue, const struct queue_se
 
 /* --- choosing --- */
 
-/* The first place, not before `from`, with so much room. */
+/* The first place, not before `from`, with that much room. */
 static size_t first_with(const struct queue_rooms *rooms, size_t at, size_t begins, size_t width, size_t from,
                          int64_t room)
 {
@@ -191,7 +193,7 @@ static size_t first_with(const struct queue_rooms *rooms, size_t at, size_t begi
     return first != NONE ? first : first_with(rooms, at * 2 + 1, begins + width / 2, width / 2, from, room);
 }
 
-/* Of all: the one with the most room, of equals the next in turn. */
+/* The place with the most room of all, of equals the next in turn. */
 static size_t best_of_all(const struct work_queue *queue)
 {
     const struct queue_rooms *rooms = &queue->rooms;
@@ -217,7 +219,7 @@ static size_t best_but(struct work_queue *queue, size_t own, size_t had)
     return best;
 }
 
-/* How many come before it in turn. */
+/* The number of places before it in turn. */
 static size_t turns_to(const struct work_queue *queue, size_t place)
 {
     size_t count = queue->rooms.count;

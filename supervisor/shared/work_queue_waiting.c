@@ -1,6 +1,6 @@
-/* Items in the order in which they are given out, and those that something is to be done with: each found without looking
- * at the others. Items of a sender that may send to some consumers only wait by themselves: what none of these can take now
- * holds up nobody else's. */
+/* Items in the order in which they are given out, and items with a step due: each found without looking at the
+ * others. Items of a sender that may send to some consumers only wait by themselves: an item that none of these can
+ * take now holds up no other sender's. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,7 +109,7 @@ static void free_sender(struct queue_sender *sender)
     free(sender);
 }
 
-/* Whom a limited sender may send to isn't found out for each of its items: it stays. */
+/* A limited sender's rights aren't found out for each of its items: the sender stays. */
 void item_set_sender(struct item *item, const char *name)
 {
     struct queue_sender *former = item->sender;
@@ -150,7 +150,7 @@ void queue_senders_free(struct work_queue *queue)
     free(queue->open.items);
 }
 
-/* --- where an item stands --- */
+/* --- an item's list --- */
 
 void item_leave(struct item *item)
 {

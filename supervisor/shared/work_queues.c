@@ -68,7 +68,7 @@ struct work_queue *queues_find(const struct queues *queues, const char *name)
     return NULL;
 }
 
-/* Where it stands among the items, which are in the order of their ids, or would stand. */
+/* The item's place among the items, which are in the order of their ids, or the place for it. */
 static size_t place_of(const struct work_queue *queue, const char *id)
 {
     size_t from = 0, to = queue->count;
@@ -125,7 +125,7 @@ void item_due(struct item *item)
     queues->operations->timer(queues->context, 0);
 }
 
-/* The post office minds the time of what lies with a consumer, also on another node. */
+/* The post office minds the time of items with a consumer, also on another node. */
 void item_set_state(struct item *item, enum item_state state)
 {
     struct expiry *expiry = item->queue->queues->expiry;
@@ -192,8 +192,9 @@ bool item_is_over(const struct item *item, int64_t now)
     return at >= 0 && at <= now;
 }
 
-/* First the sender is told, then the file goes: cut between, the next start finds the item with its end (item_recover),
- * and the bounce, which has an id of its own, isn't made twice. The removal needs no flush for the same reason. */
+/* First the sender is told, then the file goes: after a crash between, the next start finds the item with its end
+ * (item_recover), and the bounce, which has an id of its own, isn't made twice. The removal needs no flush for the
+ * same reason. */
 void item_end(struct item *item, const char *owed)
 {
     struct queues *queues = item->queue->queues;
@@ -226,7 +227,7 @@ static void add_queue(struct queues *queues, const struct roster_queue *definiti
         queue_look(queue);
 }
 
-/* Items wait for something that nobody tells of. */
+/* Items wait for an event that nobody tells of. */
 static void try_again(struct queues *queues)
 {
     for (size_t i = 0; i < queues->count; i++) {
@@ -296,7 +297,7 @@ static bool has_room(struct work_queue *queue, const char *sender, struct fault 
                      QUEUE_ITEMS_OF_ONE_MAX, sender);
 }
 
-/* As its file begins. Borrows. */
+/* The envelope as the item's file begins. Borrows. */
 static struct envelope as_new(const struct envelope *item)
 {
     static char pending[] = "pending";
@@ -308,7 +309,7 @@ static struct envelope as_new(const struct envelope *item)
     return fresh;
 }
 
-/* What becomes true of it is written into its head. */
+/* The envelope's new state is written into its head. */
 static bool print_new(const struct envelope *fresh, struct buffer *text, struct fault *why)
 {
     envelope_print(fresh, text);
@@ -316,7 +317,7 @@ static bool print_new(const struct envelope *fresh, struct buffer *text, struct 
            fault_set(why, "it has %zu bytes; an item has at most %d", text->length, ENVELOPE_MAX);
 }
 
-/* Its file is on disk before it counts; then nothing is left to be said but that it was taken. */
+/* The item's file is on disk before the item counts; then only the answer that it was taken is left. */
 static enum queue_verdict put_in(struct work_queue *queue, const struct envelope *item, struct fault *why)
 {
     struct envelope fresh = as_new(item);
@@ -329,7 +330,7 @@ static enum queue_verdict put_in(struct work_queue *queue, const struct envelope
     return QUEUE_TAKEN;
 }
 
-/* One that lies in the queue may have come there by a write whose flush failed, or was cut by a kill. */
+/* An item in the queue may have come there by a write whose flush failed, or was cut by a kill. */
 static enum queue_verdict look_up(struct work_queue *queue, const struct envelope *item, bool again,
                                   struct fault *why)
 {
@@ -380,7 +381,7 @@ enum queue_verdict queues_offered(struct queues *queues, const struct envelope *
     if (result == WRITE_DONE)
         queue_insert(queue, &fresh);
     else if (!queue_find(queue,
-                         item->id)) /* of an earlier write, or nobody's: it goes the way of a single one */
+                         item->id)) /* of an earlier write, or nobody's: it goes as a single item does */
         return put_in(queue, item, why);
     return QUEUE_TAKEN;
 }
@@ -412,7 +413,7 @@ void queues_count(const struct queues *queues, const char *name, size_t *waiting
     *under_way = queue ? queue->states[ITEM_OUT] + queue->states[ITEM_DOUBT] : 0;
 }
 
-/* --- what happens --- */
+/* --- events --- */
 
 /* Visits may end the item. */
 static void each_of(struct queues *queues, const char *agent, void (*visit)(struct item *item))
@@ -439,7 +440,8 @@ void queues_item_ended(struct queues *queues, const char *agent, const char *id,
         if (!item || item->state == ITEM_WAITS || item->state == ITEM_GONE || !item->envelope.consumer ||
             strcmp(item->envelope.consumer, agent) != 0)
             continue;
-        /* Its folders say how it has ended, or who has it now; the one who tells may have been overtaken. */
+        /* The consumer's folders say how the item has ended, or who has it now; the agent that tells may have been
+         * overtaken. */
         bool may_be, removed = strcmp(status, "removed") == 0;
         const char *other =
             removed && item->queue->definition ? item_whose(item->queue, &item->envelope, &may_be) : NULL;
@@ -505,7 +507,7 @@ static void go_on_with_all(struct queues *queues, int64_t now_ms)
         queues->operations->timer(queues->context, item->again_ms - now_ms);
 }
 
-/* And the rest of a look that was only a part. */
+/* Gathers ids, and the rest of a partial look. */
 static void gather_ids(struct queues *queues, int64_t until_ms)
 {
     for (size_t i = 0; i < queues->count; i++) {

@@ -17,8 +17,8 @@ struct batch_entry {
     struct buffer text;
     bool replace, written;
     int folder;  /* descriptor while it is flushed; -1 */
-    bool opened; /* this entry has opened it, others use it too */
-    bool apart;  /* it is on a file system of its own, which a flush of DATA_DIR's doesn't reach */
+    bool opened; /* this entry has opened the folder, others use it too */
+    bool apart;  /* the folder is on a file system of its own, which a flush of DATA_DIR's doesn't reach */
     struct file_stamp stamp;
     enum write_result result;
     int error;
@@ -42,7 +42,7 @@ size_t batch_add(struct batch *batch, const char *folder, const char *name, stru
     return batch->count++;
 }
 
-/* The entry before it that writes into the same folder; NULL: none does. */
+/* An earlier entry that writes into the same folder; NULL: none does. */
 static const struct batch_entry *neighbour(const struct batch *batch, const struct batch_entry *entry)
 {
     for (const struct batch_entry *other = entry; other-- > batch->entries;)
@@ -130,7 +130,7 @@ static size_t folders_of(const struct batch *batch)
     return folders;
 }
 
-/* It has its name, perhaps not for ever: whoever asks again finds it there. */
+/* The file has its name, perhaps not for ever: a caller that asks again finds it there. */
 static void lose(struct batch *batch, int folder, int error)
 {
     for (size_t i = 0; i < batch->count; i++) {
@@ -178,17 +178,17 @@ void batch_flush(int data, struct batch *batch)
     close_folders(batch);
 }
 
-/* --- for a journal's --- */
+/* --- writes that a journal covers --- */
 
-/* Not every kernel lets everybody link what has no name, and nothing is linked between mounts. */
+/* Not every kernel lets everybody link a file without a name, and no link goes between mounts. */
 static bool links_are_refused(int error)
 {
     return error == EOPNOTSUPP || error == EISDIR || error == EINVAL || error == ENOENT || error == EPERM ||
            error == EXDEV;
 }
 
-/* Its first name is its last: the folder changes once, where a temporary name changes it three times. False and errno: it has
- * none. */
+/* The file's first name is its last: the folder changes once, where a temporary name changes it three times. False
+ * and errno: the file has no name. */
 static bool link_in(int nowhere, struct batch_entry *entry)
 {
     OWNED_FD int fd = files_open(nowhere, ".", O_WRONLY | O_TMPFILE, 0644);

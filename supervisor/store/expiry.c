@@ -21,7 +21,7 @@ void expiry_free(struct expiry *expiry)
 {
     if (!expiry)
         return;
-    free(expiry->heap.timers); /* its entries may be gone by now */
+    free(expiry->heap.timers); /* the entries may be freed by now */
     free(expiry);
 }
 

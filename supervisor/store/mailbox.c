@@ -76,7 +76,7 @@ enum mailbox_found mailbox_read(int data, const char *agent, enum folder folder,
     return parse(text, length, path, id, envelope, fault);
 }
 
-/* What can't be told counts as lying there: nothing is concluded from a fault that may pass. */
+/* A file that can't be looked at counts as lying there: nothing is concluded from a fault that may pass. */
 static bool is_there(int data, const char *path)
 {
     OWNED_FD int fd = files_open(data, path, O_RDONLY, 0);
@@ -188,7 +188,7 @@ struct file_stamp mailbox_stamp(int data, const char *agent, enum folder folder)
     return files_stamp(&status);
 }
 
-/* A folder's; all zero: there is none. */
+/* A folder's stamp; all zero: there is none. */
 static struct file_stamp stamp_at(int above, const char *path)
 {
     struct stat status;
@@ -227,7 +227,7 @@ void mailbox_tidy(int data, const char *agent, enum folder folder)
         if (name[0] == '.' && strstr(name, BATCH_MARK))
             unlinkat(listing_folder(listing), name, 0);
     if (listing)
-        (void)listing_close(listing, NULL); /* what wasn't met goes at the next start */
+        (void)listing_close(listing, NULL); /* a name that wasn't met goes at the next start */
 }
 
 /* --- moving --- */

@@ -1,5 +1,5 @@
-/* The files of an agent's iac/ as the supervisor touches them: always by the path from DATA_DIR, beneath it, following
- * no link, so that a tree that was moved away or planted with links leads nowhere; reading capped and never blocking.
+/* The files of an agent's iac/ for the supervisor: always by the path from DATA_DIR, beneath it, following no link,
+ * so that a tree that was moved away or planted with links leads nowhere; reading capped and never blocking.
  *
  * The agent called "operator" has FOLDER_OUTBOX, shared/outbox/, and FOLDER_DEAD_LETTERS, shared/dead-letter/. */
 #pragma once
@@ -19,7 +19,8 @@ enum folder {
     FOLDER_ARCHIVE,
     FOLDER_DEAD_LETTERS,
     FOLDER_COUNT,
-    /* shared/bus/AGENT/, no part of the tree: what this node has sent to others for the agent, as it was sent, and owes it. */
+    /* shared/bus/AGENT/, no part of the tree: envelopes that this node has sent to others for the agent, as they were
+     * sent, and still owes them. */
     FOLDER_SENT = FOLDER_COUNT
 };
 #define MAILBOX_SENT "shared/bus"
@@ -36,62 +37,66 @@ enum post_place {
 /* The name of people as senders; roster.c allows no agent of that name. */
 #define POST_OPERATOR "operator"
 
-enum { MAILBOX_NAMES_MAX = 16384 /* files of one folder that are looked at in one go */ };
+enum { MAILBOX_NAMES_MAX = 16384 /* files of a folder that are looked at in one go */ };
 
 const char *mailbox_folder_name(enum folder folder); /* "iac/inbox" */
 
-/* The folder's descriptor; create: it and what is above it is made when missing. -1 and errno. */
+/* The folder's descriptor; create: the folder and those above it are made when missing. -1 and errno. */
 int mailbox_open(int data, const char *agent, enum folder folder, bool create);
 
 enum mailbox_found {
     MAILBOX_READ,
     MAILBOX_GONE,
-    MAILBOX_NONE, /* it is no envelope of this id, and never will be as it is: fault says why */
-    MAILBOX_LATER /* it can't be read now: fault */
+    MAILBOX_NONE, /* the file is no envelope of this id, and never will be as it is: fault says why */
+    MAILBOX_LATER /* the file can't be read now: fault */
 };
-/* ID.md. With MAILBOX_READ the envelope is the caller's to free, and its id is the file's name. stamp may be NULL. */
+/* Reads ID.md. With MAILBOX_READ the envelope is the caller's to free, and its id is the file's name. stamp may be
+ * NULL. */
 enum mailbox_found mailbox_read(int data, const char *agent, enum folder folder, const char *id,
                                 struct envelope *envelope, struct file_stamp *stamp, struct fault *fault);
-/* In which of the folders a regular file ID.md lies: bits 1 << folder. */
+/* The folders that have a regular file ID.md: bits 1 << folder. */
 unsigned mailbox_lies(int data, const char *agent, const char *id);
-unsigned mailbox_lies_in(int data, const char *agent, const char *id, unsigned folders); /* only these */
+/* Only these folders. */
+unsigned mailbox_lies_in(int data, const char *agent, const char *id, unsigned folders);
 
 struct mailbox_names { /* zeroed at first; mailbox_names_free it */
     char **ids;        /* sorted; names that end in .md and could be an id, without the .md */
     size_t count;
-    bool whole;  /* nothing was left out: not too many, and the folder could be read */
+    bool whole;  /* no name was left out: not too many, and the folder could be read */
     bool strays; /* there are names that could be no envelope's (names_stray) */
-    bool failed; /* it could not be read to its end: to be looked at again though nothing has changed */
+    bool failed; /* the folder could not be read to its end: look again though nothing has changed */
 };
-/* False: the folder can't be read (errno); one that is missing is empty. */
+/* False: the folder can't be read (errno); a missing folder is empty. */
 bool mailbox_list(int data, const char *agent, enum folder folder, struct mailbox_names *names);
 void mailbox_names_free(struct mailbox_names *names);
 #define OWNED_NAMES __attribute__((cleanup(mailbox_names_free)))
-/* Calls see with the id of every file in these folders (bits of enum post_place). False: one can't be read to its end. */
+/* Calls see with the id of every file in these folders (bits of enum post_place). False: a folder can't be read to
+ * its end. */
 bool mailbox_each(int data, const char *agent, unsigned folders, void (*see)(void *context, const char *id),
                   void *context);
-/* How the folder itself stands; all zero: it isn't there. */
+/* The folder's own stamp; all zero: it isn't there. */
 struct file_stamp mailbox_stamp(int data, const char *agent, enum folder folder);
-/* All of an agent's at once, by FOLDER_…, but its archive's; not the operator's. */
+/* The stamps of all of an agent's folders at once, by FOLDER_…, but its archive's; not the operator's. */
 void mailbox_stamps(int data, const char *agent, struct file_stamp stamps[FOLDER_COUNT]);
-/* Of some of its folders (bits 1 << FOLDER_…), the other stamps stay. Cheaper, and for a tree whose iac/ is no link: such
- * a link would be followed. */
+/* The stamps of some of the agent's folders (bits 1 << FOLDER_…), the other stamps stay. Cheaper, and for a tree
+ * whose iac/ is no link: such a link would be followed. */
 void mailbox_stamps_by_path(int data, const char *agent, unsigned folders,
                             struct file_stamp stamps[FOLDER_COUNT]);
-/* Removes what batch_flush left unfinished at a crash. */
+/* Removes files that batch_flush left unfinished at a crash. */
 void mailbox_tidy(int data, const char *agent, enum folder folder);
 
-/* ID.md from one folder of the agent to another; what lies there stays and is EEXIST. Not durable. False and errno. */
+/* Moves ID.md from one folder of the agent to another; a file of that name stays and is EEXIST. Not durable. False
+ * and errno. */
 bool mailbox_move(int data, const char *agent, enum folder from, enum folder to, const char *id);
 bool mailbox_remove(int data, const char *agent, enum folder folder, const char *id); /* false and errno */
 
 /* --- durable writes --- */
 
-/* The envelope as it is now is to become ID.md in the folder: batch_add. */
+/* Adds a write to the batch: the envelope as it is now becomes ID.md in the folder (batch_add). */
 size_t mailbox_add(struct batch *batch, const char *agent, enum folder folder,
                    const struct envelope *envelope, bool replace);
-/* One of them by itself. */
+/* A durable write of one envelope by itself. */
 enum write_result mailbox_write(int data, const char *agent, enum folder folder,
                                 const struct envelope *envelope, bool replace, struct fault *fault);
-/* What lies there already is on disk when this is true: for one that an earlier, failed flush may have left. */
+/* The file is on disk when this is true: for a file that an earlier, failed flush may have left. */
 bool mailbox_sync(int data, const char *agent, enum folder folder, const char *id);

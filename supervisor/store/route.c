@@ -17,7 +17,7 @@ static const char *behind(const char *text, const char *prefix)
     return strncmp(text, prefix, length) == 0 ? text + length : NULL;
 }
 
-/* What stands behind "queue:" or "segment:"; NULL: an agent. */
+/* The name behind "queue:" or "segment:"; NULL: an agent. */
 static const char *route_queue(const struct envelope *envelope)
 {
     return behind(envelope->to, "queue:");
@@ -60,7 +60,7 @@ static bool has_a_receiver(const struct case_of *it)
     if (it->envelope->kind == KIND_ITEM)
         return find_queue(it) || fault_set(it->why, "there is no queue '%s'", route_queue(it->envelope));
     if (it->envelope->kind == KIND_SEGMENT)
-        return true; /* whose they are is the segments' own affair */
+        return true; /* the segments know their writers */
     return roster_find(it->roster, to) || fault_set(it->why, "there is no agent '%s'", to);
 }
 

@@ -14,7 +14,7 @@
 
 enum { ASIDE_TRIES = 100 };
 
-/* New folders count only when the ones above them are on disk too. */
+/* New folders count only when the folders above them are on disk too. */
 static bool flush_above(int data, const char *folder, struct fault *fault)
 {
     OWNED char *above = memory_text(folder);
@@ -77,7 +77,7 @@ bool shared_write(int data, const char *folder, const char *name, const struct b
     OWNED_FD int fd = open_folder(data, folder, fault);
     if (fd < 0)
         return false;
-    /* A folder can't be replaced by a file, and nothing that somebody put there is thrown away. */
+    /* A folder can't be replaced by a file, and nobody's file is thrown away. */
     if (fstatat(fd, file, &status, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(status.st_mode) &&
         !set_aside(fd, folder, file, NULL, fault))
         return false;

@@ -18,10 +18,10 @@
 #define SHARED_QUEUES   "shared/queues"
 #define SHARED_NOTIFY   "shared/notify"
 
-enum { SHARED_FILES_MAX = 100000 /* of one folder that are looked at */ };
+enum { SHARED_FILES_MAX = 100000 /* of a folder that are looked at */ };
 
-/* The file whole in place of the former one. True and durable: it is on disk under its name, and so are the folders.
- * False: the former one is as it was, unless the fault came from the last flush; either may be there then. */
+/* Writes the file whole in place of the former one. True and durable: it is on disk under its name, and so are the
+ * folders. False: the former file is as it was, unless the fault came from the last flush; either may be there then. */
 bool shared_write(int data, const char *folder, const char *name, const struct buffer *text, bool durable,
                   struct fault *fault);
 /* As files_read. */
@@ -29,16 +29,17 @@ int shared_read(int data, const char *folder, const char *name, size_t limit, ch
                 struct file_stamp *stamp, struct fault *fault);
 /* Zero: missing, or no regular file. */
 struct file_stamp shared_stamp(int data, const char *folder, const char *name);
-/* What lies there is on disk when this is true: for one that an earlier flush, which failed or was cut, may have left. */
+/* The file is on disk when this is true: for a file that an earlier flush, which failed or was cut, may have left. */
 bool shared_sync(int data, const char *folder, const char *name, struct fault *fault);
-/* Gone, also already; not flushed, so it may be there again when the power goes. */
+/* The file is gone, or was gone already; not flushed, so it may be there again when the power goes. */
 bool shared_remove(int data, const char *folder, const char *name, struct fault *fault);
-/* Whatever lies at file (with its ending) is renamed to FILE.unreadable-TIME beside it. *aside: that name, the caller
+/* Renames whatever is at file (with its ending) to FILE.unreadable-TIME beside it. *aside: that name, the caller
  * frees it; may be NULL. */
 bool shared_set_aside(int data, const char *folder, const char *file, char **aside, struct fault *fault);
-/* visit for each entry whose name doesn't begin with a dot, whatever it is, in the order of the names. No such folder:
- * none, and true. */
+/* Calls visit for each entry whose name doesn't begin with a dot, of whatever type, in the order of the names. No
+ * such folder: none, and true. */
 bool shared_each(int data, const char *folder, void (*visit)(void *context, const char *file), void *context,
                  struct fault *fault);
-/* Temporary files (of files_write and batch_flush) that a killed supervisor left behind are removed. Only while no other one runs. */
+/* Removes temporary files (of files_write and batch_flush) that a killed supervisor left behind. Only while no other
+ * one runs. */
 void shared_tidy(int data, const char *folder);

@@ -24,7 +24,7 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/* One line with something on it, no control characters, no blanks around it. */
+/* Whether the text is one line that isn't empty, without control characters or blanks around it. */
 static bool is_one_line(const char *text)
 {
     size_t length = strlen(text);
@@ -66,7 +66,7 @@ bool task_block_check(const struct task_block *block, struct fault *fault)
     return true;
 }
 
-/* Text that would be read otherwise than it stands when put behind "task: " goes into an indented block. */
+/* False for a text that would be read otherwise behind "task: " than it stands: it goes into an indented block. */
 static bool fits_behind_the_key(const char *text)
 {
     return is_one_line(text) && !strchr("|>\"'&*!%@`#-[]{},?:", text[0]);
@@ -111,7 +111,7 @@ void task_block_print(const struct task_block *block, struct buffer *out)
         buffer_print(out, "lock: %s\n", block->lock);
 }
 
-/* As the worker will read it. */
+/* The hash of the block as the worker will read it. */
 static uint64_t hash_as_read(const struct task_block *block)
 {
     OWNED_BUFFER struct buffer text = {0};
@@ -123,7 +123,7 @@ static uint64_t hash_as_read(const struct task_block *block)
     return hash;
 }
 
-/* The hash of the text of the task with this id; 0: the file has none, or only one whose mark stands in base. */
+/* The hash of the text of the task with this id; 0: the file has none, or only a block whose mark stands in base. */
 static uint64_t text_in(int folder, const char *file, const char *id, const char *base)
 {
     OWNED char *text = NULL;
@@ -169,8 +169,8 @@ static bool came_out(int tree, const char *id, uint64_t *found)
     return any;
 }
 
-/* The hash of the pending task's text; 0: no such task is pending. A block that was brought home between the two looks
- * stands in queue.md again. */
+/* The hash of the pending task's text; 0: no such task is pending. A block that was brought home between the two
+ * looks stands in queue.md again. */
 static uint64_t pending_text(int tree, const char *id)
 {
     uint64_t found = text_in(tree, TREE_QUEUE, id, "");
@@ -179,7 +179,7 @@ static uint64_t pending_text(int tree, const char *id)
     return found;
 }
 
-/* Its answer has left the work tree. */
+/* The task's answer has left the work tree. */
 static bool is_pruned(int tree, const char *id, int *reward, uint64_t *asked)
 {
     struct pruned pruned;

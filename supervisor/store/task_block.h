@@ -20,13 +20,13 @@ struct task_block {
 
 /* False and fault: such a block can't be written (an empty or overlong id or text, a line break in the id …). */
 bool task_block_check(const struct task_block *block, struct fault *fault);
-/* Appends it, a blank line first, so that a last line without its end above does no harm. */
+/* Appends the block, a blank line first, so that a last line without its end above does no harm. */
 void task_block_print(const struct task_block *block, struct buffer *out);
-/* What is known of a task by its id, in an agent's folder (tree, a descriptor): pending (or in hand) in its queue.md, done
- * with its answer in outputs/, or either with another text, which TASK_OTHER and fault say. An id may be given again when
- * its task was cancelled, has expired or failed: then nothing is known. *reward for TASK_DONE. */
+/* The state of a task by its id, in an agent's folder (tree, a descriptor): pending (or in hand) in its queue.md,
+ * done with its answer in outputs/, or either with another text, which TASK_OTHER and fault say. An id may be given
+ * again when its task was cancelled, has expired or failed: TASK_NEW then. *reward for TASK_DONE. */
 enum task_known { TASK_NEW, TASK_PENDING, TASK_DONE, TASK_OTHER };
 enum task_known task_block_known(int tree, const struct task_block *block, int *reward, struct fault *fault);
-/* Appends it to the agent's queue.md, on disk when this returns. data: descriptor of DATA_DIR. EX_OK, or another of
- * sysexits.h and fault. */
+/* Appends the block to the agent's queue.md, on disk when this returns. data: descriptor of DATA_DIR. EX_OK, or
+ * another code of sysexits.h and fault. */
 int task_block_append(int data, const char *agent, const struct task_block *block, struct fault *fault);
