@@ -21,20 +21,24 @@ static const char kind_bytes[CALL_KINDS] = {
 struct call {
     struct calls *calls;
     enum call_kind kind;
-    char *request;         /* a line; owned */
-    size_t sent;           /* bytes of it */
-    int connection;        /* -1: not come yet */
-    struct buffer in;      /* of the connection */
-    int64_t deadline;      /* -1: none */
-    bool follows;          /* the call has one answer after the other */
-    bool telling, dropped; /* a call that is dropped while it tells is freed after that */
+    char *request;            /* a line; owned */
+    size_t sent;              /* bytes of it */
+    int connection;           /* -1: not come yet */
+    struct loop_watch *watch; /* of the connection */
+    struct buffer in;         /* of the connection */
+    struct timer timer;       /* its time is over */
+    bool follows;             /* the call has one answer after the other */
+    bool telling, dropped;    /* a call that is dropped while it tells is freed after that */
     call_told *told;
     void *context;
     TAILQ_ENTRY(call) link;
 };
 
 struct calls {
-    int channel, epoll;
+    int channel;
+    struct loop *loop;
+    void (*ended)(void *context);
+    void *context;
     struct {
         size_t owed;    /* connections that were asked for and haven't come */
         size_t waiting; /* calls that have no connection yet */
@@ -42,12 +46,17 @@ struct calls {
     TAILQ_HEAD(, call) all;
 };
 
-struct calls *calls_new(int channel, int epoll)
+static void on_channel(void *context, uint32_t events);
+
+struct calls *calls_new(int channel, struct loop *loop, void (*ended)(void *context), void *context)
 {
     struct calls *calls = memory_new(1, sizeof *calls);
-    *calls = (struct calls){.channel = channel, .epoll = epoll};
+    *calls = (struct calls){.channel = channel, .loop = loop, .ended = ended, .context = context};
     TAILQ_INIT(&calls->all);
-    return calls;
+    if (loop_watch(loop, channel, EPOLLIN, on_channel, calls))
+        return calls;
+    free(calls);
+    return NULL;
 }
 
 void calls_free(struct calls *calls)
@@ -58,7 +67,10 @@ void calls_free(struct calls *calls)
     free(calls);
 }
 
-static struct call *begin(struct calls *calls, json_t *request, const struct call *as)
+static void is_late(void *context);
+
+/* within_ms -1: the call may take as long as it takes. */
+static struct call *begin(struct calls *calls, json_t *request, int64_t within_ms, const struct call *as)
 {
     OWNED char *text = json_dumps(request, JSON_COMPACT);
     size_t *owed = &calls->kinds[as->kind].owed, *waiting = &calls->kinds[as->kind].waiting;
@@ -72,22 +84,23 @@ static struct call *begin(struct calls *calls, json_t *request, const struct cal
     call->calls = calls;
     call->request = memory_print("%s\n", text);
     call->connection = -1;
+    call->timer = (struct timer){.ring = is_late, .context = call};
+    if (within_ms >= 0)
+        timer_set(calls->loop, &call->timer, within_ms);
     ++*waiting;
     TAILQ_INSERT_TAIL(&calls->all, call, link);
     return call;
 }
 
-struct call *call_begin(struct calls *calls, enum call_kind kind, json_t *request, int64_t deadline,
+struct call *call_begin(struct calls *calls, enum call_kind kind, json_t *request, int64_t within_ms,
                         call_told *told, void *context)
 {
-    return begin(calls, request,
-                 &(struct call){.kind = kind, .deadline = deadline, .told = told, .context = context});
+    return begin(calls, request, within_ms, &(struct call){.kind = kind, .told = told, .context = context});
 }
 
 struct call *call_follow(struct calls *calls, json_t *request, call_told *told, void *context)
 {
-    return begin(calls, request,
-                 &(struct call){.deadline = -1, .follows = true, .told = told, .context = context});
+    return begin(calls, request, -1, &(struct call){.follows = true, .told = told, .context = context});
 }
 
 void call_drop(struct call *call)
@@ -98,6 +111,8 @@ void call_drop(struct call *call)
         return;
     }
     TAILQ_REMOVE(&call->calls->all, call, link);
+    timer_clear(call->calls->loop, &call->timer);
+    loop_forget(call->calls->loop, call->watch);
     if (call->connection >= 0)
         close(call->connection);
     else
@@ -117,6 +132,11 @@ static bool tell(struct call *call, const json_t *answer)
     if (!goes_on)
         call_drop(call);
     return goes_on;
+}
+
+static void is_late(void *context)
+{
+    tell(context, NULL);
 }
 
 /* --- the channel: a byte, with a connection or without --- */
@@ -171,18 +191,21 @@ static bool send_request(struct call *call)
     return true;
 }
 
-static bool watch(const struct call *call, int operation)
+static bool is_sent(const struct call *call)
 {
-    bool rest = call->sent < strlen(call->request);
-    struct epoll_event event = {.events = rest ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.fd = call->connection};
-    return epoll_ctl(call->calls->epoll, operation, call->connection, &event) == 0;
+    return call->sent == strlen(call->request);
 }
+
+static void on_connection(void *context, uint32_t events);
 
 static void ask(struct call *call, int connection)
 {
     call->connection = connection;
     call->calls->kinds[call->kind].waiting--;
-    if (!send_request(call) || !watch(call, EPOLL_CTL_ADD))
+    if (send_request(call))
+        call->watch = loop_watch(call->calls->loop, connection, is_sent(call) ? EPOLLIN : EPOLLIN | EPOLLOUT,
+                                 on_connection, call);
+    if (!call->watch)
         tell(call, NULL);
 }
 
@@ -202,6 +225,14 @@ static bool take_connection(struct calls *calls)
     else
         ask(call, fd);
     return true;
+}
+
+static void on_channel(void *context, uint32_t events)
+{
+    (void)events;
+    struct calls *calls = context;
+    if (!take_connection(calls))
+        calls->ended(calls->context);
 }
 
 /* --- the answer --- */
@@ -241,53 +272,14 @@ static void take_answer(struct call *call)
         end = call->in.length ? memchr(call->in.data, '\n', call->in.length) : NULL;
 }
 
-static struct call *of_connection(const struct calls *calls, int fd)
+static void on_connection(void *context, uint32_t events)
 {
-    struct call *call;
-    TAILQ_FOREACH(call, &calls->all, link)
-    if (call->connection == fd)
-        return call;
-    return NULL;
-}
-
-bool calls_event(struct calls *calls, int fd)
-{
-    if (fd == calls->channel)
-        return take_connection(calls);
-    struct call *call = of_connection(calls, fd);
-    if (call && call->sent < strlen(call->request)) {
-        if (!send_request(call) || !watch(call, EPOLL_CTL_MOD))
-            tell(call, NULL);
-    } else if (call) {
+    (void)events;
+    struct call *call = context;
+    if (is_sent(call))
         take_answer(call);
-    }
-    return true;
-}
-
-/* --- deadlines --- */
-
-int64_t calls_deadline(const struct calls *calls)
-{
-    const struct call *call;
-    int64_t first = -1;
-    TAILQ_FOREACH(call, &calls->all, link)
-    if (call->deadline >= 0 && (first < 0 || call->deadline < first))
-        first = call->deadline;
-    return first;
-}
-
-static struct call *overdue(const struct calls *calls, int64_t now)
-{
-    struct call *call;
-    TAILQ_FOREACH(call, &calls->all, link)
-    if (call->deadline >= 0 && call->deadline <= now)
-        return call;
-    return NULL;
-}
-
-void calls_expire(struct calls *calls, int64_t now)
-{
-    struct call *call;
-    while ((call = overdue(calls, now)))
+    else if (!send_request(call))
         tell(call, NULL);
+    else if (is_sent(call))
+        loop_change(call->calls->loop, call->watch, EPOLLIN);
 }

@@ -7,8 +7,9 @@
 #pragma once
 
 #include <jansson.h>
-#include <stdbool.h>
 #include <stdint.h>
+
+#include "supervisor/process/loop.h"
 
 struct calls;
 struct call;
@@ -19,20 +20,14 @@ enum call_kind { CALL_CONTROL, CALL_READER, CALL_KINDS };
  * freed after this, but for a call that follows (call_follow), which is told of each object until one is NULL. */
 typedef void call_told(void *context, const json_t *answer);
 
-/* channel and epoll are borrowed; epoll gets the descriptors of connections. */
-struct calls *calls_new(int channel, int epoll);
+/* channel and loop are borrowed. ended: the supervisor is gone. NULL and errno. */
+struct calls *calls_new(int channel, struct loop *loop, void (*ended)(void *context), void *context);
 void calls_free(struct calls *calls); /* calls under way are dropped */
 
-/* request: an object of common/control.h, taken. deadline: clock_monotonic_ms; -1: the call has no limit. NULL: the
- * supervisor takes no questions now; told is not called. */
-struct call *call_begin(struct calls *calls, enum call_kind kind, json_t *request, int64_t deadline,
+/* request: an object of common/control.h, taken. NULL: the supervisor takes no questions now; told is not called. */
+struct call *call_begin(struct calls *calls, enum call_kind kind, json_t *request, int64_t within_ms,
                         call_told *told, void *context);
 /* As call_begin, for events: every object is told, and the call lives until its connection ends. */
 struct call *call_follow(struct calls *calls, json_t *request, call_told *told, void *context);
 /* Nobody wants the answer any more; told is not called. NULL is fine. */
 void call_drop(struct call *call);
-
-/* fd has something to read. False: it is the channel, and the supervisor is gone. */
-bool calls_event(struct calls *calls, int fd);
-int64_t calls_deadline(const struct calls *calls); /* of the first call with a deadline; -1: none has one */
-void calls_expire(struct calls *calls, int64_t now);

@@ -32,13 +32,16 @@ struct event_stream {
     char *kept[EVENTS_KEPT]; /* JSON texts, by their number */
     LIST_HEAD(, reader) readers;
     size_t reading;
-    int64_t beat_at, left_at;
+    struct loop *loop;
+    struct timer timer; /* of the next beat; while nobody reads, of the call's end */
 };
 
-struct event_stream *event_stream_new(struct calls *calls)
+static void beat(void *context);
+
+struct event_stream *event_stream_new(struct calls *calls, struct loop *loop)
 {
     struct event_stream *events = memory_new(1, sizeof *events);
-    *events = (struct event_stream){.calls = calls};
+    *events = (struct event_stream){.calls = calls, .loop = loop, .timer = {.ring = beat, .context = events}};
     if (getrandom(&events->process, sizeof events->process, GRND_NONBLOCK) != sizeof events->process)
         events->process = (uint32_t)clock_now();
     LIST_INIT(&events->readers);
@@ -158,8 +161,8 @@ static ssize_t give(void *context, uint64_t position, char *room, size_t size)
 static void leave(void *context)
 {
     struct reader *reader = context;
-    reader->events->reading--;
-    reader->events->left_at = clock_monotonic_ms();
+    if (--reader->events->reading == 0)
+        timer_set(reader->events->loop, &reader->events->timer, EVENT_LINGER_MS);
     LIST_REMOVE(reader, link);
     buffer_free(&reader->out);
     free(reader);
@@ -188,7 +191,7 @@ struct MHD_Response *event_stream_response(struct event_stream *events, struct M
     *reader = (struct reader){.events = events, .connection = connection, .beat = true, .took_at = now};
     place(reader, last_id);
     if (events->reading++ == 0)
-        events->beat_at = now + EVENT_BEAT_MS;
+        timer_set(events->loop, &events->timer, EVENT_BEAT_MS);
     LIST_INSERT_HEAD(&events->readers, reader, link);
     struct MHD_Response *response =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, give, reader, leave);
@@ -204,11 +207,6 @@ struct MHD_Response *event_stream_response(struct event_stream *events, struct M
 
 /* --- time --- */
 
-int64_t event_stream_deadline(const struct event_stream *events)
-{
-    return events->reading ? events->beat_at : events->call ? events->left_at + EVENT_LINGER_MS : -1;
-}
-
 static void cut_off(const struct reader *reader)
 {
     const union MHD_ConnectionInfo *info =
@@ -217,18 +215,17 @@ static void cut_off(const struct reader *reader)
         shutdown(info->connect_fd, SHUT_RDWR);
 }
 
-void event_stream_beat(struct event_stream *events, int64_t now)
+static void beat(void *context)
 {
+    struct event_stream *events = context;
     struct reader *reader;
-    int64_t due = event_stream_deadline(events);
-    if (due < 0 || due > now)
-        return;
+    int64_t now = clock_monotonic_ms();
     if (!events->reading) {
         call_drop(events->call);
         events->call = NULL;
         return;
     }
-    events->beat_at = now + EVENT_BEAT_MS;
+    timer_set(events->loop, &events->timer, EVENT_BEAT_MS);
     LIST_FOREACH(reader, &events->readers, link)
     {
         if (!reader->suspended && now - reader->took_at >= EVENT_STALL_MS)

@@ -21,10 +21,8 @@ enum {
 
 struct event_stream;
 
-struct event_stream *event_stream_new(struct calls *calls); /* borrowed */
+struct event_stream *event_stream_new(struct calls *calls, struct loop *loop); /* borrowed */
 /* The response that goes on until the client leaves; last_id: its Last-Event-ID, NULL: none. NULL: too many clients
  * follow already, or the supervisor takes no questions now. */
 struct MHD_Response *event_stream_response(struct event_stream *events, struct MHD_Connection *connection,
                                            const char *last_id);
-int64_t event_stream_deadline(const struct event_stream *events); /* clock_monotonic_ms; -1: none */
-void event_stream_beat(struct event_stream *events, int64_t now);

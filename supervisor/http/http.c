@@ -28,7 +28,6 @@
 #include "supervisor/http/task_wait.h"
 
 enum {
-    EVENTS = 16,
     HEAD_MAX = 16 * 1024, /* bytes of a request's line and headers, and of a document's head */
     ORDER_WAIT_MS = 60 * 1000,
 };
@@ -54,7 +53,8 @@ struct visit {
 };
 
 struct http {
-    int epoll, channel, data;
+    struct loop *loop;
+    int data;
     bool open;
     struct token *token;
     struct MHD_Daemon *daemon;
@@ -83,6 +83,22 @@ static struct connection *connection_of(struct MHD_Connection *connection)
     return info ? info->socket_context : NULL;
 }
 
+/* The client has asked, or its answer is there: its time runs. */
+static void let_time_run(struct MHD_Connection *connection)
+{
+    if (connection_of(connection))
+        connections_ask(connection_of(connection), clock_monotonic_ms());
+}
+
+/* The client waits for us. */
+static enum MHD_Result suspend(struct MHD_Connection *connection)
+{
+    if (connection_of(connection))
+        connections_serve(connection_of(connection));
+    MHD_suspend_connection(connection);
+    return MHD_YES;
+}
+
 /* --- documents --- */
 
 static struct snapshot *snapshot_of(struct http *http, const struct route *route)
@@ -99,21 +115,17 @@ static enum MHD_Result answer_task(struct visit *visit)
     struct http *http = visit->http;
     struct document document;
     const char *agent = json_string_value(json_object_get(visit->named, "agent"));
-    int64_t now = clock_monotonic_ms();
-    task_wait_look(&visit->wait, http->data, agent);
+    task_wait_look(&http->task_waits, &visit->wait, agent);
     enum task_view seen =
         task_view(http->data, visit->named, snapshot_object(&http->snapshots[SNAPSHOT_STATUS]), &document);
     if (seen == TASK_PRUNED)
         return read_elsewhere(visit);
-    if (seen == TASK_OPEN && task_wait_park(&http->task_waits, &visit->wait, document.status == 404, now)) {
+    if (seen == TASK_OPEN &&
+        task_wait_park(&http->task_waits, &visit->wait, document.status == 404, clock_monotonic_ms())) {
         document_free(&document);
-        if (connection_of(visit->connection))
-            connections_serve(connection_of(visit->connection));
-        MHD_suspend_connection(visit->connection);
-        return MHD_YES;
+        return suspend(visit->connection);
     }
-    if (connection_of(visit->connection))
-        connections_ask(connection_of(visit->connection), now);
+    let_time_run(visit->connection);
     document.tagged = true;
     return document_send(visit->connection, &document);
 }
@@ -210,7 +222,6 @@ static enum MHD_Result count_head(void *context, enum MHD_ValueKind kind, const 
 }
 
 /* The head of a request is there. A refusal comes now, before any body, and the connection ends with it. */
-
 static enum MHD_Result admit(struct http *http, struct MHD_Connection *connection, const char *url,
                              const char *method, struct visit **visit)
 {
@@ -218,8 +229,7 @@ static enum MHD_Result admit(struct http *http, struct MHD_Connection *connectio
     json_t *named;
     struct heads heads = {0};
     MHD_get_connection_values(connection, MHD_HEADER_KIND, count_head, &heads);
-    if (connection_of(connection))
-        connections_ask(connection_of(connection), clock_monotonic_ms());
+    let_time_run(connection);
     const struct route *route =
         routes_admit(&(struct request){.method = method,
                                        .path = url,
@@ -258,8 +268,7 @@ static void is_told(void *context, const json_t *told)
     visit->call = NULL;
     snapshot_outdate(&visit->http->snapshots[SNAPSHOT_STATUS]);
     reads_outdate(&visit->http->reads);
-    if (connection_of(visit->connection))
-        connections_ask(connection_of(visit->connection), clock_monotonic_ms());
+    let_time_run(visit->connection);
     MHD_resume_connection(visit->connection);
 }
 
@@ -287,14 +296,8 @@ static enum MHD_Result give_order(struct visit *visit)
     add_idempotency(visit, request);
     json_object_update(request, visit->named);
     json_object_set_new(request, "verb", json_string(visit->route->verb));
-    visit->call = call_begin(visit->http->calls, CALL_CONTROL, request, clock_monotonic_ms() + ORDER_WAIT_MS,
-                             is_told, visit);
-    if (!visit->call)
-        return answer(visit);
-    if (connection_of(visit->connection))
-        connections_serve(connection_of(visit->connection));
-    MHD_suspend_connection(visit->connection);
-    return MHD_YES;
+    visit->call = call_begin(visit->http->calls, CALL_CONTROL, request, ORDER_WAIT_MS, is_told, visit);
+    return visit->call ? suspend(visit->connection) : answer(visit);
 }
 
 static void begin_wait(struct visit *visit)
@@ -305,12 +308,9 @@ static void begin_wait(struct visit *visit)
 
 static enum MHD_Result park(struct visit *visit)
 {
-    if (connection_of(visit->connection))
-        connections_serve(connection_of(visit->connection));
     visit->waits = true;
     TAILQ_INSERT_TAIL(&visit->http->waiting, visit, link);
-    MHD_suspend_connection(visit->connection);
-    return MHD_YES;
+    return suspend(visit->connection);
 }
 
 static enum MHD_Result look(struct visit *visit)
@@ -329,7 +329,7 @@ static enum MHD_Result read_elsewhere(struct visit *visit)
     json_t *request = json_pack("{s:s}", "read", visit->route->verb);
     json_object_update(request, visit->query);
     json_object_update(request, visit->named);
-    visit->read = reads_ask(&visit->http->reads, request, clock_monotonic_ms());
+    visit->read = reads_ask(&visit->http->reads, request);
     if (!visit->read) {
         document_problem(&document, 429, "%d other reads wait for their turn", READS_MAX);
         document.retry_after = 1;
@@ -436,8 +436,7 @@ static void on_settled(void *context)
             continue;
         TAILQ_REMOVE(&http->waiting, visit, link);
         visit->waits = false;
-        if (connection_of(visit->connection))
-            connections_ask(connection_of(visit->connection), clock_monotonic_ms());
+        let_time_run(visit->connection);
         MHD_resume_connection(visit->connection);
     }
 }
@@ -513,24 +512,12 @@ static bool open_daemon(struct http *http, int listener)
     return http->daemon != NULL;
 }
 
-static bool watch(const struct http *http, int fd)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-    return epoll_ctl(http->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
-}
-
-/* Milliseconds until the next deadline; -1: there is none. */
+/* Milliseconds until a connection's time is over, or libmicrohttpd's own is; -1: neither will be. */
 static int sleep_time(const struct http *http)
 {
-    int64_t now = clock_monotonic_ms(), due = -1;
-    const int64_t deadlines[] = {calls_deadline(http->calls), connections_deadline(&http->connections),
-                                 event_stream_deadline(http->events), task_waits_deadline(&http->task_waits),
-                                 reads_deadline(&http->reads)};
-    unsigned MHD_LONG_LONG soon;
-    for (size_t i = 0; i < sizeof deadlines / sizeof deadlines[0]; i++)
-        if (deadlines[i] >= 0 && (due < 0 || deadlines[i] < due))
-            due = deadlines[i];
+    int64_t due = connections_deadline(&http->connections), now = clock_monotonic_ms();
     int64_t left = due < 0 ? -1 : due > now ? due - now : 0;
+    unsigned MHD_LONG_LONG soon;
     if (MHD_get_timeout(http->daemon, &soon) == MHD_YES && (left < 0 || (int64_t)soon < left))
         left = (int64_t)soon;
     return left > INT_MAX ? INT_MAX : (int)left;
@@ -547,49 +534,46 @@ static void serve(struct http *http)
     } while (http->connections.count < before);
 }
 
-static void loop(struct http *http, int daemon)
+/* The turn that this ends serves it. */
+static void has_come(void *context, uint32_t events)
 {
-    struct epoll_event events[EVENTS];
-    while (http->open) {
-        int count = epoll_wait(http->epoll, events, EVENTS, clock_wait_ms(sleep_time(http)));
-        if (count < 0 && errno != EINTR) {
-            log_error("http", NULL, "epoll_wait failed (%d); this process ends and is started again", errno);
-            return;
-        }
-        for (int i = 0; i < count && http->open; i++)
-            if (events[i].data.fd != daemon)
-                http->open = calls_event(http->calls, events[i].data.fd);
-        int64_t now = clock_monotonic_ms();
-        calls_expire(http->calls, now);
-        event_stream_beat(http->events, now);
-        task_waits_expire(&http->task_waits, http->data, now);
-        reads_expire(&http->reads, now);
-        connections_expire(&http->connections, now);
-        if (http->open)
-            serve(http);
-    }
+    (void)context, (void)events;
+}
+
+static void end(void *context)
+{
+    struct http *http = context;
+    http->open = false;
+}
+
+static bool open_all(struct http *http, int channel, int listener)
+{
+    http->loop = loop_new();
+    http->calls = http->loop ? calls_new(channel, http->loop, end, http) : NULL;
+    if (!http->calls || !open_daemon(http, listener))
+        return false;
+    TAILQ_INIT(&http->waiting);
+    connections_begin(&http->connections);
+    task_waits_begin(&http->task_waits, http->loop, http->data);
+    http->events = event_stream_new(http->calls, http->loop);
+    reads_begin(&http->reads, http->calls, http->loop, on_settled, http);
+    snapshot_begin(&http->snapshots[SNAPSHOT_METRICS], http->calls, "metrics", on_settled, http);
+    snapshot_begin(&http->snapshots[SNAPSHOT_STATUS], http->calls, "status", on_settled, http);
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    return info && loop_watch(http->loop, info->epoll_fd, EPOLLIN, has_come, http);
 }
 
 int http_run(int channel, int listener, int data, struct token *token)
 {
-    struct http http = {.epoll = epoll_create1(EPOLL_CLOEXEC),
-                        .channel = channel,
-                        .data = data,
-                        .open = true,
-                        .token = token};
-    TAILQ_INIT(&http.waiting);
-    TAILQ_INIT(&http.task_waits.parked);
-    connections_begin(&http.connections);
-    http.calls = calls_new(channel, http.epoll);
-    http.events = event_stream_new(http.calls);
-    reads_begin(&http.reads, http.calls, on_settled, &http);
-    snapshot_begin(&http.snapshots[SNAPSHOT_METRICS], http.calls, "metrics", on_settled, &http);
-    snapshot_begin(&http.snapshots[SNAPSHOT_STATUS], http.calls, "status", on_settled, &http);
-    const union MHD_DaemonInfo *info =
-        open_daemon(&http, listener) ? MHD_get_daemon_info(http.daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
-    if (!info || !watch(&http, info->epoll_fd) || !watch(&http, channel))
+    struct http http = {.data = data, .open = true, .token = token};
+    if (!open_all(&http, channel, listener))
         return log_error("http", NULL, "libmicrohttpd cannot be started (%d)", errno), EX_OSERR;
-    loop(&http, info->epoll_fd);
+    while (http.open) {
+        loop_turn(http.loop, sleep_time(&http));
+        connections_expire(&http.connections, clock_monotonic_ms());
+        if (http.open)
+            serve(&http);
+    }
     token_free(token); /* everything else goes with the process */
     return EX_OK;
 }

@@ -4,20 +4,21 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "supervisor/listings/nodes_merge.h"
 
-void reads_begin(struct reads *reads, struct calls *calls, void (*settled)(void *context), void *context)
+void reads_begin(struct reads *reads, struct calls *calls, struct loop *loop, void (*settled)(void *context),
+                 void *context)
 {
-    *reads = (struct reads){.calls = calls, .settled = settled, .context = context};
+    *reads = (struct reads){.calls = calls, .loop = loop, .settled = settled, .context = context};
     TAILQ_INIT(&reads->all);
 }
 
 static void free_read(struct read *read)
 {
     TAILQ_REMOVE(&read->reads->all, read, link);
+    timer_clear(read->reads->loop, &read->timer);
     read->reads->count--;
     json_decref(read->request);
     json_decref(read->answer);
@@ -27,15 +28,22 @@ static void free_read(struct read *read)
     free(read);
 }
 
-static bool is_fresh(const struct read *read, int64_t now)
+static bool is_over(const struct read *read)
 {
-    return !read->outdated && (read->state != READ_SETTLED || now - read->settled_at < READ_FRESH_MS);
+    return read->state == READ_SETTLED && !read->timer.place;
+}
+
+static void has_served(void *context)
+{
+    struct read *read = context;
+    if (read->users == 0)
+        free_read(read);
 }
 
 static void settle(struct read *read)
 {
     read->state = READ_SETTLED;
-    read->settled_at = clock_monotonic_ms();
+    timer_set(read->reads->loop, &read->timer, READ_FRESH_MS);
 }
 
 /* --- the other nodes' part --- */
@@ -127,16 +135,15 @@ static void start(struct read *read)
 {
     struct reads *reads = read->reads;
     json_t *request = read->request;
-    int64_t until = clock_monotonic_ms() + READ_WAIT_MS;
     read->state = READ_UNDER_WAY;
     log_debug("http", NULL, "A reader is asked for %s", text_of(request, "read"));
     if (is_across(request)) {
         json_object_set_new(request, "for_nodes", json_true());
         read->far.call = call_begin(reads->calls, CALL_CONTROL,
-                                    json_pack("{s:s, s:O}", "verb", "nodes", "request", request), until,
-                                    far_is_told, read);
+                                    json_pack("{s:s, s:O}", "verb", "nodes", "request", request),
+                                    READ_WAIT_MS, far_is_told, read);
     }
-    read->call = call_begin(reads->calls, CALL_READER, json_incref(request), until, is_told, read);
+    read->call = call_begin(reads->calls, CALL_READER, json_incref(request), READ_WAIT_MS, is_told, read);
     if (read->call) {
         reads->under_way++;
         return;
@@ -154,11 +161,11 @@ static void go_on(struct reads *reads)
         start(read);
 }
 
-static struct read *find(const struct reads *reads, const char *key, int64_t now)
+static struct read *find(const struct reads *reads, const char *key)
 {
     struct read *read;
     TAILQ_FOREACH(read, &reads->all, link)
-    if (is_fresh(read, now) && strcmp(read->key, key) == 0)
+    if (!read->outdated && !is_over(read) && strcmp(read->key, key) == 0)
         return read;
     return NULL;
 }
@@ -177,15 +184,18 @@ static bool make_room(struct reads *reads)
     return false;
 }
 
-struct read *reads_ask(struct reads *reads, json_t *request, int64_t now)
+struct read *reads_ask(struct reads *reads, json_t *request)
 {
     OWNED char *key = json_dumps(request, JSON_COMPACT | JSON_SORT_KEYS);
-    struct read *read = key ? find(reads, key, now) : NULL;
+    struct read *read = key ? find(reads, key) : NULL;
     if (read || !key || !make_room(reads)) {
         json_decref(request);
     } else {
         read = memory_new(1, sizeof *read);
-        *read = (struct read){.reads = reads, .key = memory_text(key), .request = request};
+        *read = (struct read){.reads = reads,
+                              .key = memory_text(key),
+                              .request = request,
+                              .timer = {.ring = has_served, .context = read}};
         TAILQ_INSERT_TAIL(&reads->all, read, link);
         reads->count++;
         go_on(reads);
@@ -198,7 +208,7 @@ struct read *reads_ask(struct reads *reads, json_t *request, int64_t now)
 /* A read that waits for its turn, and that nobody waits for, is not made. */
 void read_drop(struct read *read)
 {
-    if (read && --read->users == 0 && read->state == READ_QUEUED)
+    if (read && --read->users == 0 && (read->state == READ_QUEUED || is_over(read)))
         free_read(read);
 }
 
@@ -207,25 +217,4 @@ void reads_outdate(struct reads *reads)
     struct read *read;
     TAILQ_FOREACH(read, &reads->all, link)
     read->outdated |= read->state != READ_QUEUED;
-}
-
-void reads_expire(struct reads *reads, int64_t now)
-{
-    struct read *read, *next;
-    for (read = TAILQ_FIRST(&reads->all); read; read = next) {
-        next = TAILQ_NEXT(read, link);
-        if (read->state == READ_SETTLED && read->users == 0 && !is_fresh(read, now))
-            free_read(read);
-    }
-}
-
-int64_t reads_deadline(const struct reads *reads)
-{
-    const struct read *read;
-    int64_t first = -1;
-    TAILQ_FOREACH(read, &reads->all, link)
-    if (read->users == 0 && read->state == READ_SETTLED &&
-        (first < 0 || read->settled_at + READ_FRESH_MS < first))
-        first = read->settled_at + READ_FRESH_MS;
-    return first;
 }

@@ -35,26 +35,25 @@ struct read {
     json_t *answer;              /* NULL: none came; or the document is made */
     struct ready_document ready; /* made of the answer for the first client that gets it */
     size_t users;
-    bool outdated; /* serves only the clients that have asked already */
-    int64_t settled_at;
+    bool outdated;      /* serves only the clients that have asked already */
+    struct timer timer; /* set while it is settled and fresh */
     TAILQ_ENTRY(read) link;
 };
 
 struct reads { /* reads_begin */
     struct calls *calls;
+    struct loop *loop;
     void (*settled)(void *context); /* a read is settled */
     void *context;
     size_t count, under_way;
     TAILQ_HEAD(, read) all; /* in the order in which they were asked for */
 };
 
-void reads_begin(struct reads *reads, struct calls *calls, void (*settled)(void *context), void *context);
+void reads_begin(struct reads *reads, struct calls *calls, struct loop *loop, void (*settled)(void *context),
+                 void *context);
 /* The read with this request, taken: an object that has "read". The caller gives it back with read_drop. NULL: there are
  * too many. */
-struct read *reads_ask(struct reads *reads, json_t *request, int64_t now);
+struct read *reads_ask(struct reads *reads, json_t *request);
 void read_drop(struct read *read); /* NULL is fine */
 /* An order was carried out: a client that asks from now on gets the state after it. */
 void reads_outdate(struct reads *reads);
-/* Frees answers that are no longer fresh. */
-void reads_expire(struct reads *reads, int64_t now);
-int64_t reads_deadline(const struct reads *reads); /* -1: none */

@@ -42,7 +42,7 @@ enum snapshot_state snapshot_look(struct snapshot *snapshot, int64_t now)
         return snapshot->answer ? SNAPSHOT_KNOWN : SNAPSHOT_FAILED;
     log_debug("http", NULL, "The supervisor is asked");
     snapshot->call = call_begin(snapshot->calls, CALL_CONTROL, json_pack("{s:s}", "verb", snapshot->verb),
-                                now + SNAPSHOT_WAIT_MS, is_told, snapshot);
+                                SNAPSHOT_WAIT_MS, is_told, snapshot);
     return snapshot->call ? SNAPSHOT_UNDER_WAY : SNAPSHOT_FAILED;
 }
 

@@ -42,10 +42,10 @@ void task_wait_begin(struct task_wait *wait, int seconds, void (*due)(void *cont
         .begun_ms = now, .until_ms = now + (int64_t)seconds * 1000, .due = due, .context = context};
 }
 
-void task_wait_look(struct task_wait *wait, int data, const char *agent)
+void task_wait_look(const struct task_waits *waits, struct task_wait *wait, const char *agent)
 {
     wait->agent = agent;
-    wait->stamp = take_stamp(data, agent);
+    wait->stamp = take_stamp(waits->data, agent);
 }
 
 static bool is_lost(const struct task_wait *wait, int64_t now)
@@ -59,7 +59,7 @@ bool task_wait_park(struct task_waits *waits, struct task_wait *wait, bool nowhe
     if (is_lost(wait, now) || now >= wait->until_ms)
         return false;
     if (TAILQ_EMPTY(&waits->parked))
-        waits->look_at = now + TASK_LOOK_MS;
+        timer_set(waits->loop, &waits->timer, TASK_LOOK_MS);
     wait->parked = true;
     TAILQ_INSERT_TAIL(&waits->parked, wait, link);
     return true;
@@ -72,23 +72,25 @@ void task_wait_end(struct task_waits *waits, struct task_wait *wait)
     wait->parked = false;
 }
 
-int64_t task_waits_deadline(const struct task_waits *waits)
+static void look(void *context)
 {
-    return TAILQ_EMPTY(&waits->parked) ? -1 : waits->look_at;
-}
-
-void task_waits_expire(struct task_waits *waits, int data, int64_t now)
-{
+    struct task_waits *waits = context;
     struct task_wait *wait, *next;
-    if (TAILQ_EMPTY(&waits->parked) || now < waits->look_at)
-        return;
-    waits->look_at = now + TASK_LOOK_MS;
+    int64_t now = clock_monotonic_ms();
     for (wait = TAILQ_FIRST(&waits->parked); wait; wait = next) {
         next = TAILQ_NEXT(wait, link);
-        struct task_stamp stamp = take_stamp(data, wait->agent);
+        struct task_stamp stamp = take_stamp(waits->data, wait->agent);
         if (now < wait->until_ms && !is_lost(wait, now) && is_equal(&stamp, &wait->stamp))
             continue;
         task_wait_end(waits, wait);
         wait->due(wait->context);
     }
+    if (!TAILQ_EMPTY(&waits->parked))
+        timer_set(waits->loop, &waits->timer, TASK_LOOK_MS);
+}
+
+void task_waits_begin(struct task_waits *waits, struct loop *loop, int data)
+{
+    *waits = (struct task_waits){.data = data, .loop = loop, .timer = {.ring = look, .context = waits}};
+    TAILQ_INIT(&waits->parked);
 }

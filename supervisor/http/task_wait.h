@@ -7,6 +7,8 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "supervisor/process/loop.h"
+
 enum {
     TASK_WAIT_MAX = 60,     /* seconds */
     TASK_LOOK_MS = 250,     /* between two looks */
@@ -29,17 +31,18 @@ struct task_wait {
     TAILQ_ENTRY(task_wait) link;
 };
 
-struct task_waits { /* parked: TAILQ_INIT */
+struct task_waits { /* task_waits_begin */
     TAILQ_HEAD(, task_wait) parked;
-    int64_t look_at;
+    int data; /* DATA_DIR */
+    struct loop *loop;
+    struct timer timer; /* of the next look */
 };
 
+void task_waits_begin(struct task_waits *waits, struct loop *loop, int data); /* both are borrowed */
+
 void task_wait_begin(struct task_wait *wait, int seconds, void (*due)(void *context), void *context);
-/* The files are about to be read, beneath DATA_DIR (data). */
-void task_wait_look(struct task_wait *wait, int data, const char *agent);
+/* The files are about to be read. */
+void task_wait_look(const struct task_waits *waits, struct task_wait *wait, const char *agent);
 /* True: the client waits on, until `due`. False: its time is over. */
 bool task_wait_park(struct task_waits *waits, struct task_wait *wait, bool nowhere, int64_t now);
 void task_wait_end(struct task_waits *waits, struct task_wait *wait);
-
-int64_t task_waits_deadline(const struct task_waits *waits); /* -1: nobody waits */
-void task_waits_expire(struct task_waits *waits, int data, int64_t now);

@@ -1,7 +1,7 @@
 /* Reads of files and repositories: made once for all clients that ask, and also when the clients have gone. */
 #include "tests/unit/calls_scene.h"
 
-#include "common/clock.h"
+#include "common/test_clock.h"
 #include "supervisor/http/reads.h"
 
 struct scene {
@@ -11,25 +11,26 @@ struct scene {
 
 static void begin(struct scene *scene)
 {
-    *scene = (struct scene){.played = calls_scene_begin()};
-    reads_begin(&scene->reads, scene->played.calls, on_settled, &scene->played);
+    calls_scene_begin(&scene->played);
+    reads_begin(&scene->reads, scene->played.calls, scene->played.loop, on_settled, &scene->played);
 }
 
 static void end(struct scene *scene)
 {
-    reads_expire(&scene->reads, clock_monotonic_ms() + READ_FRESH_MS);
+    pass(&scene->played, READ_FRESH_MS);
     assert_int_equal(scene->reads.count, 0);
     calls_scene_end(&scene->played);
 }
 
 static struct read *ask(struct scene *scene, const char *name)
 {
-    return reads_ask(&scene->reads, json_pack("{s:s}", "read", name), clock_monotonic_ms());
+    return reads_ask(&scene->reads, json_pack("{s:s}", "read", name));
 }
 
 static void give_up(struct scene *scene)
 {
-    calls_expire(scene->played.calls, INT64_MAX); /* all of them, whatever millisecond each began in */
+    while (scene->reads.under_way > 0)
+        pass(&scene->played, READ_WAIT_MS);
 }
 
 static void test_a_read_that_is_asked_for_twice_is_made_once_and_anew_after_an_order(void **state)
@@ -56,7 +57,7 @@ test_a_read_under_way_stays_until_it_is_told_though_nobody_wants_it_and_it_is_ou
     begin(&scene);
     read_drop(ask(&scene, "usage"));
     reads_outdate(&scene.reads);
-    reads_expire(&scene.reads, clock_monotonic_ms());
+    pass(&scene.played, READ_FRESH_MS);
     assert_int_equal(scene.reads.count, 1);
     give_up(&scene);
     assert_int_equal(scene.reads.under_way, 0);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/test_clock.h"
 #include "supervisor/http/snapshot.h"
 
 struct scene {
@@ -17,7 +18,8 @@ struct scene {
 
 static void begin(struct scene *scene)
 {
-    *scene = (struct scene){.played = calls_scene_begin(), .connection = -1};
+    *scene = (struct scene){.connection = -1};
+    calls_scene_begin(&scene->played);
     snapshot_begin(&scene->snapshot, scene->played.calls, "metrics", on_settled, &scene->played);
 }
 
@@ -57,15 +59,7 @@ static void hand_over(struct scene *scene, bool with_connection)
     close(pair[1]);
     memory_close_at(&scene->connection);
     scene->connection = pair[0];
-    assert_true(calls_event(scene->played.calls, scene->played.channel));
-}
-
-/* Whatever the connection is called on the other side. */
-static void let_it_read(struct scene *scene)
-{
-    struct epoll_event event;
-    while (epoll_wait(scene->played.epoll, &event, 1, 0) == 1)
-        calls_event(scene->played.calls, event.data.fd);
+    pass(&scene->played, 0);
 }
 
 static void answer(struct scene *scene, const char *text)
@@ -74,7 +68,7 @@ static void answer(struct scene *scene, const char *text)
     assert_true(recv(scene->connection, request, sizeof request, 0) > 0);
     assert_true(strncmp(request, "{\"verb\":\"metrics\"}\n", 19) == 0);
     assert_int_equal(send(scene->connection, text, strlen(text), MSG_NOSIGNAL), strlen(text));
-    let_it_read(scene);
+    pass(&scene->played, 0);
 }
 
 static void test_many_who_want_to_know_make_one_question(void **state)
@@ -103,9 +97,9 @@ static void test_one_who_is_silent_is_not_waited_for_nor_asked_again_and_again(v
     int64_t before = clock_monotonic_ms(), now = before;
     for (int i = 0; i < 5; i++) {
         assert_int_equal(snapshot_look(&scene.snapshot, now), SNAPSHOT_UNDER_WAY);
-        calls_expire(scene.played.calls, calls_deadline(scene.played.calls) - 1);
+        pass(&scene.played, SNAPSHOT_WAIT_MS / 2);
         assert_int_equal(scene.played.settled, i);
-        calls_expire(scene.played.calls, calls_deadline(scene.played.calls));
+        pass(&scene.played, SNAPSHOT_WAIT_MS / 2);
         assert_int_equal(scene.played.settled, i + 1);
         assert_int_equal(snapshot_look(&scene.snapshot, before), SNAPSHOT_FAILED);
         assert_null(snapshot_object(&scene.snapshot));
@@ -124,7 +118,7 @@ static void test_a_connection_that_is_late_serves_the_next_question(void **state
     struct scene scene;
     begin(&scene);
     snapshot_look(&scene.snapshot, clock_monotonic_ms());
-    calls_expire(scene.played.calls, calls_deadline(scene.played.calls));
+    pass(&scene.played, SNAPSHOT_WAIT_MS);
     snapshot_look(&scene.snapshot, clock_monotonic_ms() + SNAPSHOT_FRESH_MS);
     hand_over(&scene, true);
     int64_t before = clock_monotonic_ms();
@@ -149,7 +143,7 @@ static void test_what_is_no_answer_is_none(void **state)
         } else {
             memory_close_at(&scene.connection);
             scene.connection = -1;
-            let_it_read(&scene);
+            pass(&scene.played, 0);
         }
         assert_int_equal(scene.played.settled, 1);
         assert_int_equal(snapshot_look(&scene.snapshot, before), SNAPSHOT_FAILED);
@@ -173,10 +167,12 @@ static void test_a_supervisor_that_is_gone_is_the_end(void **state)
 {
     struct scene scene;
     begin(&scene);
-    assert_true(calls_event(scene.played.calls, scene.played.channel));
+    pass(&scene.played, 0);
+    assert_false(scene.played.ended);
     close(scene.played.supervisor);
     scene.played.supervisor = -1;
-    assert_false(calls_event(scene.played.calls, scene.played.channel));
+    pass(&scene.played, 0);
+    assert_true(scene.played.ended);
     end(&scene);
 }
 
