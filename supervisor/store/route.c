@@ -83,6 +83,14 @@ static bool may_send(const struct case_of *it)
                      sender->name, it->envelope->to);
 }
 
+/* A message to oneself is no work, and an item comes back where no other consumer can take it. */
+static bool is_for_somebody_else(const struct case_of *it)
+{
+    return it->envelope->kind != KIND_HANDOFF || !it->sender ||
+           strcmp(it->sender->name, it->envelope->to) != 0 ||
+           fault_set(it->why, "an agent can't hand work to itself");
+}
+
 static bool has_hops_left(const struct case_of *it)
 {
     return it->answers || it->envelope->hops <= HOPS_MAX ||
@@ -91,7 +99,8 @@ static bool has_hops_left(const struct case_of *it)
 }
 
 static bool (*const checks[])(const struct case_of *) = {
-    is_a_kind_that_travels, is_addressed_as_its_kind, has_a_receiver, may_send, has_hops_left,
+    is_a_kind_that_travels, is_addressed_as_its_kind, has_a_receiver, is_for_somebody_else, may_send,
+    has_hops_left,
 };
 
 enum route route_of(const struct envelope *envelope, const struct roster_agent *sender,

@@ -253,13 +253,14 @@ def test_cancelling_a_handoff_ends_it(make_system, model):
     assert in_folder(system, "orion", "handoffs") == {}
 
 
-def test_work_handed_to_oneself_comes_back_as_a_result(system, model):
+def test_an_agent_can_not_hand_work_to_itself(system, model):
     system.add("first", "Later. " + handing("orion", "My own work."))
-    done = archived(system, "orion", lambda e: e["kind"] == "handoff" and e["status"] == "finished", "the handoff")
-    assert done["trace"] == "first" and "# Answer" in done["body"]
-    wait_letter(system, "orion", "inbox", lambda e: e["kind"] == "result", "the result")
-    wait_until(lambda: not in_folder(system, "orion", "outbox"), "the outbox empty")
-    assert "# Answer" in in_folder(system, "orion", "archive")[done["id"]]["body"]
+    letter = wait_letter(system, "orion", "dead-letter", lambda e: e["kind"] == "handoff", "the refused handoff")
+    assert (letter["status"], letter["reason"]) == ("refused", "an agent can't hand work to itself")
+    system.add("second", "Go on.")
+    system.wait_done("second")
+    assert "was refused: an agent can't hand work to itself" in model.requests(prompts=True)[-1]["prompt"]
+    assert "My own work." not in model.asked()
     system.assert_sound()
 
 
