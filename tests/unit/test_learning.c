@@ -70,6 +70,23 @@ static void test_a_further_success_strengthens_it(void **state)
     assert_int_equal(lines_with(TREE_SKILLS, "### "), 1);
 }
 
+static void test_a_text_of_a_known_skill_that_was_not_used_is_told(void **state)
+{
+    (void)state;
+    cycle("reward: 1\nskill: {name: a, description: d, body: b}", NOW);
+    cycle("reward: 1\nskill: {name: a, description: d, body: b}", NOW + 60);
+    cycle("reward: 1\nskill: {name: a}", NOW + 120);
+    assert_lacks(TREE_REFLECTIONS, "fault");
+    cycle("reward: 1\nskill: {name: a, description: other words, body: b}", NOW + 180);
+    assert_lacks(TREE_REFLECTIONS, "fault");
+    assert_noted("description not changed: a");
+    cycle("reward: 1\nskill: {name: a, description: d, body: better}", NOW + 240);
+    assert_has(TREE_REFLECTIONS,
+               "- fault: the skill \"a\" is known: its text stays as it is, and the new one was not used\n");
+    assert_noted("text not changed: a");
+    assert_has("skills/a/SKILL.md", "\nb\n");
+}
+
 static void test_the_score_is_the_contracts(void **state)
 {
     static const struct {
@@ -354,6 +371,7 @@ int main(void)
         T(test_a_success_earns_a_skill),
         T(test_only_a_success_does),
         T(test_a_further_success_strengthens_it),
+        T(test_a_text_of_a_known_skill_that_was_not_used_is_told),
         T(test_the_score_is_the_contracts),
         T(test_the_lowest_score_makes_room_and_the_commit_says_why),
         T(test_a_skill_past_its_half_life_goes_before_a_young_one),

@@ -243,7 +243,7 @@ static void apply_reward(struct learning *learning, const struct outcome *outcom
 }
 
 static void apply_skill(struct learning *learning, const struct outcome *outcome, struct change_list *changes,
-                        struct buffer *note)
+                        struct buffer *note, struct buffer *faults)
 {
     const struct reply *reply = outcome->reply;
     skills_settle(learning->skills, learning->tree, outcome->now, outcome->decay_halflife_days, changes,
@@ -264,7 +264,7 @@ static void apply_skill(struct learning *learning, const struct outcome *outcome
         .halflife_days = outcome->decay_halflife_days,
         .disputed = outcome->audit_score != AUDIT_NONE && outcome->audit_score < reply->reward,
     };
-    OWNED char *displaced = skills_succeed(learning->skills, learning->tree, &success, changes, note);
+    OWNED char *displaced = skills_succeed(learning->skills, learning->tree, &success, changes, note, faults);
     if (outcome->audit_score != AUDIT_PENDING || !entries_find(&learning->skills->entries, success.name))
         return;
     rewards_credit(&learning->rewards, success.name, before);
@@ -279,7 +279,7 @@ void learning_apply(struct learning *learning, const struct outcome *outcome, st
     if (outcome->reply->faults)
         buffer_text(&faults, outcome->reply->faults);
     apply_reward(learning, outcome);
-    apply_skill(learning, outcome, changes, note);
+    apply_skill(learning, outcome, changes, note, &faults);
     apply_goals(learning, outcome->reply, note, &faults);
     reflections_add(&learning->reflections, outcome->task_id, outcome->now, outcome->reply->reflection,
                     faults.data);

@@ -378,6 +378,29 @@ static char *prune(struct skills *skills, int tree, size_t limit, int64_t now, d
     return gone;
 }
 
+/* A text that is known by evidence isn't changed by a success that names it: the evidence would count for other words.
+ * Whoever wrote the other words is told. A text that can't be read, or is still to be written, is compared with none. */
+static void tell_unused(struct skills *skills, int tree, const struct entry *entry,
+                        const struct skill_success *success, struct buffer *note, struct buffer *faults)
+{
+    struct skill *skill = &skills->beside[entry - skills->entries.items];
+    OWNED char *known = entry_get(entry, "description");
+    if (success->description && known && strcmp(success->description, known) != 0)
+        buffer_print(note, "description not changed: %s\n", success->name);
+    skill_look_again(skill, tree);
+    if (!success->body || !skill->body)
+        return;
+    const char *new = success->body, *old = skill->body;
+    size_t new_length = strlen(new), old_length = strlen(old);
+    markdown_trim(&new, &new_length);
+    markdown_trim(&old, &old_length);
+    if (new_length == old_length && memcmp(new, old, new_length) == 0)
+        return;
+    buffer_print(note, "text not changed: %s\n", success->name);
+    buffer_print(faults, "%sthe skill \"%s\" is known: its text stays as it is, and the new one was not used",
+                 faults->length ? "; " : "", success->name);
+}
+
 static void strengthen(struct entry *entry, const struct skill_success *success, struct buffer *note)
 {
     if (success->disputed) {
@@ -438,7 +461,7 @@ static void earn(struct skills *skills, const struct skill_success *success, str
 }
 
 char *skills_succeed(struct skills *skills, int tree, const struct skill_success *success,
-                     struct change_list *changes, struct buffer *note)
+                     struct change_list *changes, struct buffer *note, struct buffer *faults)
 {
     struct entry *known = entries_find(&skills->entries, success->name);
     if (!known && !success->description && !success->body) {
@@ -448,6 +471,7 @@ char *skills_succeed(struct skills *skills, int tree, const struct skill_success
     }
     if (known) {
         strengthen(known, success, note);
+        tell_unused(skills, tree, known, success, note, faults);
         return NULL;
     }
     if (success->disputed && skills->entries.count >= SKILLS_MAX) {

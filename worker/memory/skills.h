@@ -79,10 +79,10 @@ struct skill_success {
 };
 struct change_list;
 /* A success that names a skill: one that is known gets stronger, another is added, and the lowest score makes room
- * where there are 20. The new one never makes room for itself, unless the audit disputes it: then it isn't worth
+ * where there are 20. The text of a known one stays; faults gets that another was not used. The new one never makes room for itself, unless the audit disputes it: then it isn't worth
  * another's place. Returns which skill made room for a new one (caller frees); NULL: none had to. */
 char *skills_succeed(struct skills *skills, int tree, const struct skill_success *success,
-                     struct change_list *changes, struct buffer *note);
+                     struct change_list *changes, struct buffer *note, struct buffer *faults);
 /* The skill's last_success as it stands; "none": it has had none, or isn't known. Caller frees. */
 char *skills_last_success(struct skills *skills, const char *name);
 /* The audit disputes the success of `at`: one evidence less, and the last success is `before` again, unless another
