@@ -92,6 +92,29 @@ static void test_what_is_no_envelope_is_set_aside_said_and_stops_nothing(void **
     assert_int_equal(desk->problems.length, 0);
 }
 
+/* The same words at every look, so that status says them once. */
+static void test_a_text_that_is_too_large_or_blank_is_told_so_at_each_look(void **state)
+{
+    struct desk *desk = *state;
+    static const char *const says[] = {"(it has 262145 bytes, an envelope at most 262144)",
+                                       "(it has 300000 bytes, an envelope at most 262144)",
+                                       "(it has no text)", "(iac/handoffs/kind.md:3:7: 'kind' must be",
+                                       "(iac/handoffs/other.md has the id another, which is not its name)"};
+    shell(desk->scratch,
+          "cd iac/handoffs; head -c 262145 /dev/zero | tr '\\0' x >over.md; head -c 300000 /dev/zero | "
+          "tr '\\0' x >far-over.md; printf ' \\n\\n' >blank.md; "
+          "printf -- '---\\nid: kind\\nkind: letter\\n---\\nx\\n' >kind.md; "
+          "printf -- '---\\nid: another\\nkind: handoff\\nfrom: iris\\nto: orion\\n"
+          "created: 2026-04-29T10:05:00Z\\n---\\nx\\n' >other.md");
+    for (int looks = 0; looks < 2; looks++) {
+        look(desk);
+        for (size_t i = 0; i < sizeof says / sizeof *says; i++)
+            if (!strstr(desk->problems.data, says[i]))
+                fail_msg("look %d, without %s: %s", looks, says[i], desk->problems.data);
+    }
+    assert_int_equal(desk->mail->count, 0);
+}
+
 static void test_a_persons_plain_text_is_work_from_the_operator_done_once(void **state)
 {
     struct desk *desk = *state;
@@ -308,6 +331,7 @@ int main(void)
         PROMISE(test_priority_comes_before_age_and_age_before_the_id),
         PROMISE(test_what_has_expired_is_left_alone_but_what_was_begun_in_time_is_done),
         PROMISE(test_what_is_no_envelope_is_set_aside_said_and_stops_nothing),
+        PROMISE(test_a_text_that_is_too_large_or_blank_is_told_so_at_each_look),
         PROMISE(test_a_persons_plain_text_is_work_from_the_operator_done_once),
         PROMISE(test_a_file_that_somebody_still_writes_is_waited_for),
         PROMISE(test_folders_that_are_gone_or_links_are_no_way_out),

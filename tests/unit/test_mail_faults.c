@@ -1,4 +1,6 @@
 /* The post in an agent's tree when its storage fails while it is read. Nothing that can't be seen is taken for gone, and nothing new is done before what may be older. */
+#include <linux/capability.h>
+
 #include "common/test_clock.h"
 #include "tests/unit/failing.h"
 #include "tests/unit/mail_fixture.h"
@@ -126,6 +128,38 @@ static void test_a_folder_that_can_never_be_read_stops_the_others_for_a_while_on
     assert_int_equal(mail_again_ms(desk->mail), 0);
 }
 
+/* Root reads what it likes until its capabilities are gone. */
+static void set_capabilities(struct __user_cap_data_struct *data)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    assert_int_equal(syscall(SYS_capset, &header, data), 0);
+}
+
+static void test_a_file_that_nobody_may_read_is_told_and_stops_no_other(void **state)
+{
+    struct desk *desk = *state;
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct had[_LINUX_CAPABILITY_U32S_3], none[_LINUX_CAPABILITY_U32S_3];
+    assert_int_equal(syscall(SYS_capget, &header, had), 0);
+    memcpy(none, had, sizeof none);
+    none[0].effective = none[1].effective = 0;
+    put_one(desk, "a", KIND_HANDOFF, then);
+    put_one(desk, "b", KIND_HANDOFF, then + 1);
+    shell(desk->scratch, "chmod 0 iac/handoffs/a.md");
+    set_capabilities(none);
+    look(desk);
+    const char *first = next(desk);
+    int64_t again = mail_again_ms(desk->mail);
+    set_capabilities(had);
+    assert_string_equal(first, "b");
+    assert_non_null(strstr(desk->problems.data, "iac/handoffs/a.md is tried again"));
+    assert_true(again > 0);
+    shell(desk->scratch, "chmod 644 iac/handoffs/a.md");
+    look(desk);
+    assert_string_equal(next(desk), "a");
+    assert_int_equal(mail_again_ms(desk->mail), 0);
+}
+
 static void test_what_can_not_be_told_to_be_over_is_not_done(void **state)
 {
     struct desk *desk = *state;
@@ -201,6 +235,7 @@ int main(void)
         PROMISE(test_what_was_known_stays_and_goes_only_when_it_is_seen_to_have_gone),
         PROMISE(test_nothing_new_is_done_while_something_older_may_be_unseen),
         PROMISE(test_a_folder_that_can_never_be_read_stops_the_others_for_a_while_only),
+        PROMISE(test_a_file_that_nobody_may_read_is_told_and_stops_no_other),
         PROMISE(test_what_can_not_be_told_to_be_over_is_not_done),
         PROMISE(test_a_dead_letter_that_can_not_be_read_is_told_of_later),
         PROMISE(test_a_verdict_about_what_can_not_be_read_waits_for_the_next_commit),

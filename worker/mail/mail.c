@@ -65,12 +65,6 @@ void mail_close(struct mail *mail)
     free(mail);
 }
 
-/* Always false. */
-static bool mail_too_large(struct fault *fault, size_t size)
-{
-    return fault_set(fault, "it has %zu bytes, an envelope at most %d", size, ENVELOPE_MAX);
-}
-
 /* --- reading --- */
 
 /* What will never be an envelope, whatever is waited for. */
@@ -128,6 +122,7 @@ struct look {
     struct letter *known; /* of the look before */
     size_t known_count, problem_count;
     bool failed; /* not everything could be seen */
+    bool closed; /* a file's mode lets nobody read it */
     struct buffer *problems;
     mail_over over;
     void *context;
@@ -161,11 +156,19 @@ static void set_aside(struct look *look, const char *name, const char *why)
 }
 
 /* Whether this one is there can't be told, or what it is. */
-static void fail(struct look *look, const char *name, const char *why)
+static void fail(struct look *look, const char *name, const char *why, bool closed)
 {
     OWNED char *what = memory_print("is tried again: %s", why);
     say(look, name, what);
-    look->failed = true;
+    look->failed |= !closed;
+    look->closed |= closed;
+}
+
+/* Its mode says so, and no waiting changes that: the others don't wait for it. It is asked for again, since a person may
+ * give it another mode. */
+static bool is_closed(const struct look *look, const char *name)
+{
+    return faccessat(look->folder, name, R_OK, AT_EACCESS) != 0 && errno == EACCES;
 }
 
 /* 1: its end is known: this is another delivery of it, or somebody's copy. -1: that can't be told now. */
@@ -230,17 +233,28 @@ static bool is_being_written(int folder, const char *name)
            errno == EAGAIN;
 }
 
+/* The reason is found anew by each look, and in the words in which it was said first. */
 static bool is_aside(struct look *look, const char *name)
 {
+    const char *mark = strstr(name, ASIDE);
+    if (!mark)
+        return false;
     OWNED_ENVELOPE struct envelope envelope = {0};
     struct fault fault = {{0}};
-    OWNED char *text = NULL;
+    OWNED char *text = NULL, *id = memory_slice(name, (size_t)(mark - name));
+    OWNED char *path = memory_print("%s/%s.md", look->where, id);
     size_t length;
-    if (!strstr(name, ASIDE))
-        return false;
     int found = files_read(look->folder, name, ENVELOPE_FILE_MAX, &text, &length, NULL, &fault);
-    bool whole = found == 1 && envelope_parse(&envelope, text, length, "it", &fault);
-    say_aside(look, name, whole ? "its id is not its name" : fault.text);
+    if (found == 0)
+        return true;
+    if (found < 0)
+        is_none(look->folder, name, &fault);
+    else if (!envelope_parse(&envelope, text, length, path, &fault)) {
+        if (!mail_is_blank(text, length, &fault) && length > ENVELOPE_MAX)
+            mail_too_large(&fault, length);
+    } else if (check(&envelope, id, path, length, &fault))
+        fault_set(&fault, "it is one by now, and has to be named %s.md", id);
+    say_aside(look, name, fault.text);
     return true;
 }
 
@@ -284,13 +298,13 @@ static void look_at(struct look *look, const char *name)
     if (found == -2)
         set_aside(look, name, fault.text);
     else if (found == -1 && (keep_known(look, id, NULL) || true))
-        fail(look, name, fault.text);
+        fail(look, name, fault.text, is_closed(look, name));
     if (found != 1)
         return;
     letter.hash = mail_hash(&letter.head);
     int over = is_over(look, &letter.head, letter.hash);
     if (over < 0)
-        fail(look, name, "whether it is over can't be read in " TREE_ARCHIVE);
+        fail(look, name, "whether it is over can't be read in " TREE_ARCHIVE, false);
     if (over != 0) {
         letter_free(&letter);
         return;
@@ -443,6 +457,7 @@ void mail_look(struct mail *mail, struct buffer *problems, mail_over over, void 
         mail->looked[look.place] = look_into(&look);
     look_out(&look);
     letters_free(look.known, look.known_count);
+    mail->closed = look.closed;
     release(mail, look.failed);
     if (mail->count)
         qsort(mail->letters, mail->count, sizeof *mail->letters, by_age);
@@ -452,7 +467,7 @@ void mail_look(struct mail *mail, struct buffer *problems, mail_over over, void 
 
 bool mail_unsettled(const struct mail *mail)
 {
-    return mail->unsettled || mail->failing_ms != 0 || mail->dead_failing;
+    return mail->unsettled || mail->failing_ms != 0 || mail->dead_failing || mail->closed;
 }
 
 int64_t mail_again_ms(const struct mail *mail)

@@ -33,6 +33,7 @@ struct mail {
     size_t count;
     struct file_stamp looked[MAIL_PLACES]; /* the folders' own, as of the last look */
     bool unsettled;                        /* somebody was writing to one of them at the last look */
+    bool closed;                           /* one of them may not be read; it is tried again */
     int64_t failing_ms; /* since when looks have failed, by the monotonic clock; 0: they don't */
     struct verdict *verdicts;
     size_t verdict_count;
@@ -47,6 +48,10 @@ struct mail {
     bool dead_changed;      /* it has changed since git was asked which of them it tracks */
 };
 
+/* Always false; fault names the size and the limit. */
+bool mail_too_large(struct fault *fault, size_t size);
+/* White space alone; text ends in a NUL. True: fault says so. */
+bool mail_is_blank(const char *text, size_t length, struct fault *fault);
 /* 1 read, 0 not there, -1 and fault: it can't be read now, -2 and fault: it is no envelope of that name. */
 int mail_load(int folder, const char *id, const char *path, struct envelope *envelope, char **text,
               size_t *length, struct file_stamp *stamp, struct fault *fault);

@@ -16,6 +16,16 @@
 #include "common/utf8.h"
 #include "worker/mail/part.h"
 
+bool mail_too_large(struct fault *fault, size_t size)
+{
+    return fault_set(fault, "it has %zu bytes, an envelope at most %d", size, ENVELOPE_MAX);
+}
+
+bool mail_is_blank(const char *text, size_t length, struct fault *fault)
+{
+    return strspn(text, " \t\r\n") == length && !fault_set(fault, "it has no text");
+}
+
 /* A file with one of these in front is meant to be an envelope. */
 static bool is_plain(const struct frontmatter *matter)
 {
@@ -96,11 +106,17 @@ char *mail_take_text(const struct mail *mail, int folder, enum mail_place place,
     size_t length;
     struct fault other;
     OWNED_FRONTMATTER struct frontmatter matter = {0};
-    if (files_read(folder, file, ENVELOPE_MAX, &text, &length, NULL, &other) != 1)
+    if (files_read(folder, file, ENVELOPE_FILE_MAX, &text, &length, NULL, &other) != 1)
         return NULL; /* the fault stands that it is no envelope */
     if (memchr(text, '\0', length) || !utf8_valid(text, length))
         return fault_set(fault, "it is no UTF-8 text"), NULL;
     if (!frontmatter_parse(&matter, text, length, file, fault))
         return NULL;
-    return is_plain(&matter) ? take(mail, folder, place, file, &matter, fault) : NULL;
+    if (!is_plain(&matter))
+        return NULL;
+    if (length > ENVELOPE_MAX)
+        return mail_too_large(fault, length), NULL;
+    if (mail_is_blank(text, length, fault))
+        return NULL;
+    return take(mail, folder, place, file, &matter, fault);
 }
