@@ -20,7 +20,7 @@ struct bus_link {
     const struct local_node *local;
     struct child child;
     bool connected;
-    char *why;      /* what is wrong, as it was told last; "": nothing. Owned */
+    char *why;      /* the bus's fault, as it was told last; "": none. Owned */
     void *followed; /* tsearch: subjects, owned */
     uint64_t ticket;
     struct bus_owner owners[BUS_OWNERS];
@@ -36,7 +36,7 @@ static int by_text(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* Said when it is new: a bus that is away for a day is one line. */
+/* A new state is logged: a bus that is away for a day is one line. */
 static void set_state(struct bus_link *link, bool connected, const char *why)
 {
     bool was = link->connected;
@@ -146,7 +146,8 @@ static void tell(struct bus_link *link, enum message_type type, ...)
     va_start(fields, type);
     message_make_list(&message, type, fields);
     va_end(fields);
-    child_send(&link->child, &message); /* broken: the process has ended, and the next one is told all anew */
+    /* broken: the process has ended, and the next process is told everything anew. */
+    child_send(&link->child, &message);
 }
 
 static void tell_followed(const void *node, VISIT visit, void *context)
@@ -219,7 +220,7 @@ uint64_t bus_link_ticket(struct bus_link *link)
     return link ? ++link->ticket : 0;
 }
 
-/* A process that stands still must not fill this one's memory. */
+/* A process that stands still must not fill the supervisor's memory. */
 static bool can_ask(const struct bus_link *link, size_t length)
 {
     return bus_link_connected(link) && length <= BUS_BYTES_MAX &&

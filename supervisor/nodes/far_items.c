@@ -31,7 +31,7 @@ bool far_items_say(const struct local_node *local, const char *node, const struc
     return node_word_say(local, node, object) != 0;
 }
 
-/* Borrows from the object, but for the whole item: that is the caller's to free. False: it is none. */
+/* Borrows from the object, but for the whole item: that is the caller's to free. False: the object is no word. */
 static bool read_word(const json_t *object, struct queue_word *word)
 {
     const json_t *whole = json_object_get(object, "whole");

@@ -1,5 +1,6 @@
-/* Items of work queues whose consumer lives on another node: the words of both nodes (supervisor/shared/work_queue_far.c) as
- * messages of the bus, JSON to agentos.node.NODE. Each may be lost, which both sides know. */
+/* Items of work queues whose consumer lives on another node: the words of both nodes
+ * (supervisor/shared/work_queue_far.c) as messages of the bus, JSON to agentos.node.NODE. Each word may be lost,
+ * which both sides know. */
 #pragma once
 
 #include <jansson.h>

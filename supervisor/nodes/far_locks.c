@@ -32,7 +32,7 @@ bool far_locks_say(const struct local_node *local, const char *node, const struc
                                    claims)) != 0;
 }
 
-/* Negative numbers are none. */
+/* A negative number counts as missing. */
 static int64_t number_of(const json_t *object, const char *key)
 {
     int64_t number = node_word_number(object, key);

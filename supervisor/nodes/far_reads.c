@@ -24,30 +24,30 @@
 
 enum {
     TEXT_MAX = 1024,                  /* bytes of one text of a request */
-    PAGE_BYTES = FAR_READS_BYTES / 3, /* of an answer's texts; the rest is for all else that it tells */
+    PAGE_BYTES = FAR_READS_BYTES / 3, /* of an answer's texts; the rest is for its other keys */
     TOTAL_BYTES = 8 * 1024 * 1024,    /* of all answers to one question */
     READ_SIZE = 64 * 1024,
     PROBLEMS_MAX = 20,
-    DEPTH_MAX = 32, /* of an answer; an honest one is six deep */
+    DEPTH_MAX = 32, /* of an answer; an honest answer is six deep */
     SENTENCE_MAX = 300,
 };
 
 static const char *const readable[] = {"envelope", "envelopes", "queues"};
 
-/* Asked here. */
+/* A question of this node. */
 struct question {
     LIST_ENTRY(question) link;
     struct far_reads *reads;
     uint64_t number, ticket;
     struct {
-        char name[NAME_LENGTH_MAX + 1]; /* "": it has answered */
+        char name[NAME_LENGTH_MAX + 1]; /* "": the node has answered */
     } asked[FAR_READS_NODES];
     size_t count, open, bytes;
-    json_t *answer; /* owned; as far_reads_ask has it */
+    json_t *answer; /* owned; as far_reads_ask gives it */
     struct timer deadline;
 };
 
-/* Asked by another node. */
+/* A question of another node. */
 struct reading {
     LIST_ENTRY(reading) link;
     struct far_reads *reads;
@@ -65,7 +65,7 @@ struct far_reads {
     struct file_readers *readers;
     LIST_HEAD(, question) questions;
     LIST_HEAD(, reading) readings;
-    uint64_t number; /* of the last question; by chance at first, unlike those of before a restart */
+    uint64_t number; /* of the last question; begins at random, unlike the numbers before a restart */
     size_t count;    /* questions */
 };
 
@@ -80,7 +80,7 @@ struct far_reads *far_reads_new(const struct local_node *local, far_reads_told *
     return reads;
 }
 
-/* --- this node asks --- */
+/* --- questions of this node --- */
 
 static void forget_question(struct question *question)
 {
@@ -187,7 +187,7 @@ json_t *far_reads_ask(struct far_reads *reads, const json_t *request, uint64_t t
     return answer;
 }
 
-/* Clients refuse a line that is nested deeper than their parser goes, with all that honest nodes told in it. */
+/* Clients refuse a line that is nested deeper than their parser goes, with the answers of all honest nodes in it. */
 static bool is_deep(const json_t *value, unsigned most)
 {
     size_t i;
@@ -199,7 +199,7 @@ static bool is_deep(const json_t *value, unsigned most)
     return deep;
 }
 
-/* An envelope that a node doesn't have is no problem of it. */
+/* A node that doesn't have the envelope is no problem. */
 static void take(struct question *question, const char *node, const json_t *word)
 {
     json_t *told = json_object_get(word, "answer");
@@ -235,7 +235,7 @@ static void hear_answer(struct far_reads *reads, const char *node, const json_t 
     }
 }
 
-/* --- another node asks --- */
+/* --- questions of other nodes --- */
 
 static void forget_reading(struct reading *reading)
 {
@@ -249,7 +249,7 @@ static void forget_reading(struct reading *reading)
 static void answer(struct far_reads *reads, const char *node, uint64_t number, json_t *told)
 {
     json_object_set_new(told, "read_answer", json_integer((json_int_t)number));
-    (void)node_word_say(reads->local, node, told); /* the other one waits in vain, and says so */
+    (void)node_word_say(reads->local, node, told); /* the other node waits in vain, and says so */
 }
 
 static void refuse(struct far_reads *reads, const char *node, uint64_t number, const char *why)
@@ -257,7 +257,7 @@ static void refuse(struct far_reads *reads, const char *node, uint64_t number, c
     answer(reads, node, number, json_pack("{s:i, s:s}", "exit", EX_TEMPFAIL, "complaint", why));
 }
 
-/* Only what an answer may hold goes out: the reader has read files that may have been made to harm. */
+/* Only an answer of the allowed form goes out: the reader has read files that may have been made to harm. */
 static void tell(struct reading *reading, size_t length)
 {
     json_auto_t *told = json_loadb(reading->in.data, length, JSON_REJECT_DUPLICATES, NULL);
@@ -290,7 +290,7 @@ static void is_readable(void *context, uint32_t events)
     forget_reading(reading);
 }
 
-/* The request, cut down to the keys that are known, as a line; NULL: no request that is read for others. Caller frees. */
+/* The request, cut down to the known keys, as a line; NULL: the request is not for other nodes. Caller frees. */
 static char *line_of(const json_t *request)
 {
     static const char *const texts[] = {"id", "agent", "queue", "kind", "status", "place", "cursor"};

@@ -14,7 +14,7 @@
 #include "supervisor/nodes/nodes.h"
 #include "supervisor/nodes/word.h"
 
-enum { ASK_AGAIN_MS = 2000, FORGOTTEN_MS = 60 * 1000 /* when nobody offers it */ };
+enum { ASK_AGAIN_MS = 2000, FORGOTTEN_MS = 60 * 1000 /* when nobody offers the write */ };
 
 static const struct {
     enum post_verdict verdict;
@@ -28,12 +28,12 @@ struct far_write {
     char *why;
     int64_t asked_ms, seen_ms;
     uint64_t ticket; /* of the last question */
-    bool unsent;     /* the bus does not take it, as why says */
+    bool unsent;     /* the bus does not take the write, as why says */
 };
 
 struct far_segments {
     const struct local_node *local;
-    TAILQ_HEAD(, far_write) writes; /* those that were offered last, at the end */
+    TAILQ_HEAD(, far_write) writes; /* the last offered writes at the end */
 };
 
 struct far_segments *far_segments_new(const struct local_node *local)
@@ -135,7 +135,7 @@ enum post_verdict far_segments_write(struct far_segments *far, const char *node,
     return verdict;
 }
 
-/* --- what comes --- */
+/* --- words --- */
 
 void far_segments_published(struct far_segments *far, uint64_t ticket, const char *why)
 {

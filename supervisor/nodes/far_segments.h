@@ -1,18 +1,19 @@
-/* Writes to segments that have their homes on other nodes (contract section 12). The writer's outbox keeps a write until its
- * verdict is known; it is offered again and again meanwhile, and each time the home is asked, unless it has answered.
+/* Writes to segments that have their homes on other nodes (contract section 12). The writer's outbox keeps a write until
+ * its verdict is known; the write is offered again and again meanwhile, and each time the home is asked, unless it has
+ * answered.
  *
  *   B → A  write    the whole envelope, under its id
  *   A → B  verdict  durable in A's file, or refused (stale, no writer), or not now
  *
  * Any word may be lost, come twice, or late. What a crash leaves:
- *   B, whenever                        its outbox has the write, which is asked for again
+ *   B, whenever                        B's outbox has the write, which is asked for again
  *   A, before its file is durable      nothing was written; B asks again
- *   A, after it                        the file has the write's id: asked again, A answers as before. A write whose answer was
- *                                      lost while so many others followed that its id is not among the last
+ *   A, after that                      the file has the write's id: A answers a repeated question as before. A write whose
+ *                                      answer was lost while so many others followed that its id is not among the last
  *                                      SEGMENT_WRITES_KEPT is told to be stale
- *   the bus, or A, away                said once; the write waits under its ttl, as it does while the bus's server takes no
- *                                      message of that length
- * The copies (homes.h) follow whenever they can: a writer that saw an old one is told the version that there is. */
+ *   the bus, or A, away                the writer is told once; the write waits under its ttl, as it does while the bus's
+ *                                      server takes no message of that length
+ * The copies (homes.h) follow whenever they can: a writer that saw an old copy is told the present version. */
 #pragma once
 
 #include <jansson.h>

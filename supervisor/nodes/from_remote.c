@@ -43,7 +43,7 @@ static int check_settings(const struct local_node *local, const struct agent *ag
     return EX_OK;
 }
 
-/* Its node is gone: nobody has renewed the lease for a whole lease time, or it was given back. */
+/* Whether the agent's node is gone: nobody has renewed the lease for a whole lease time, or it was given back. */
 static int check_lease(const struct agent *agent, const struct lease *lease, struct fault *fault)
 {
     bool there = lease->known && lease->revision;

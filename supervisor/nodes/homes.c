@@ -1,13 +1,13 @@
 /* What a crash at each step leaves:
- *   the key is asked for            nobody has the name, or this node has: the next use asks the bucket
+ *   the key is asked for            no node has the name, or this node has: the next use asks the bucket
  *   the key is there, nothing used  this node is the home, and finds its name in the bucket at the next start
- *   the file is written             it says `home:` too, which holds while the bus is away
- *   the file is written, not told   others see the text of before until the next change, or this node's next start
- *   the key is deleted, file not    the file says `home:` this node: it puts the key again, unless somebody was faster; then
- *                                   the file becomes a copy
- * Between two nodes that both believe to be the home, since the bucket was lost while one was away, the bucket's word counts:
- * the other's segment is set aside, and its lock is the other's as soon as it is free. Tokens grow over that, for each word
- * about a lock tells the highest one. */
+ *   the file is written             the file says `home:` too, which holds while the bus is away
+ *   the file is written, not told   other nodes see the former text until the next change, or this node's next start
+ *   the key is deleted, file not    the file says `home:` this node: the node puts the key again, unless another node was
+ *                                   faster; then the file becomes a copy
+ * Between two nodes that both believe to be the home, since the bucket was lost while one was away, the bucket's word
+ * counts: the other node's segment is set aside, and its lock moves to the home as soon as it is free. Tokens grow over
+ * that, for each word about a lock tells the highest token. */
 #include "supervisor/nodes/homes.h"
 
 #include <jansson.h>
@@ -43,13 +43,13 @@ struct home {
     char *key; /* owned; first: homes are found by it */
     enum home_kind kind;
     char *file;
-    char *node; /* NULL: nobody knows */
+    char *node; /* NULL: nobody knows the home */
     uint64_t revision, ticket;
-    bool told;     /* the bucket has it, since the bus is there */
-    bool wanted;   /* nobody has it, and this node uses it */
-    bool dirty;    /* its home is here, and others have another text */
-    bool leaving;  /* it is forgotten here */
-    bool too_long; /* which was said */
+    bool told;     /* the bucket has the home, since the bus is there */
+    bool wanted;   /* the name has no home, and this node uses it */
+    bool dirty;    /* the home is here, and the other nodes have another text */
+    bool leaving;  /* this node forgets the name */
+    bool too_long; /* the text is, which the log says */
 };
 
 struct homes {
@@ -85,7 +85,7 @@ static int read_file(const struct homes *homes, const struct home *home, char **
                        length, NULL, NULL);
 }
 
-/* As the file says. */
+/* The home in the file's own line. */
 static char *noted_home(const struct homes *homes, const struct home *home)
 {
     OWNED char *text = NULL;
@@ -150,7 +150,7 @@ const char *homes_of(struct homes *homes, enum home_kind kind, const char *file,
     return seen_from_here(home);
 }
 
-/* --- what is asked of the bucket --- */
+/* --- questions to the bucket --- */
 
 static char *value_of(const struct homes *homes, struct home *home)
 {
@@ -221,7 +221,7 @@ void homes_forget(struct homes *homes, enum home_kind kind, const char *file)
     due(homes, 0);
 }
 
-/* --- what the bucket tells --- */
+/* --- the bucket's news --- */
 
 static void on_state(void *context, bool connected, const char *why)
 {
@@ -243,7 +243,7 @@ static void free_home(struct home *home)
     free(home);
 }
 
-/* Nobody has it: its home has deleted the key, or a person. */
+/* The name has no home now: its home has deleted the key, or a person. */
 static void let_go(struct homes *homes, size_t i)
 {
     struct home *home = homes->all[i];
@@ -271,7 +271,7 @@ static void on_gone(struct homes *homes, const char *key)
     }
 }
 
-/* What this node has, and the bucket lost, is put again; what another has waits for it. */
+/* A key of this node's that the bucket lost is put again; a key of another node's waits for that node. */
 static void on_all_told(struct homes *homes)
 {
     homes->known = true;
@@ -286,7 +286,7 @@ static void on_all_told(struct homes *homes)
     due(homes, 0);
 }
 
-/* Its text is taken also from a node that isn't there any more. */
+/* The home's text is taken also from a node that isn't there any more. */
 static void on_value(struct homes *homes, struct home *home, const char *node, const json_t *text,
                      uint64_t revision)
 {
@@ -327,7 +327,7 @@ static void on_key(void *context, const char *key, const char *value, uint64_t r
     json_decref(object);
 }
 
-/* A refused put is settled by the key that was there first, which is told. */
+/* A refused put is settled by the key that was there first: the bucket tells it. */
 static void on_kept(void *context, uint64_t ticket, uint64_t revision, const char *why)
 {
     struct homes *homes = context;

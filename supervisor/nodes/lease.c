@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { AGAIN_MS = 1000 /* from a renewal that came to nothing to the next one */ };
+enum { AGAIN_MS = 1000 /* from a renewal that failed to the next one */ };
 
 static bool is_there(const struct lease *lease)
 {
@@ -15,8 +15,8 @@ static bool is_of_this_node(const struct lease *lease)
     return is_there(lease) && strcmp(lease->seen.node, lease->node) == 0;
 }
 
-/* A supervisor that was begun without the bus takes the lease of the one before it, which is gone: there is one for each
- * data directory, and two of one name are the operator's fault, which pins can't bear. */
+/* A supervisor that was begun without the bus takes the lease of the supervisor before it, which is gone: a data
+ * directory has one supervisor, and two nodes of one name are the operator's fault, which pins can't bear. */
 static bool is_ours(const struct lease *lease)
 {
     return is_of_this_node(lease) && (lease->seen.run == lease->run || lease->local);
@@ -111,7 +111,7 @@ static void free_step(struct lease *lease, int64_t now)
 
 /* --- held --- */
 
-/* Also of one that ends: until its worker has, nobody else may take it. */
+/* A lease whose worker ends is renewed, too: until the worker has ended, no other node may take it. */
 static void renew(struct lease *lease, int64_t now)
 {
     if (!lease->connected || !lease->known || lease->asked || now < lease->renew_at)
@@ -152,7 +152,7 @@ static void ending_step(struct lease *lease, int64_t now)
 
 static void step(struct lease *lease, int64_t now)
 {
-    if (lease->asked && now - lease->put_at >= LEASE_MS) { /* its answer was lost; the key tells */
+    if (lease->asked && now - lease->put_at >= LEASE_MS) { /* the answer was lost; the key tells */
         lease->asked = false;
         lease->stage = lease->stage == LEASE_TAKING ? LEASE_FREE : lease->stage;
     }
@@ -182,13 +182,13 @@ void lease_claim(struct lease *lease, enum lease_claim claim, uint64_t tree_epoc
     step(lease, now);
 }
 
-/* What was asked on the connection before may have been done: the key tells. */
+/* A put on the connection before may have been done: the key tells. */
 void lease_connected(struct lease *lease, bool connected, int64_t now)
 {
     if (lease->connected && !connected)
         lease->away_since = now;
     if (connected)
-        lease->renew_at = now; /* what was under way may be lost */
+        lease->renew_at = now; /* a put that was under way may be lost */
     lease->connected = connected;
     lease->known = lease->asked = false;
     lease->revision = 0;
@@ -224,7 +224,8 @@ static void was_kept(struct lease *lease, int64_t now)
         start(lease);
 }
 
-/* News of a time before the last put may come after its answer; then the next put is refused, and newer news follows. */
+/* The key's state from before the last put may come after the put's answer; then the next put is refused, and newer
+ * news follows. */
 void lease_key(struct lease *lease, const struct lease_value *value, uint64_t revision, int64_t now)
 {
     if (!is_same(lease, value, revision)) {
@@ -270,7 +271,7 @@ void lease_epoch(struct lease *lease, uint64_t epoch, int64_t now)
     step(lease, now);
 }
 
-/* A node that slept has not seen what the key did meanwhile. */
+/* A node that slept has not seen the key's changes meanwhile. */
 void lease_turn(struct lease *lease, int64_t now)
 {
     if (now - lease->turned_at >= LEASE_RENEW_MS)

@@ -1,10 +1,11 @@
-/* One agent's lease on one node, decided (contract section 12): when the node may take it, when it must renew it, and when
- * its worker has to end.
+/* The decisions about an agent's lease on a node (contract section 12): when the node may take the lease, when it
+ * must renew it, and when its worker has to end.
  *
- * Pure: the clock, the key and the answers are handed in, and everything is done through the operations, so that many nodes can
- * be played in one test. A holder counts from when it sent the renewal that was confirmed last, the others from when they saw
- * the key change last, which is later; so a holder that ends its worker after LEASE_GUARD_MS has no worker when another
- * takes the lease after LEASE_MS, whatever the nodes' clocks show. Both count by a clock that goes on while the node sleeps. */
+ * Pure: the clock, the key and the answers are handed in, and every act goes through the operations, so that many
+ * nodes can be played in one test. The holder counts from when it sent the renewal that was confirmed last, the other
+ * nodes from when they saw the key change last, which is later; so a holder that ends its worker after LEASE_GUARD_MS
+ * has no worker when another node takes the lease after LEASE_MS, whatever the nodes' clocks show. All count by a
+ * clock that goes on while the node sleeps. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,57 +18,61 @@ enum {
     LEASE_RENEW_MS = 5 * 1000,
     LEASE_GUARD_MS = 10 * 1000, /* since the last renewal: the worker is killed */
     LEASE_FOUND_MS =
-        20 * 1000, /* for an agent that has no directory anywhere: nodes that have one come first */
+        20 * 1000, /* for an agent that has no directory anywhere: nodes that have its directory come first */
 };
 
-/* What the node has of the agent. */
+/* The node's claim on the agent. */
 enum lease_claim {
-    LEASE_NEVER, /* it may not live here */
-    LEASE_KEEPS, /* it is being moved: its worker ends, and the lease stays here until the claim is another */
-    LEASE_FOUNDS, /* no node is known to have its directory: it may begin here */
-    LEASE_HAS,    /* its directory is here */
-    LEASE_PINNED, /* and agents.yaml says that it lives here: its worker goes on while the bus is away */
+    LEASE_NEVER, /* the agent may not live here */
+    /* The agent is being moved: its worker ends, and the lease stays here until the claim is another. */
+    LEASE_KEEPS,
+    LEASE_FOUNDS, /* no node is known to have the agent's directory: the agent may begin here */
+    LEASE_HAS,    /* the agent's directory is here */
+    /* The same, and agents.yaml says that the agent lives here: its worker goes on while the bus is away. */
+    LEASE_PINNED,
 };
 
 /* The key's value. */
 struct lease_value {
-    char node[NAME_LENGTH_MAX + 1]; /* that holds it, or held it last */
-    uint64_t run;                   /* of that node's supervisor: a number of chance */
+    char node[NAME_LENGTH_MAX + 1]; /* the node that holds the lease, or held it last */
+    uint64_t run;                   /* of that node's supervisor: a random number */
     uint64_t epoch;
-    uint64_t turn; /* counts the run's puts of this lease, so that one is known by the key's news, too */
-    bool released; /* its worker has ended in good order: the next one need not wait */
+    uint64_t turn; /* counts the run's puts of this lease, so that the key's news confirms a put, too */
+    bool released; /* the holder's worker has ended in good order: the next one need not wait */
 };
 
 struct lease;
 
 struct lease_operations {
-    /* revision: the key's, 0: it isn't there. False: nothing was sent. lease_kept tells the end, unless the connection does. */
+    /* revision: the key's, 0: there is no key. False: nothing was sent. lease_kept tells the end, unless the
+     * connection does. */
     bool (*put)(void *context, const struct lease_value *value, uint64_t revision);
     void (*start)(void *context, uint64_t epoch); /* the worker may run */
-    /* It may not any more; hard: not for another moment. why: as agent_live_here has it. lease_down tells the end. */
+    /* The worker may not run any more; hard: not for another moment. why: as for agent_live_here. lease_down tells
+     * the end. */
     void (*stop)(void *context, bool hard, const char *why);
 };
 
 struct lease {
     const struct lease_operations *operations;
     void *context;
-    const char *node; /* ours, borrowed */
+    const char *node; /* this node, borrowed */
     uint64_t run;
     enum lease_claim claim;
-    uint64_t tree_epoch; /* of the directory here */
+    uint64_t tree_epoch; /* in the notes of the directory here */
     enum lease_stage { LEASE_FREE, LEASE_TAKING, LEASE_HELD, LEASE_ENDING } stage;
     uint64_t epoch;
-    struct lease_value seen; /* the key, where revision isn't 0 */
+    struct lease_value seen; /* the key's value, where revision isn't 0 */
     uint64_t revision;
-    bool connected, known;           /* known: the key, or that it isn't there */
+    bool connected, known;           /* known: the key is, or its absence */
     bool asked;                      /* a put is under way, or was refused and the key's news is awaited */
     struct lease_value put_value;    /* of the last put, */
-    uint64_t put_revision;           /* and what it asked for */
-    bool local;                      /* it was begun while the bus was away */
+    uint64_t put_revision;           /* and the revision that it asked for */
+    bool local;                      /* the lease was begun while the bus was away */
     bool runs;                       /* there may be a worker */
-    bool hard;                       /* it was killed */
-    int64_t away_since, quiet_since; /* ms: not connected; the key has not changed */
-    int64_t put_at, held_at;         /* ms: the last put; the last one that was confirmed */
+    bool hard;                       /* the worker was killed */
+    int64_t away_since, quiet_since; /* ms: not connected since; the key has not changed since */
+    int64_t put_at, held_at;         /* ms: the last put; the last confirmed put */
     int64_t renew_at, turned_at;
 };
 
@@ -76,10 +81,10 @@ void lease_begin(struct lease *lease, const struct lease_operations *operations,
                  const char *node, uint64_t run, int64_t now);
 void lease_claim(struct lease *lease, enum lease_claim claim, uint64_t tree_epoch, int64_t now);
 void lease_connected(struct lease *lease, bool connected, int64_t now);
-/* The key as it is now, NULL: it is not there (revision is ignored). */
+/* The key's value now, NULL: there is no key (revision is ignored). */
 void lease_key(struct lease *lease, const struct lease_value *value, uint64_t revision, int64_t now);
-/* The last put has ended: the key's new revision, or 0. refused: it was not done, since the key has another revision; else
- * nobody knows. */
+/* The last put has ended: the key's new revision, or 0. refused: the put was not done, since the key has another
+ * revision; else nobody knows. */
 void lease_kept(struct lease *lease, uint64_t revision, bool refused, int64_t now);
 void lease_down(struct lease *lease, int64_t now); /* no worker is left */
 /* The agent's commits are of a later epoch than the lease, which is taken anew. */
@@ -90,5 +95,5 @@ void lease_turn(struct lease *lease, int64_t now);
 bool lease_is_held(const struct lease *lease, int64_t now);
 /* Whether the agent's worker may still run, the bus being there or not. */
 bool lease_lasts(const struct lease *lease, int64_t now);
-/* Whether the directory here is older than the agent: it has lived elsewhere since. */
+/* Whether the directory here is older than the agent: the agent has lived elsewhere since. */
 bool lease_is_stale(const struct lease *lease);

@@ -13,12 +13,12 @@ struct roster;
 struct local_node {
     struct loop *loop;
     int data;                     /* descriptor of DATA_DIR */
-    const char *data_dir;         /* its path */
+    const char *data_dir;         /* path of DATA_DIR */
     const char *programs;         /* the folder of the programs */
     struct roster *const *roster; /* agents.yaml as it was applied last, another one after a reload */
     struct agents *agents;
     struct post *post;
-    struct nodes *nodes;        /* which of the agents run here; never NULL once the control server is open */
-    struct bus_link *bus;       /* agentos-bus's; NULL: there are no other nodes */
-    struct mirror_link *mirror; /* agentos-mirror's; NULL: nothing is pushed anywhere */
+    struct nodes *nodes;        /* leases of the agents; never NULL once the control server is open */
+    struct bus_link *bus;       /* to agentos-bus; NULL: there are no other nodes */
+    struct mirror_link *mirror; /* to agentos-mirror; NULL: nothing is pushed anywhere */
 };

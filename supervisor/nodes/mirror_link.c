@@ -19,7 +19,7 @@ enum { TEXT_MAX = 2048, PUSH_DONE = 0, PUSH_DIVERGED = 2 };
 
 /* An agent whose last push failed. */
 struct failing {
-    char *agent; /* owned; first: they are found by it */
+    char *agent; /* owned; first: the tree finds agents by it */
     char *why;   /* owned */
     bool diverged;
 };
@@ -53,7 +53,7 @@ static void is_pushed(struct mirror_link *link, const char *agent)
     log_info("mirror", agent, "Its branch is at the remote again");
 }
 
-/* Said when it is new: a remote that is down for a day is one line. */
+/* A new fault is logged: a remote that is down for a day is one line. */
 static void is_not_pushed(struct mirror_link *link, const char *agent, bool diverged, char *why)
 {
     struct failing *was = names_find(&link->failing, agent);
@@ -117,7 +117,7 @@ static bool lives_here(const struct mirror_link *link, const char *name)
     return agent && !agent->order.elsewhere;
 }
 
-/* A new mirror knows nothing: every branch may be ahead of the remote. */
+/* A new process knows no branch: every branch may be ahead of the remote. */
 static void started(void *context)
 {
     struct mirror_link *link = context;

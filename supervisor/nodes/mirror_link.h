@@ -1,5 +1,6 @@
-/* The supervisor's side of agentos-mirror (contract section 12): tells it whose branch may have new commits, and what became
- * of the pushes stands in the log and among the agents' problems; asks it for the branch of an agent that is fetched. */
+/* The supervisor's side of agentos-mirror (contract section 12): it tells the process which agents' branches may have
+ * new commits, logs the pushes' failures and has them among the agents' problems, and asks for the branch of an agent
+ * that is fetched. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,16 +10,16 @@
 struct local_node;
 struct mirror_link;
 
-/* NULL: AGENTOS_GIT_REMOTE is not set, or its program can't be started, which is said. */
+/* NULL: AGENTOS_GIT_REMOTE is not set, or its program can't be started, which the log says. */
 struct mirror_link *mirror_link_open(const struct local_node *local);
 void mirror_link_close(struct mirror_link *link); /* NULL is fine, here and below */
 void mirror_link_note(struct mirror_link *link, const char *agent);
-/* Adds why the agent's branch is not at the remote, a line; nothing: it is, or nothing is known yet. */
+/* Adds why the agent's branch is not at the remote, a line; nothing: it is there, or nothing is known yet. */
 void mirror_link_problem(struct mirror_link *link, const char *agent, struct buffer *lines);
-/* Whether the last push of the agent's branch found that the remote's went another way. */
+/* Whether the last push of the agent's branch found that the remote's branch went another way. */
 bool mirror_link_diverged(struct mirror_link *link, const char *agent);
-/* The agent's branch at the remote comes into the file, a path below DATA_DIR, as a git bundle. One at a time. done: why
- * NULL: it is there, and the commit that the branch has; else why not. */
+/* The agent's branch at the remote comes into the file, a path below DATA_DIR, as a git bundle. One at a time. done:
+ * why NULL: the bundle is there, and commit is the branch's; else why not. */
 typedef void mirror_fetched(void *context, const char *why, const char *commit);
 void mirror_link_fetch(struct mirror_link *link, const char *agent, const char *bundle, mirror_fetched *done,
                        void *context);

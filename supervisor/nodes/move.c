@@ -38,7 +38,7 @@ enum {
     HEAD_MAX = 1024,
     ARRIVING_MS = 10 * 60 * 1000,
     QUIET_MS =
-        60 * 1000 /* after the last piece of an agent that doesn't come to its end, another one may come */
+        60 * 1000 /* between the last piece of an agent whose pieces stopped coming and another agent */
 };
 
 enum stage { NONE, DRAINING, EXPORTING, SENDING, ARRIVING, FETCHING, UNPACKING, LEASING, DONE, FAILED };
@@ -69,9 +69,10 @@ struct move {
     } out;
     struct {                          /* to here */
         char *agent, *node, *id;      /* owned; agent NULL: nothing comes; node "": the git remote */
-        struct desired_state desired; /* as it was ordered there */
-        uint64_t epoch, token;        /* of the last piece, which is acknowledged when all is unpacked */
-        pid_t pid;                    /* of the import */
+        struct desired_state desired; /* as the operator ordered on the other node */
+        /* Of the last piece, which is acknowledged when the whole is unpacked. */
+        uint64_t epoch, token;
+        pid_t pid; /* of the import */
         int file;
         off_t at;
         int64_t heard_at; /* clock_boot_ms */
@@ -91,7 +92,7 @@ static char *path_of(const struct move *move, const char *which)
     return memory_print("%s/" FOLDER "/%s.bundle", move->local->data_dir, which);
 }
 
-/* A program of ours on the data directory; what it says stands in the log. */
+/* Runs a program of ours on the data directory; its output goes to the log. */
 static pid_t run(const struct move *move, const char *verb, const char *option, const char *word,
                  const char *file)
 {
@@ -109,7 +110,7 @@ static pid_t run(const struct move *move, const char *verb, const char *option, 
     return error == 0 ? pid : 0;
 }
 
-/* agents/NAME gets a name that no node takes up. True too where there is none. */
+/* Renames agents/NAME to a name that no node takes up. True too where there is no such folder. */
 static bool put_aside(const struct move *move, const char *agent, const char *to, struct fault *fault)
 {
     OWNED_FD int agents = files_open_folder(move->local->data, "agents", true, fault);
@@ -218,7 +219,7 @@ static void send_piece(struct move *move)
     message.length += (size_t)got;
     move->out.ticket = bus_link_ticket(bus);
     if (!bus_link_publish(bus, subject, id, message.data, message.length, move->out.ticket))
-        move->out.ticket = 0; /* tried again in the next turn */
+        move->out.ticket = 0; /* another try in the next turn */
 }
 
 static void begin_sending(struct move *move, int status)
@@ -247,7 +248,7 @@ void move_published(struct move *move, uint64_t ticket, const char *why)
         return;
     move->out.ticket = 0;
     if (why)
-        return; /* tried again in the next turn */
+        return; /* another try in the next turn */
     move->out.at += PIECE;
     if (move->out.at < move->out.size) {
         send_piece(move);
@@ -351,7 +352,7 @@ static const char *begin_in(struct move *move, const char *agent, const char *id
     return NULL;
 }
 
-/* What people ordered goes along. */
+/* The operator's orders for the agent go along. */
 static void order(const struct move *move, const char *name, struct desired_state desired)
 {
     struct fault fault;
@@ -373,7 +374,8 @@ static const char *begin_import(struct move *move)
     return move->in.pid ? NULL : "`agentos import` can't be started";
 }
 
-/* Another agent comes, and what comes next has to wait; a later move of the same one takes its place. */
+/* Another agent comes, and the next one has to wait; a later move of the same agent takes the place of its former
+ * one. */
 static bool is_busy(const struct move *move, const char *agent)
 {
     return move->in.agent &&
@@ -425,7 +427,8 @@ static void take_piece(struct move *move, uint64_t token, const json_t *head, co
         bus_link_took(bus, token);
 }
 
-/* The epoch is in the directory before the sender gives its lease back: without it no node would take the agent up. */
+/* The epoch is in the directory before the sender gives its lease back: without the epoch no node would take the
+ * agent up. */
 static bool note_epoch(const struct move *move)
 {
     OWNED char *path = memory_print("agents/%s/" TREE_NOTES "/epoch", move->in.agent);
@@ -470,12 +473,12 @@ int move_fetch(struct move *move, const char *agent, uint64_t epoch, struct faul
     memory_set(&move->fetch.agent, agent);
     move->fetch.stage = FETCHING;
     log_info("agentos", agent, "It is taken from the git remote");
-    move->owner.claim(move->owner.context, agent); /* from here on it is not begun anew */
+    move->owner.claim(move->owner.context, agent); /* from here on the agent is not begun anew */
     mirror_link_fetch(move->local->mirror, agent, FOLDER "/in.bundle", has_fetched, move);
     return EX_OK;
 }
 
-/* Another node that has a directory of it may have been faster. */
+/* Another node that has a directory of the agent may have been faster. */
 static void look_for_lease(struct move *move)
 {
     const struct agent *agent = agents_find(move->local->agents, move->fetch.agent);

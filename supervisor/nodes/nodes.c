@@ -32,8 +32,8 @@
 
 enum {
     TURN_MS = 500,
-    LOOKED_MS = 2000, /* at the directory of an agent that doesn't run here */
-    SLEPT_MS = 2000,  /* between two turns of the loop: the leases come first */
+    LOOKED_MS = 2000, /* between two looks at the directory of an agent that doesn't run here */
+    SLEPT_MS = 2000,  /* a longer pause between two turns of the loop: the leases come first */
     EPOCH_MAX = 32,   /* bytes of the file */
     PLACES_MAX = 4 * ROSTER_AGENTS_MAX
 };
@@ -46,7 +46,7 @@ struct place {
     uint64_t ticket; /* of the last put */
     int64_t looked_at;
     struct {
-        char node[NAME_LENGTH_MAX + 1]; /* "": nobody knows, or it lives here */
+        char node[NAME_LENGTH_MAX + 1]; /* "": nobody knows the node, or the agent lives here */
         bool here, there, said;
     } lives; /* as the post office was told */
 };
@@ -56,7 +56,7 @@ struct nodes {
     nodes_lives *lives;
     bool wanted; /* AGENTOS_BUS is set */
     bool connected;
-    bool told; /* all keys that there were */
+    bool told; /* every key of the bucket was */
     uint64_t run;
     struct presence *presence;
     struct move *move;
@@ -101,7 +101,7 @@ static uint64_t read_epoch(const struct place *place)
     return found == 1 ? strtoull(text, NULL, 10) & INT64_MAX : 0;
 }
 
-/* Where it is lost with the machine, the bucket and the commits still know the epoch. */
+/* Where the file is lost with the machine, the bucket and the commits still know the epoch. */
 static void write_epoch(const struct place *place, uint64_t epoch)
 {
     struct fault fault;
@@ -112,7 +112,7 @@ static void write_epoch(const struct place *place, uint64_t epoch)
         log_warn("agentos", place->agent, "The epoch of its lease can't be noted: %s", fault.text);
 }
 
-/* --- where it lives --- */
+/* --- the agent's node --- */
 
 static bool lives_elsewhere(const struct lease *lease)
 {
@@ -120,7 +120,7 @@ static bool lives_elsewhere(const struct lease *lease)
            strcmp(lease->seen.node, lease->node) != 0;
 }
 
-/* The post office is told of each change. */
+/* Tells the post office each change. */
 static void say_where(struct place *place, const struct agent *agent)
 {
     struct nodes *nodes = place->nodes;
@@ -137,7 +137,7 @@ static void say_where(struct place *place, const struct agent *agent)
     nodes->lives(agent, node ? place->lives.node : NULL, there);
 }
 
-/* --- what the lease asks for --- */
+/* --- the lease's operations --- */
 
 static bool put_key(void *context, const struct lease_value *value, uint64_t revision)
 {
@@ -197,7 +197,7 @@ static struct place *add_place(struct nodes *nodes, const char *agent)
     return place;
 }
 
-/* --- what is said of an agent that doesn't run here --- */
+/* --- the problems of an agent that doesn't run here --- */
 
 static char *why_not(const struct place *place, const struct agent *agent)
 {
@@ -240,7 +240,7 @@ static enum lease_claim claim_of(const struct place *place, const struct agent *
     return *agent->definition->node ? LEASE_PINNED : LEASE_HAS;
 }
 
-/* Of an agent that lives here and has its directory nobody looks again. */
+/* The directory of an agent that lives here and has one isn't looked at again. */
 static void look(struct place *place, int64_t now)
 {
     const struct agent *agent = agent_of(place);
@@ -275,7 +275,7 @@ static void turn(void *context)
     timer_set(nodes->local->loop, &nodes->timer, TURN_MS);
 }
 
-/* A node that slept may have lost its leases: its workers end before anything else is heard. */
+/* A node that slept may have lost its leases: its workers end before any message is heard. */
 static void begin_turn(void *context)
 {
     struct nodes *nodes = context;
@@ -378,7 +378,7 @@ static void claim_again(void *context, const char *agent)
     const struct agent *here = place ? agent_of(place) : NULL;
     if (!place)
         return;
-    bool gone = !has_directory(place) && place->lease.stage != LEASE_FREE; /* it was moved */
+    bool gone = !has_directory(place) && place->lease.stage != LEASE_FREE; /* the agent was moved */
     lease_claim(&place->lease, gone ? LEASE_NEVER : claim_of(place, here), place->lease.tree_epoch,
                 clock_boot_ms());
 }

@@ -20,7 +20,7 @@
 
 enum {
     EVERY_MS = 5000,
-    EVERY_AGENTS = 500, /* as many more make it as much rarer */
+    EVERY_AGENTS = 500, /* each so many agents of the fleet add another EVERY_MS */
     AWAY_MS = 30 * 1000,
     BYTES = 900 * 1024,
     CLOCKS_MS = 2000,
@@ -198,7 +198,7 @@ bool presence_is_there(const struct presence *presence, const char *node)
     return other && other->told && clock_boot_ms() - other->heard_at < AWAY_MS;
 }
 
-/* A number that is none, or too large to be one, counts as none. */
+/* A number of another type, or too large, counts as none. */
 static size_t count_of(const json_t *counts, size_t i)
 {
     json_int_t count = json_integer_value(json_array_get(counts, i));

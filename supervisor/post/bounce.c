@@ -1,8 +1,8 @@
 /* Telling a sender that its envelope has come to nothing.
  *
- * A bounce is named after what it is about, so that telling twice is telling once. It goes only to one whose own tree
- * knows the envelope (its outbox or archive): what a receiver's tree says of who sent something proves nothing, for its
- * worker writes there. */
+ * A bounce is named after its envelope, so that telling twice is telling once. A bounce goes only to a sender whose
+ * own tree knows the envelope (its outbox or archive): the `from` in a receiver's tree proves nothing, for the
+ * receiver's worker writes there. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,7 @@ static bool did_send(struct post *post, const char *sender, const char *id)
 
 enum { MADE_NEVER = -1, MADE_UNKNOWN = -2 /* the bounce there can't be read now */ };
 
-/* When the bounce that lies there already was made. */
+/* When the bounce of that id was made. */
 static int64_t made_at(struct post *post, const char *sender, const char *id)
 {
     unsigned lies = mailbox_lies_in(post->data, sender, id, arrived);
@@ -47,8 +47,8 @@ static char *name_of_life(const char *about, int64_t created)
     return names_file(name);
 }
 
-/* *id: the one that its bounce is to have, the caller's to free. A requeued envelope lives again under its id, created
- * later: what was told of its former life doesn't count. What a node told that had its receiver before has its life's name. */
+/* *id: the bounce's, the caller's to free. A requeued envelope lives again under its id, created later: a bounce of
+ * its former life doesn't count. A bounce of a node that had the receiver before has the life in its name. */
 static enum bounce find_id(struct post *post, const struct envelope *about, char **id)
 {
     OWNED char *plain = memory_print("%s-bounce", about->id), *first = names_file(plain);
@@ -75,8 +75,8 @@ enum bounce post_bounce_came(struct post *post, const struct envelope *bounce)
     return strcmp(name, bounce->id) == 0 ? find_id(post, &about, &id) : BOUNCE_ADDED;
 }
 
-/* To a sender elsewhere: its node alone can see what was told of a former life, so the id says of which life this is. What lies
- * in FOLDER_SENT is on its way. */
+/* To a sender elsewhere: its node alone can see the bounces of a former life, so the id names the life. A bounce in
+ * FOLDER_SENT is on its way. */
 static enum bounce find_far_id(struct post *post, const struct envelope *about, const char *from, char **id)
 {
     struct box *box = post_box(post, from);
@@ -117,7 +117,8 @@ static char *body_of(const struct envelope *about, const char *from, const char 
                         about->body ? about->body : "", cut < length ? "\n[…]" : "");
 }
 
-/* A full shelf is read, and one that is not known yet (start.c) is taken up before. A removal by a person is told all the same: no file is left to tell of it later. */
+/* Whether the sender's shelf has room. The worker is asked to read a full shelf, and a shelf that is not known yet
+ * (start.c) is taken up first. A removal by a person is told all the same: no file is left to tell of it later. */
 static bool has_shelf_room(struct box *sender, const char *from, const char *reason, size_t before)
 {
     int64_t backlog, unread = post_unread_of(sender, from) + (int64_t)before;
@@ -143,7 +144,7 @@ enum bounce post_add_bounce(struct post *post, struct batch *batch, const struct
     enum bounce bounce_is = far ? find_far_id(post, about, from, &id) : find_id(post, about, &id);
     if (bounce_is != BOUNCE_ADDED)
         return bounce_is;
-    if (!far && !has_shelf_room(sender, from, reason, before)) /* elsewhere that node sees to it */
+    if (!far && !has_shelf_room(sender, from, reason, before)) /* elsewhere the sender's node sees to it */
         return BOUNCE_WAITS;
     OWNED char *body = body_of(about, from, reason);
     const struct envelope bounce = {
@@ -172,7 +173,7 @@ bool post_bounce_written(struct post *post, const struct batch *batch, size_t nu
     struct box *sender = post_box(post, about->from);
     if (result == WRITE_FAILED || !sender || sender == post->people)
         return result != WRITE_FAILED;
-    if (result == WRITE_EXISTS && !is_far(sender)) { /* as its file says */
+    if (result == WRITE_EXISTS && !is_far(sender)) { /* as the file says */
         sender->look.wanted = true;
         post_wake(sender);
         return true;
@@ -231,13 +232,14 @@ bool post_bounce(struct post *post, const struct envelope *about, const char *fr
     return bounce == BOUNCE_NEEDLESS || bounce == BOUNCE_ADDED;
 }
 
-/* --- what was delivered before --- */
+/* --- earlier deliveries --- */
 
 static const unsigned delivered_to =
     1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS | 1u << FOLDER_ARCHIVE | 1u << FOLDER_DEAD_LETTERS;
 
-/* The envelope was delivered, and a person has removed it from its receiver's tree, while the sender's copy still lies in
- * its place: it is not delivered again. In the first second the file may only have been moved; the index has it then. */
+/* The envelope was delivered, and a person has removed it from its receiver's tree, while the sender's copy still
+ * lies in its place: the envelope is not delivered again. In the first second the file may only have been moved; the
+ * index has it then. */
 static bool was_removed(struct box *sender, struct box *receiver, const struct envelope *envelope)
 {
     struct envelope_index *index = sender->post->index;

@@ -1,4 +1,4 @@
-/* An agent's box: its place in the post office, the envelopes that lie in it, and what is said of them. Every other file of
+/* An agent's box: its place in the post office, the envelopes in it, and the messages about them. Every other file of
  * this room stands on this one. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +42,7 @@ static void grow_table(struct post *post)
             *chain = box;
         }
     free(before);
-    post->round.next = 0; /* its chains are others now */
+    post->round.next = 0; /* the chains are others now */
 }
 
 struct box *post_add_box(struct post *post, const char *name)
@@ -182,7 +182,7 @@ uint64_t post_mark(const struct file_stamp *stamp)
     return stamp->inode ? names_hash(stamp, sizeof *stamp) | 1 : 0;
 }
 
-/* The kernel's times are coarse: what changes right after a look may not show in them. So the look of a folder that has
+/* The kernel's times are coarse: a change right after a look may not show in them. So the look at a folder that has
  * just changed doesn't count, and the next scan looks again. */
 void post_looked(struct box *box, enum folder folder, const struct file_stamp *stamp)
 {

@@ -1,12 +1,12 @@
-/* Envelopes in outboxes: whether each may go where it wants to, whether there is room, and its way into the other tree.
+/* Envelopes in outboxes: each one's permission to go, the receiver's room, and the way into the other tree.
  *
- * An envelope for an agent first becomes one that waits for its receiver; then the receiver's window is filled with
- * those that wait, in their order; of the rest, as many as the backlog takes are deferred, the others refused. So no
- * newcomer overtakes one that was deferred, and order is kept.
+ * An envelope for an agent first waits for its receiver; then the receiver's window is filled with waiting envelopes,
+ * in their order; of the rest, as many as the backlog takes are deferred, the others refused. So no newcomer
+ * overtakes a deferred envelope, and order is kept.
  *
- * The file that waits stays in its sender's outbox until its sender has a verdict; the copy in the receiver's tree is on
- * disk before the verdict is said. A crash between leaves both, and the sender's next POST finds the copy by its name
- * (post_repeated), also when it was read, answered or has expired meanwhile. */
+ * The file of a waiting envelope stays in its sender's outbox until the sender has a verdict; the copy in the
+ * receiver's tree is on disk before the verdict is said. A crash between leaves both, and the sender's next POST
+ * finds the copy by its name (post_repeated), also when the copy was read, answered or has expired meanwhile. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +19,7 @@
 
 enum { DEFERRED_GROWS = 1024 /* bytes */ };
 
-/* --- which ones --- */
+/* --- the envelopes of an outbox --- */
 
 static void add_id(struct box *box, char *id)
 {
@@ -52,7 +52,7 @@ void post_outbox_look(struct box *box)
     struct file_stamp stamp = mailbox_stamp(box->post->data, box->name, FOLDER_OUTBOX);
     box->outbox.after_ms = clock_monotonic_ms() + OUTBOX_REST_MS;
     box->outbox.wanted = false;
-    /* Of a list that is cut off none is taken: one that it lacks may be older than those that it has. */
+    /* A list that is cut off isn't used: an envelope that it lacks may be older than the envelopes on it. */
     if (!mailbox_list(box->post->data, box->name, FOLDER_OUTBOX, &names) || names.failed) {
         box->outbox.wanted = true;
         box->outbox.after_ms += RETRY_MS;
@@ -64,11 +64,11 @@ void post_outbox_look(struct box *box)
         names.ids[i] = NULL;
     }
     if (names.strays && box != box->post->people)
-        post_look_due(box, WAKE_LOOK); /* its worker says what becomes of them */
+        post_look_due(box, WAKE_LOOK); /* the sender's worker says what becomes of the strays */
     post_looked(box, FOLDER_OUTBOX, &stamp);
 }
 
-/* --- what is said --- */
+/* --- messages --- */
 
 static void not_an_envelope(struct box *sender, const char *id, const struct fault *fault)
 {
@@ -76,7 +76,7 @@ static void not_an_envelope(struct box *sender, const char *id, const struct fau
     struct envelope what = {.id = (char *)id, .kind = KIND_MESSAGE, .from = sender->name, .to = "nobody"};
     post_note_refusal(sender, "envelope_set_aside", &what, fault->text);
     if (sender != post->people) {
-        post_verdict(sender, id, "refused", fault->text); /* its worker sets it aside */
+        post_verdict(sender, id, "refused", fault->text); /* the sender's worker sets the file aside */
         return;
     }
     OWNED_FD int folder = mailbox_open(post->data, POST_OPERATOR, FOLDER_OUTBOX, false);
@@ -121,7 +121,8 @@ static void decide(struct box *sender, struct envelope *envelope)
     struct post *post = sender->post;
     struct fault why = {""};
     bool is_result = envelope->kind == KIND_RESULT;
-    bool asked = is_result && !lives_elsewhere(post, envelope->to); /* else its requester's node sees to it */
+    /* The requester's node, where it isn't this one, sees to it. */
+    bool asked = is_result && !lives_elsewhere(post, envelope->to);
     enum result_verdict verdict = asked ? post_result(sender, envelope, &why) : RESULT_TAKEN;
     if (verdict == RESULT_LATER) {
         post_try_later(sender, envelope->id, why.text);
@@ -152,7 +153,7 @@ static void decide(struct box *sender, struct envelope *envelope)
     }
 }
 
-/* An envelope that waits was small enough when it came: its sender's worker has written status and reason into it since. */
+/* A waiting envelope was small enough when it came: its sender's worker has written status and reason into it since. */
 static bool is_too_large(const struct envelope *envelope, size_t size)
 {
     bool waits = envelope && strcmp(envelope->status, "deferred") == 0;
@@ -176,7 +177,7 @@ static void cannot_be_read(struct box *sender, const char *id, const struct faul
         not_an_envelope(sender, id, fault);
 }
 
-/* Its sender has not heard how it ended, or not acted on that: the other node says it once more. */
+/* The sender has not heard the envelope's end, or not acted on it: the other node says it once more. */
 static void asked_again(struct index_entry *entry)
 {
     entry->way = WAY_TRAVELS;
@@ -217,7 +218,7 @@ static void decide_on(struct box *sender, const char *id)
         break;
     }
     sender->complained = false;
-    memory_set(&envelope.from, sender->name); /* never what it says itself */
+    memory_set(&envelope.from, sender->name); /* never the envelope's own `from` */
     post_origin_set(sender, &envelope, &stamp);
     if (is_too_large(&envelope, stamp.size))
         refuse_large(sender, &envelope, stamp.size);
@@ -238,7 +239,8 @@ bool post_outbox_next(struct box *box)
 
 /* --- filling the window --- */
 
-/* Results take no place in the window; of one sender at most as many as the backlog lie unread. A full shelf is read. */
+/* Whether a result finds room. Results take no place in the window; as many as the backlog may lie unread of one
+ * sender. The worker is asked to read a full shelf. */
 static bool has_shelf_room(struct box *receiver, const struct index_entry *entry, int64_t backlog)
 {
     struct box *sender = entry->box;
@@ -258,7 +260,7 @@ static bool may_go(struct box *receiver, const struct index_entry *entry, bool r
     return counts ? room : has_shelf_room(receiver, entry, backlog);
 }
 
-/* room: in the window. */
+/* room: whether the window has any. */
 static struct index_entry *next_to_go(struct box *receiver, bool room, int64_t backlog, int64_t now)
 {
     struct index_entry *best = NULL;
@@ -299,8 +301,8 @@ static void was_taken_out(struct index_entry *entry)
     post_forget(entry->box->post, entry);
 }
 
-/* As it is in its outbox now: people may have altered it while it waited, and then that counts. False: it doesn't go
- * now. */
+/* Reads the envelope as it is in its outbox now: people may have altered it while it waited, and then that counts.
+ * False: the envelope doesn't go now. */
 static bool read_again(struct index_entry *entry, struct envelope *envelope)
 {
     struct box *sender = entry->box;
@@ -327,12 +329,13 @@ static bool read_again(struct index_entry *entry, struct envelope *envelope)
         !is_too_large(envelope, stamp.size) &&
         (envelope->kind != KIND_RESULT || is_far(entry->to) ||
          post_result(sender, envelope, &fault) == RESULT_TAKEN)) {
-        memory_set(&envelope->trace, entry->trace); /* as they were known when it came */
+        memory_set(&envelope->trace, entry->trace); /* as they were known when the envelope came */
         envelope->hops = entry->hops;
         envelope->created = entry->created;
         return true;
     }
-    envelope_free(envelope); /* somebody gave it another receiver, or too long a text: decided on anew */
+    /* Somebody gave the envelope another receiver, or too long a text: it is decided on anew. */
+    envelope_free(envelope);
     post_forget(post, entry);
     post_outbox_ids(sender, id);
     return false;
@@ -360,7 +363,8 @@ static bool is_held(const struct index_entry *entry, int64_t now)
            !post_is_over(entry, now);
 }
 
-/* Of those whose senders were told nothing yet, the first or the last in their order; NULL: there is none. */
+/* Of the waiting envelopes whose senders were told nothing yet, the first or the last in their order; NULL: there is
+ * none. */
 static struct index_entry *fresh_one(const struct box *receiver, int64_t now, bool last)
 {
     struct index_entry *found = NULL;
@@ -381,7 +385,7 @@ void post_defer(struct index_entry *entry)
     post_note(entry->box, "envelope_deferred", &envelope, why);
 }
 
-/* What came from another node waits there. Expired ones are left to post_expire. */
+/* An envelope from another node waits there. Expired ones are left to post_expire. */
 static void give_back_arrivals(struct box *receiver, int64_t now)
 {
     for (struct index_entry *entry = receiver->waits.first, *next; entry; entry = next) {
@@ -393,8 +397,8 @@ static void give_back_arrivals(struct box *receiver, int64_t now)
     }
 }
 
-/* Of the envelopes that got no room, the last are refused when there are more than the backlog takes. Expired ones are
- * left to post_expire. expected: so many go soon, and are told nothing yet. */
+/* Of the envelopes that got no room, the last are refused when there are more than the backlog takes. Expired ones
+ * are left to post_expire. expected: envelopes that go soon, and whose senders are told nothing yet. */
 static void defer_rest(struct box *receiver, int64_t expected)
 {
     int64_t backlog, held = 0, fresh = 0, now = clock_now();
@@ -494,7 +498,7 @@ static void not_delivered(struct delivery *delivery, enum write_result result, c
     struct index_entry *entry = delivery->entry;
     struct box *sender = entry->box, *receiver = entry->to;
     entry->way = WAY_WAITS;
-    if (is_far(sender)) { /* it comes again */
+    if (is_far(sender)) { /* the envelope comes again */
         post_arrival_later(sender, entry->id, RETRY_MS);
         post_forget(receiver->post, entry);
         return;
@@ -529,7 +533,8 @@ void post_deliver(struct post *post)
         enum write_result result = batch_result(&post->batch, delivery->number, &fault);
         struct file_stamp stamp = batch_written(&post->batch, delivery->number);
         if (delivery->folder != FOLDER_SENT && !post_owns(delivery->entry->to)) {
-            fault_set(&fault, "its lease on this node is over"); /* that file is in a tree of before */
+            /* The file is in a tree that was this node's. */
+            fault_set(&fault, "its lease on this node is over");
             result = WRITE_FAILED;
         }
         if (delivery->folder == FOLDER_SENT && result != WRITE_FAILED)
@@ -548,14 +553,14 @@ void post_deliver(struct post *post)
     batch_free(&post->batch);
 }
 
-/* --- those who go --- */
+/* --- agents that go --- */
 
 void post_give_up_waiting(struct box *receiver, const char *reason)
 {
     for (struct index_entry *entry = receiver->waits.first, *next; entry; entry = next) {
         struct envelope envelope = post_light(entry);
         next = entry->next;
-        if (entry->way != WAY_WAITS) /* its node says */
+        if (entry->way != WAY_WAITS) /* the receiver's node says */
             continue;
         post_refuse(entry->box, &envelope, reason);
         post_forget(receiver->post, entry);

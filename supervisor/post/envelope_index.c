@@ -137,7 +137,7 @@ void envelope_index_describe(struct index_entry *entry, const struct envelope *e
     char *from = memory_text(envelope->from);
     free(entry->from);
     entry->from = from;
-    if (!entry->trace && envelope->trace) { /* a receiver's worker may write another one there later */
+    if (!entry->trace && envelope->trace) { /* a receiver's worker may write another trace there later */
         entry->trace = memory_text(envelope->trace);
         entry->hops = envelope->hops;
     }

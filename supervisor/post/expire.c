@@ -24,15 +24,15 @@
 #include "common/memory.h"
 #include "supervisor/post/part.h"
 
-enum { RINGS_MAX = 4 * TURN_MAX /* in one turn, others' entries too */ };
+enum { RINGS_MAX = 4 * TURN_MAX /* in one turn, the queues' entries too */ };
 
 struct ending {
-    struct box *holder;        /* in whose dead-letter/ it is to lie */
-    struct index_entry *entry; /* that waits; NULL: it lies in dead-letter/ already */
+    struct box *holder;        /* the box that gets the dead letter */
+    struct index_entry *entry; /* the waiting one; NULL: the envelope lies in dead-letter/ already */
     struct envelope envelope;
     const char *status;
     char *reason;                /* owned */
-    bool bounces, waits, failed; /* waits: the bounce, until its sender has read others */
+    bool bounces, waits, failed; /* waits: the bounce does, until its sender has read others */
     size_t bounce, letter;       /* numbers in the batches */
 };
 
@@ -49,9 +49,9 @@ static void add(struct endings *endings, struct box *holder, struct index_entry 
     *envelope = (struct envelope){0};
 }
 
-/* --- (c) and (d) for all of them --- */
+/* --- (c) and (d) for all endings --- */
 
-/* Who did not do it. */
+/* The agent that did not do it. */
 static const char *who(const struct ending *ending)
 {
     return ending->entry ? ending->entry->to->name : ending->holder->name;
@@ -165,7 +165,7 @@ static void finish(struct post *post, struct endings *endings)
     endings->count = 0;
 }
 
-/* --- (b): what lies in dead-letter/ --- */
+/* --- (b): files in dead-letter/ --- */
 
 static void put_back(struct box *box, const struct envelope *envelope)
 {
@@ -173,7 +173,7 @@ static void put_back(struct box *box, const struct envelope *envelope)
     enum folder folder = envelope_kind_has(envelope->kind, KIND_IS_WORK) ? FOLDER_HANDOFFS : FOLDER_INBOX;
     unsigned lies = mailbox_lies(post->data, box->name, envelope->id);
     box->look.wanted = true;
-    if (lies & 1u << FOLDER_ARCHIVE) { /* its worker has come to the end of it meanwhile */
+    if (lies & 1u << FOLDER_ARCHIVE) { /* the holder's worker has come to the end of it meanwhile */
         mailbox_remove(post->data, box->name, FOLDER_DEAD_LETTERS, envelope->id);
     } else if (mailbox_move(post->data, box->name, FOLDER_DEAD_LETTERS, folder, envelope->id)) {
         post_lies_there(box, folder, envelope, NULL);
@@ -223,7 +223,7 @@ static char *why_it_expired(const struct envelope *envelope)
     return memory_print("it was not read within %" PRId64 " s", envelope->ttl_seconds);
 }
 
-/* At its dead letters, for one can't be read now. */
+/* The box's dead letters are looked at again later, as one of them can't be read now. */
 static void look_later(struct box *box)
 {
     box->dead.after_ms = clock_monotonic_ms() + RETRY_MS;
@@ -246,7 +246,7 @@ static void go_on_with(struct box *box, const char *id, struct endings *endings)
         tell_again(box, &envelope);
     } else if (strcmp(envelope.status, "reading") == 0) {
         put_back(box, &envelope);
-    } else if (!mailbox_lies_in(post->data, box->name, id, live)) { /* else it is a copy that a person made */
+    } else if (!mailbox_lies_in(post->data, box->name, id, live)) { /* else a person made it as a copy */
         if (at >= 0 && at <= clock_now())
             add(endings, box, NULL, &envelope, "expired", why_it_expired(&envelope));
         else
@@ -261,8 +261,8 @@ void post_dead_letter(struct box *box, const char *id)
     finish(box->post, &endings);
 }
 
-/* Did a requeue end between its two steps? Then the envelope lives again, and is created later than its dead letter. -1:
- * the files can't be read now. */
+/* Whether a requeue ended between its two steps: then the envelope lives again, and is created later than its dead
+ * letter. -1: the files can't be read now. */
 static int is_requeued(struct box *box, const char *id)
 {
     struct post *post = box->post;
@@ -295,7 +295,7 @@ static void go_through(struct box *box, const char *id, struct endings *endings)
         finish(box->post, endings);
 }
 
-/* From where the former look stopped; false: it stopped again, for others to have their turn. */
+/* Goes on where the former look stopped; false: this look stopped again, for others to have their turn. */
 static bool look_through(struct box *box, const struct mailbox_names *names, int fd, struct endings *endings)
 {
     size_t looked_at = 0;
@@ -337,7 +337,7 @@ void post_dead_letters(struct box *box)
     if (!whole)
         return;
     box->dead.again = false;
-    if (failed) { /* the next scan finds it changed */
+    if (failed) { /* the next scan finds the folder changed */
         post_looked(box, FOLDER_DEAD_LETTERS, &(struct file_stamp){0});
         memory_set(&box->dead.from, NULL);
         return;
@@ -348,9 +348,10 @@ void post_dead_letters(struct box *box)
     memory_set(&box->dead.from, NULL);
 }
 
-/* --- (a): what is due --- */
+/* --- (a): due envelopes --- */
 
-/* Over one of its id that is dead already. False and errno; ENOENT: it was the copy of one that is dead, and has gone. */
+/* Takes the envelope away over a dead letter of the same id. False and errno; ENOENT: the envelope was the copy of a
+ * dead one, and has gone. */
 static bool take_away_over(struct index_entry *entry, const char *id)
 {
     struct box *box = entry->box;
@@ -373,7 +374,8 @@ static void take_away(struct index_entry *entry, struct endings *endings)
     struct post *post = box->post;
     OWNED char *id = memory_text(entry->id);
     bool moved = mailbox_move(post->data, box->name, entry->folder, FOLDER_DEAD_LETTERS, id);
-    if (!moved && errno == EEXIST) /* its former life is dead already, or what this one is a copy of */
+    /* The former life of the envelope is dead already, or the original of which it is a copy. */
+    if (!moved && errno == EEXIST)
         moved = take_away_over(entry, id);
     if (moved) {
         post_forget(post, entry);
@@ -404,7 +406,7 @@ static void end_with_receiver(struct index_entry *entry, struct endings *endings
         return;
     }
     if (stamp.inode && files_stamp_equal(&stamp, &entry->stamp) && !entry->reading &&
-        post_is_over(entry, clock_now())) { /* nobody has touched it: what is known of it holds */
+        post_is_over(entry, clock_now())) { /* nobody has touched the file: the index is right */
         take_away(entry, endings);
         return;
     }
@@ -412,7 +414,8 @@ static void end_with_receiver(struct index_entry *entry, struct endings *endings
         mailbox_read(post->data, box->name, entry->folder, entry->id, &envelope, &entry->stamp, NULL);
     if (found == MAILBOX_READ) {
         envelope_index_describe(entry, &envelope);
-        post_mind(post, entry); /* people may have given it more time, or its worker has begun with it */
+        /* People may have given the envelope more time, or its worker has begun with it. */
+        post_mind(post, entry);
         if (!entry->reading && post_is_over(entry, clock_now())) {
             expiry_clear(post->expiry, &entry->expiry);
             take_away(entry, endings);
@@ -428,16 +431,16 @@ static void end_while_waiting(struct index_entry *entry, struct endings *endings
     struct box *sender = entry->box, *receiver = entry->to;
     struct post *post = sender->post;
     OWNED_ENVELOPE struct envelope envelope = {0};
-    if (entry->way != WAY_WAITS) { /* only its receiver's node knows whether it was in time */
+    if (entry->way != WAY_WAITS) { /* only the receiver's node knows whether the envelope was in time */
         receiver->pump.wanted = true;
         post_wake(receiver);
         return;
     }
-    if (!post_owns(sender)) { /* its node of now says how it ends */
+    if (!post_owns(sender)) { /* the sender's present node says how the envelope ends */
         expiry_set(post->expiry, &entry->expiry, clock_now() + 1);
         return;
     }
-    if (is_far(sender)) { /* it was over when it came */
+    if (is_far(sender)) { /* the envelope was over when it came */
         if (entry->envelope)
             add(endings, receiver, entry, entry->envelope, "expired", why_it_expired(entry->envelope));
         return;
@@ -453,7 +456,7 @@ static void end_while_waiting(struct index_entry *entry, struct endings *endings
         return;
     }
     memory_set(&envelope.from, sender->name);
-    /* What was to go to another node has its dead letter with its sender: its receiver's tree isn't here. */
+    /* An envelope for another node has its dead letter with its sender: its receiver's tree isn't here. */
     add(endings, is_far(receiver) ? sender : receiver, entry, &envelope, "expired",
         why_it_expired(&envelope));
 }

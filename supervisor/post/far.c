@@ -1,39 +1,50 @@
 /* Agents of other nodes: envelopes that go to them, and come from them, over the bus.
  *
- * An agent that lives elsewhere is a box like any other, with envelopes that wait for it, and without a tree. What waits for it
- * is sent in its order while its node has said that there is room, one at a time between two agents, and stays in its sender's
- * outbox until that node's verdict. There, what arrives is an envelope of a box without an outbox: it waits for its receiver in
- * memory, goes into the tree with the turn's flush, and is told of like any other, its sender being told by a verdict over the
- * bus. What finds no room goes back (deferred); word of room follows.
+ * An agent that lives elsewhere is a box like any other, with envelopes that wait for it, and without a tree. Such
+ * envelopes are sent in their order while the agent's node has said that there is room, one at a time between two agents,
+ * and stay in their sender's outbox until that node's verdict. On the receiver's node an arriving envelope is one of a
+ * box without an outbox: it waits for its receiver in memory, goes into the tree with the turn's flush, and is told of
+ * like any other, its sender being told by a verdict over the bus. An envelope that finds no room goes back (deferred);
+ * word of room follows.
  *
- * Before an envelope is sent for the first time a copy of it is durable in shared/bus/SENDER/ID.md, and stays until a verdict
- * has been acted on, so these sets of places may be found after a crash (S the sender's node, R the receiver's):
+ * Before an envelope is sent for the first time a copy of it is durable in shared/bus/SENDER/ID.md, and stays until a
+ * verdict has been acted on, so these sets of places may be found after a crash (S the sender's node, R the receiver's):
  *
- *   S/outbox                          never sent: S alone may end it (expired, refused), and does so at once
- *   S/outbox, S/bus                   may have been sent: R alone says how it ends. It is sent again, as the copy says, until R's
- *                                     verdict; its time being over changes nothing, for R may have had it in time
- *   S/outbox, S/bus, R/anywhere       delivered, the verdict lost: R finds it by its id and says the verdict again
- *   S/archive, S/bus                  the verdict was acted on, the copy is removed: sent once more, R says the same again
- *   S/bus alone                       a bounce that S owes to a sender elsewhere, or an outbox that people emptied: likewise
+ *   S/outbox                          never sent: S alone may end the envelope (expired, refused), and does so at once
+ *   S/outbox, S/bus                   may have been sent: R alone says how the envelope ends. The copy is sent again,
+ *                                     until R's verdict; the envelope's time being over changes nothing, for R may have
+ *                                     had it in time
+ *   S/outbox, S/bus, R/anywhere       delivered, the verdict lost: R finds the envelope by its id and says the verdict
+ *                                     again
+ *   S/archive, S/bus                  the verdict was acted on, the copy is removed: sent once more, R says the same
+ *                                     again
+ *   S/bus alone                       a bounce that S owes to a sender elsewhere, or an outbox that people emptied: the
+ *                                     copy is sent until R's verdict
  *
  *   S dies between publishing and verdict     the copy lies there: sent again, under another message id
- *   R dies before the flush                   nothing was taken: the bus brings it again
+ *   R dies before the flush                   nothing was taken: the bus brings the envelope again
  *   R dies between flush and verdict, or
- *   between verdict and taking                the bus brings it again, R finds it where it lies (post_repeated)
- *   the bus loses everything                  S sends again after each connection, and what has no verdict after ten seconds
- *   a message comes again after the envelope was finished, expired, requeued: it lies in R's tree under its id. Purged, or gone
- *   from the archive: its worker's ledger knows it and takes it out of inbox/ or handoffs/ before it is work (worker/mail)
- *   R's agent moves away      its iac/ goes along: its new node finds the id there. What was not flushed is brought to that node
- *   S's agent moves away      only with nothing of it under way (post_travelling); R's late verdict finds no entry: ignored
- *   a deferred one            R has dropped it, but the bus may bring a message again that was taken: so it counts as sent
+ *   between verdict and taking                the bus brings the envelope again, R finds its file (post_repeated)
+ *   the bus loses everything                  S sends again after each connection, and an envelope without a verdict
+ *                                             after ten seconds
+ *   a message comes again after the envelope was finished, expired, requeued: R's tree has the envelope under its id.
+ *   Purged, or gone from the archive: the worker's ledger knows the envelope, and the worker takes it out of inbox/ or
+ *   handoffs/ before it is work (worker/mail)
+ *   R's agent moves away      its iac/ goes along: its new node finds the id there. Envelopes that were not flushed are
+ *                             brought to that node
+ *   S's agent moves away      only with no envelope of it under way (post_travelling); R's late verdict finds no entry
+ *                             and is ignored
+ *   a deferred envelope       R has dropped it, but the bus may bring a taken message again: so the envelope counts as
+ *                             sent
  *
- * So an envelope that was sent to a node which then dies with it is ended when that node is back, whatever its time to live;
- * there are never more of those than its room, and one for each sender that asks for room. All others expire on time.
+ * So an envelope that was sent to a node which then dies with it is ended when that node is back, whatever its time to
+ * live; there are never more of such envelopes than the receiver's room, and one for each sender that asks for room. All
+ * other envelopes expire on time.
  *
- * Clocks: R refuses what is over by its clock, S sends nothing that is over by its own; so whichever is ahead decides.
- * A bounce to a sender elsewhere is durable in R's shared/bus/ before its dead letter is final, and S takes it only for what its
- * sender's own tree knows. Results are checked where the requester lives. Items of work queues
- * go their own way (shared/work_queue_far.c); locks and segments are each node's own. */
+ * Clocks: R refuses an envelope that is over by R's clock, S sends none that is over by its own; so the clock that is
+ * ahead decides. A bounce to a sender elsewhere is durable in R's shared/bus/ before its dead letter is final, and S
+ * takes a bounce only for an envelope that its sender's own tree knows. Results are checked where the requester lives.
+ * Items of work queues go their own way (shared/work_queue_far.c); locks and segments are each node's own. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,14 +58,14 @@
 
 enum { NOT_HERE_MS = 1000 /* until an envelope for an agent that isn't here comes again */ };
 
-/* --- the bus, and who lives where --- */
+/* --- the bus, and the agents' nodes --- */
 
 void post_bus(struct post *post, const struct post_bus *bus)
 {
     post->far.bus = *bus;
 }
 
-/* Of those that came for the receiver, NULL: for anybody. */
+/* Drops arrivals for the receiver, or of it as a sender; NULL: all of them. */
 static void drop_arrivals(struct post *post, const struct box *receiver)
 {
     struct arrival **at = &post->far.arrivals;
@@ -100,7 +111,7 @@ static void set_node(struct box *box, const char *node)
     box->far.silent = false;
 }
 
-/* What waits for it is decided on anew: its tree came along, and shows what was delivered. */
+/* Envelopes that wait for the agent are decided on anew: its tree came along, and shows earlier deliveries. */
 static void comes_here(struct box *box)
 {
     struct post *post = box->post;
@@ -170,13 +181,15 @@ static void take_up(struct box *box, const char *id)
     struct post *post = box->post;
     struct envelope envelope;
     if (mailbox_lies_in(post->data, box->name, id, 1u << FOLDER_OUTBOX))
-        return; /* it is met there, once its sender's lease is here again: an earlier verdict would find nobody */
+        /* The envelope is met in the outbox, once its sender's lease is here again: an earlier verdict would find
+         * nobody. */
+        return;
     if (mailbox_read(post->data, box->name, FOLDER_SENT, id, &envelope, NULL, NULL) != MAILBOX_READ)
         return;
     struct box *receiver = post_box(post, envelope.to);
     if (receiver && is_far(receiver))
         post_owes(box, receiver, &envelope);
-    else if (receiver) /* who lives here by now, and is told again of what is dead */
+    else if (receiver) /* the receiver lives here by now, and is told again of its dead envelopes */
         mailbox_remove(post->data, box->name, FOLDER_SENT, id);
     envelope_free(&envelope);
 }
@@ -206,14 +219,14 @@ void post_far_close(struct post *post)
         post_arrival_forget(&post->far.arrivals);
 }
 
-/* --- what comes --- */
+/* --- arrivals --- */
 
 static struct box *sender_of(const struct post *post, const struct envelope *envelope)
 {
     return strcmp(envelope->from, POST_OPERATOR) == 0 ? post->far.people : post_box(post, envelope->from);
 }
 
-/* False: it has its verdict, or comes again. */
+/* False: the envelope has its verdict, or comes again. */
 static bool is_welcome(struct box *sender, struct box *receiver, struct envelope *envelope)
 {
     struct post *post = receiver->post;
@@ -232,7 +245,7 @@ static bool is_welcome(struct box *sender, struct box *receiver, struct envelope
     else if (*why.text)
         post_verdict(sender, envelope->id, "refused", why.text);
     else if (bounce == BOUNCE_NEEDLESS)
-        post_verdict(sender, envelope->id, "delivered", ""); /* needless */
+        post_verdict(sender, envelope->id, "delivered", ""); /* the bounce is needless */
     else
         return true;
     return false;
@@ -271,7 +284,7 @@ void post_arrived(struct post *post, uint64_t token, const char *node, const voi
     envelope_free(&envelope);
 }
 
-/* --- what other nodes say --- */
+/* --- words of other nodes --- */
 
 static const char *text_of(const struct yaml_node *said, const char *key)
 {
@@ -308,7 +321,8 @@ static void ends(struct index_entry *entry, const char *status, const char *reas
     envelope_index_keep(entry, NULL);
 }
 
-/* It isn't there: until its node says that there is room, or it is time to ask again. */
+/* The receiver's node has no room: the envelope waits until that node says that there is some, or until it is time to
+ * ask again. */
 static void goes_back(struct index_entry *entry)
 {
     entry->way = WAY_TRIED;
@@ -325,7 +339,7 @@ static void hear_verdict(struct post *post, const char *from, const char *id, co
     if (sender && !entry)
         entry = envelope_index_find(post->index, sender, FOLDER_SENT, id);
     if (!entry || !entry->to || !is_far(entry->to) || (entry->way != WAY_TRAVELS && entry->way != WAY_TRIED))
-        return; /* it has ended, or is none of this node's any more */
+        return; /* the envelope has ended, or is none of this node's any more */
     entry->to->far.silent = false;
     entry->to->pump.wanted = true;
     post_wake(entry->to);

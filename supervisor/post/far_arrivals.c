@@ -1,8 +1,9 @@
-/* What came over the bus, from its arrival to its verdict. All of it is memory: the sender's node has the envelope on disk and
- * sends it again until it has a verdict, and the bus brings it again until it is told that it was taken.
+/* Envelopes that came over the bus, from their arrival to their verdict. Arrivals are in memory only: the sender's
+ * node has the envelope on disk and sends it again until it has a verdict, and the bus brings it again until it is
+ * told that it was taken.
  *
- * The verdict goes before the taking, so a crash between brings the envelope once more, which is then found where it lies
- * (post_repeated). A verdict that is lost is asked for again by the sender's node, with the envelope. */
+ * The verdict goes before the taking, so a crash between brings the envelope once more, and post_repeated finds the
+ * first copy. The sender's node asks for a lost verdict again, with the envelope. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,8 @@
 #include "common/memory.h"
 #include "supervisor/post/part.h"
 
-enum { KEPT_PLACE_MS = 500 /* of a window, for what is on its way from another node */ };
+/* How long a place of a window is kept for an envelope on its way from another node. */
+enum { KEPT_PLACE_MS = 500 };
 
 static struct arrival **find(struct post *post, const struct box *sender, const char *id)
 {
@@ -107,8 +109,9 @@ void post_tell_room(struct box *receiver, int64_t room)
     }
 }
 
-/* What waits here is there at once when a place is free, what waits elsewhere comes later: without this it might never find
- * one. Every second time the place is kept for as long as the way takes, and goes to whichever is first in order then. */
+/* Envelopes that wait here take a free place at once, while those that wait elsewhere come later: without the kept
+ * place they might never find one. Every second time the place is kept for as long as the way takes, and goes to the
+ * first envelope in order then. */
 bool post_keeps_place(struct box *receiver, int64_t room)
 {
     int64_t now_ms = clock_monotonic_ms();

@@ -1,4 +1,4 @@
-/* What goes to agents of other nodes, and what is owed to their senders there. far.c argues the crashes. */
+/* Envelopes to agents of other nodes, and the bounces that are owed to senders there. far.c argues the crashes. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 enum {
     ASK_AGAIN_MS = 10 * 1000, /* how long a verdict, and word of room, are waited for */
-    SHELF_AGAIN_MS = 2000,    /* until a result is offered again to one who has many unread */
+    SHELF_AGAIN_MS = 2000,    /* until a result is offered again to a receiver with many unread ones */
 };
 
 bool post_was_sent(struct box *sender, const char *id)
@@ -44,7 +44,7 @@ void post_publish(struct index_entry *entry, const struct envelope *envelope, bo
 {
     const struct post_bus *bus = &entry->box->post->far.bus;
     OWNED_BUFFER struct buffer text = {0};
-    const struct post *post = entry->box->post; /* no bus may take it for what it had before */
+    const struct post *post = entry->box->post; /* no bus may take the message for an earlier one */
     OWNED char *message =
         again ? memory_print("%s.%" PRId64 "-%" PRIu64, envelope->id, clock_now_ms(), post->pumps)
               : memory_text(envelope->id);
@@ -83,7 +83,7 @@ void post_travels_again(struct box *receiver)
 
 /* --- the pump --- */
 
-/* True: it has gone. The copy goes last: without it, what lies in an outbox counts as never sent. */
+/* True: the entry is gone. The copy goes last: without it, an envelope in an outbox counts as never sent. */
 static bool is_tidied(struct index_entry *entry)
 {
     struct post *post = entry->box->post;
@@ -97,14 +97,14 @@ static bool is_tidied(struct index_entry *entry)
     return true;
 }
 
-/* An envelope whose time is over is sent all the same: only that node knows whether it was in time. */
+/* An envelope whose time is over is sent all the same: only the receiver's node knows whether it was in time. */
 static bool is_to_go_again(const struct index_entry *entry)
 {
     return (entry->way == WAY_TRAVELS || (entry->way == WAY_TRIED && post_is_over(entry, clock_now()))) &&
            entry->held_until_ms <= clock_monotonic_ms();
 }
 
-/* False: it has gone. */
+/* False: the entry is gone. */
 static bool goes_again(struct index_entry *entry)
 {
     struct envelope envelope;
@@ -115,11 +115,11 @@ static bool goes_again(struct index_entry *entry)
         envelope_free(&envelope);
     } else if (found == MAILBOX_LATER) {
         entry->held_until_ms = clock_monotonic_ms() + ASK_AGAIN_MS;
-    } else if (entry->folder == FOLDER_SENT) { /* somebody has removed it */
+    } else if (entry->folder == FOLDER_SENT) { /* somebody has removed the copy */
         post_forget(entry->box->post, entry);
         return false;
     } else {
-        entry->way = WAY_TRIED; /* it is sent from the outbox */
+        entry->way = WAY_TRIED; /* the envelope is sent from the outbox */
     }
     return true;
 }
@@ -176,7 +176,7 @@ void post_travels(struct box *sender, bool goes, int64_t *expected, bool counts)
     *expected -= counts && *expected > 0 && *expected < INT64_MAX;
 }
 
-/* It was sent before: as it was then, whatever its outbox says by now. */
+/* An envelope that was sent before goes as it was then, whatever its outbox says by now. */
 bool post_sends_again(struct index_entry *entry)
 {
     struct envelope envelope;

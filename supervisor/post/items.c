@@ -1,4 +1,4 @@
-/* What work_queues.c asks of the post office: items that come to lie with a consumer, and that are taken back. */
+/* The post office's part of work_queues.c: items are put with a consumer, and taken back. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ bool post_put(struct post *post, const char *agent, const struct envelope *envel
     switch (mailbox_write(post->data, agent, FOLDER_HANDOFFS, envelope, false, fault)) {
     case WRITE_FAILED:
         return false;
-    case WRITE_EXISTS: /* an earlier flush may have failed behind its name */
+    case WRITE_EXISTS: /* an earlier flush may have failed behind the file's name */
         if (!mailbox_sync(post->data, agent, FOLDER_HANDOFFS, envelope->id))
             return fault_set(fault, "%s lies in %s of '%s', but cannot be flushed to disk", envelope->id,
                              mailbox_folder_name(FOLDER_HANDOFFS), agent);
@@ -39,7 +39,8 @@ bool post_put(struct post *post, const char *agent, const struct envelope *envel
     return true;
 }
 
-/* The text of the file; of a file that can't be read whole, of whatever kind, *whole says so instead. */
+/* The text of the file; for a file that can't be read whole, of whatever kind, *whole is false, and the text says
+ * so. */
 static bool read_any(int source, const char *file, char **text, size_t *length, bool *whole,
                      struct fault *fault)
 {
@@ -51,7 +52,7 @@ static bool read_any(int source, const char *file, char **text, size_t *length, 
     if (found == 0 || fstatat(source, file, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return false;
     if (S_ISREG(status.st_mode) && status.st_size <= ENVELOPE_FILE_MAX)
-        return false; /* it can't be read now */
+        return false; /* the file can't be read now */
     *text = memory_text("This was no file that could be read.\n");
     *length = strlen(*text);
     return true;

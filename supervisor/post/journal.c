@@ -1,27 +1,30 @@
-/* What a turn accepts becomes durable in one place and with one flush: a record of the journal .run/.agentos/journal. Then the
- * envelopes are given to their folders without a flush of their own, and only then is anybody told. A second after it, or when
- * the journal is full, a checkpoint (syncfs) makes the files durable and empties it. One or two envelopes are flushed where
- * they lie, which is as fast.
+/* A turn's accepted envelopes become durable in one place and with one flush: a record of the journal
+ * .run/.agentos/journal. Then the envelopes are given to their folders without a flush of their own, and only then is
+ * anybody told. A second later, or when the journal is full, a checkpoint (syncfs) makes the files durable and empties
+ * the journal. One or two envelopes are flushed in their folders, which is as fast.
  *
- * What a crash finds, and what the next start makes of it:
- *   no whole record                      nobody was told; what waits in memory or in an outbox is as it was
- *   a record, its files not all there    (killed within the turn) nobody was told; what is missing is written, as the record
- *                                        says: accepted, like what was flushed for a client that had gone
- *   a record that is marked as done      (killed later; the machine went on) the files are there, whatever became of them:
- *                                        nothing is done again. So what people removed since stays removed
- *   a record, and power was cut          the files may be missing, empty or cut, at the place where they were put or where
- *                                        they were moved since. Missing everywhere: written again, unless its sender was
- *                                        told that it was removed. Torn: written anew where it lies. Anything else is what
- *                                        worker, supervisor or people made of it, flushed by them, and stays
- *   checkpoint made, journal not emptied the same, and all of it is there: nobody was given anything of it meanwhile
- * So nothing that has ended comes back: what a worker has ended is in its own journal, or in its archive, and when it lies in
- * inbox/ or handoffs/ once more its worker takes it out at its start (which also mends its archive: no file there is touched
- * here); what has expired is a dead letter; and no item is given out before a checkpoint has taken it out of this journal
- * (post_journal_settle), since another consumer wouldn't know it.
+ * What a crash leaves, and what the next start makes of it:
+ *   no whole record                      nobody was told; envelopes that wait in memory or in an outbox are as they were
+ *   a record, its files not all there    (killed within the turn) nobody was told; missing files are written, as the
+ *                                        record says: accepted, like files that were flushed for a client that had gone
+ *   a record that is marked as done      (killed later; the machine went on) the files are there, whatever became of
+ *                                        them: none is written again. So a file that people removed since stays removed
+ *   a record, and power was cut          the files may be missing, empty or cut, at the place where they were put or
+ *                                        where they were moved since. A file that is missing everywhere is written again,
+ *                                        unless its sender was told that it was removed. A torn file is written anew in
+ *                                        its place. Any other text was made by worker, supervisor or people, flushed by
+ *                                        them, and stays
+ *   checkpoint made, journal not emptied as after a cut of power, and every file is there: nobody was given any of them
+ *                                        meanwhile
+ * So no ended envelope comes back: one that a worker has ended is in the worker's own journal, or in its archive, and
+ * when it lies in inbox/ or handoffs/ once more the worker takes it out at its start (which also mends the archive: this
+ * file touches none there); an expired one is a dead letter; and no item is given out before a checkpoint has taken it
+ * out of this journal (post_journal_settle), since another consumer wouldn't know it.
  *
- * What can't be written at the start, or a checkpoint that fails, is tried again each second; the journal is not written to
- * before it is whole, and the turns flush what they write where it lies (batch_flush). After a failed checkpoint the kernel
- * takes pages for clean that never came to disk, so files that lie there as the journal says get their bytes once more. */
+ * A file that can't be written at the start, or a checkpoint that fails, is tried again each second; the journal is not
+ * written to before it is whole, and the turns flush their files in their folders (batch_flush). After a failed
+ * checkpoint the kernel takes pages for clean that never came to disk, so files that stand as the journal says get their
+ * bytes once more. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -41,8 +44,9 @@
 #define FILE_IN_PLACE ".agentos/journal"
 
 enum {
-    RECORD_LARGE = 256 * 1024, /* bytes of envelopes that are not written twice */
-    JOURNAL_HALF = 256 * 1024, /* bytes from which on a thread does what a checkpoint would wait for */
+    RECORD_LARGE = 256 * 1024, /* bytes of envelopes from which on they are not written twice */
+    /* Bytes from which on a thread does the work that a checkpoint would wait for. */
+    JOURNAL_HALF = 256 * 1024,
     JOURNAL_FULL = 768 * 1024, /* bytes that call for a checkpoint */
     CHECKPOINT_MS = 1000,
     OPEN_AGAIN_MS = 60 * 1000, /* journal_open may wait for a former holder */
@@ -104,7 +108,7 @@ static bool open_journal(struct post *post, bool create)
     return true;
 }
 
-/* --- doing again what the records say --- */
+/* --- redoing the records --- */
 
 static bool is_torn(const char *found, size_t found_length, const char *text, size_t length)
 {
@@ -112,7 +116,7 @@ static bool is_torn(const char *found, size_t found_length, const char *text, si
            (found_length < length && memcmp(found, text, found_length) == 0);
 }
 
-/* True: something lies there, whatever it is. A torn one is written anew. */
+/* True: there is a file at the place, of whatever text. A torn file is written anew. */
 static bool lies_at(struct redoing *redoing, const char *folder, const char *name, const char *text,
                     size_t length)
 {
@@ -139,7 +143,7 @@ static bool lies_with(struct redoing *redoing, const char *agent, const char *na
     return lies;
 }
 
-/* An item may have been given to anybody. */
+/* An item may have been given to any agent. */
 static bool lies_with_anybody(struct redoing *redoing, const char *name, const char *text, size_t length)
 {
     const struct post *post = redoing->post;
@@ -213,7 +217,8 @@ static bool redo_all(struct post *post)
 
 /* --- writing ahead of a checkpoint --- */
 
-/* Whether it works is for the checkpoint to say: a fault is told to each descriptor once, and this one is its own. */
+/* The checkpoint finds out whether this works: the kernel tells a fault to each descriptor once, and this descriptor
+ * is the thread's own. */
 static void *write_ahead(void *context)
 {
     struct ahead *ahead = context;

@@ -1,4 +1,4 @@
-/* What the operator asks for: dead letters that live again or go; and how much lies where. */
+/* The operator's requests: dead letters that live again or go; and the numbers of envelopes in each place. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ static struct box *holder_of(struct post *post, const char *file)
     return NULL;
 }
 
-/* *file: the dead letter's, which earlier versions named otherwise; the caller frees it. */
+/* *file: the dead letter's, whose name earlier versions formed otherwise; the caller frees it. */
 static int find_dead(struct post *post, const char *id, struct box **holder, char **file,
                      struct envelope *envelope, struct fault *fault)
 {
@@ -45,7 +45,8 @@ static int find_dead(struct post *post, const char *id, struct box **holder, cha
     return EX_OK;
 }
 
-/* Created after its former life has ended, also within one second: by that its next bounce is told from its last. */
+/* The new life is created after the former one has ended, also within one second: by that its next bounce is told
+ * from its last. */
 static void renew(struct envelope *envelope, const char *status)
 {
     char *copy = memory_text(status);
@@ -59,8 +60,8 @@ static void renew(struct envelope *envelope, const char *status)
 }
 
 /* The text of a task. A text larger than an envelope lies in outputs/, and the dead letter has a note with its size
- * (task_ends.c): an answer may have been written over it since, or it is still in queue.md (queued_tasks.c). NULL and
- * fault: the text isn't there any more. Caller frees. */
+ * (task_ends.c): an answer may have been written over the text since, or the text is still in queue.md
+ * (queued_tasks.c). NULL and fault: the text isn't there any more. Caller frees. */
 static char *task_text(struct box *box, const struct envelope *envelope, struct fault *fault)
 {
     size_t size = 0, length = 0;
@@ -88,7 +89,7 @@ static char *task_text(struct box *box, const struct envelope *envelope, struct 
     return NULL;
 }
 
-/* The id that the task was given; the dead letter's is made of it. */
+/* The task's own id, from which the dead letter's is made. */
 static const char *task_id(const struct envelope *envelope)
 {
     if (!envelope->trace)
@@ -98,7 +99,7 @@ static const char *task_id(const struct envelope *envelope)
     return same ? envelope->trace : envelope->id;
 }
 
-/* A task goes back to its queue as a block like one that was just given. */
+/* Puts a task back into its queue, as a block like that of a new task. */
 static int requeue_task(struct box *box, const struct envelope *envelope, struct fault *fault)
 {
     OWNED char *whole = task_text(box, envelope, fault);
@@ -114,7 +115,8 @@ static int requeue_task(struct box *box, const struct envelope *envelope, struct
     return task_block_append(box->post->data, box->name, &block, fault);
 }
 
-/* First it lives, then it is dead no more: a cut leaves both, which start recognises (start.c). */
+/* First the envelope lives, then its dead letter goes: a crash between leaves both, which start recognises
+ * (start.c). */
 static int requeue_to(struct box *box, enum folder folder, struct envelope *envelope, struct fault *fault)
 {
     enum write_result result = mailbox_write(box->post->data, box->name, folder, envelope, false, fault);
@@ -136,9 +138,9 @@ static int requeue_item(struct post *post, const struct envelope *envelope, stru
 
 static int live_again(struct box *box, struct envelope *envelope, struct fault *fault)
 {
-    bool refused =
-        strcmp(envelope->status, "refused") == 0 || /* or expired before it was sent to another node */
-        (envelope->kind != KIND_ITEM && strcmp(envelope->from, box->name) == 0);
+    /* Refused, or expired before the envelope was sent to another node. */
+    bool refused = strcmp(envelope->status, "refused") == 0 ||
+                   (envelope->kind != KIND_ITEM && strcmp(envelope->from, box->name) == 0);
     bool work = envelope->kind == KIND_HANDOFF;
     if (envelope->kind == KIND_TASK)
         return requeue_task(box, envelope, fault);
@@ -179,8 +181,8 @@ int post_requeue(struct post *post, const char *id, const char **agent, struct f
     return exit;
 }
 
-/* Has the sender yet to be told of this dead letter's end? Once all dead letters were looked at, box->dead.owe says whether
- * any sender has; before, as after a start, each letter is asked about. */
+/* Whether the sender has yet to be told of this dead letter's end. Once all dead letters were looked at,
+ * box->dead.owe says whether any sender has; before, as after a start, each letter is asked about. */
 static bool is_owed(struct box *box, const struct envelope *envelope, struct fault *fault)
 {
     struct fault why;
@@ -220,7 +222,7 @@ int post_purge(struct post *post, const char *id, const char **agent, struct fau
 
 /* --- ids that are given again --- */
 
-/* Where the item lies, or lay last; the envelope is the caller's to free then. NULL: nowhere. */
+/* The consumer with whom the item lies, or lay last; the envelope is the caller's to free then. NULL: nowhere. */
 static const char *item_lies(struct post *post, const char *queue, const char *id, struct envelope *item)
 {
     static const struct {
@@ -249,7 +251,7 @@ static bool has_text(const struct envelope *item, const char *text)
     return item->kind == KIND_ITEM && asked == answer_hash(text);
 }
 
-/* A done item whose file has left its consumer's work tree. */
+/* Whether the item is done and its file has left its consumer's work tree. */
 static bool is_pruned(const struct post *post, const char *id, struct pruned *item)
 {
     for (size_t i = 0; i < post->boxes.capacity; i++)
@@ -294,7 +296,7 @@ static size_t count_of(struct box *box, enum folder folder, struct file_stamp st
     struct post *post = box->post;
     struct folder_count *count = &box->counts[folder];
     if (!stamp.inode && !count->count)
-        return 0; /* nothing lay there, and there is no folder */
+        return 0; /* the folder was missing, and still is */
     int64_t age_ms = clock_now_ms() - stamp.modified_ns / 1000000;
     if (stamp.inode && post_mark(&stamp) == count->mark && age_ms > 100)
         return count->count;

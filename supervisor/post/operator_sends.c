@@ -1,14 +1,14 @@
-/* What the operator sends: each letter waits in memory for the turn, goes to disk with everything else that the turn
- * writes, and is answered after the flush that all of them share.
+/* The operator's letters: each waits in memory for the turn, goes to disk with all other files of the turn, and is
+ * answered after the flush that they share.
  *
  * A crash finds a letter in one of these states, and nobody is told of it before the last one:
- *   in memory                 there is none; its client's connection ends without an answer
- *   .ID.md.post-…             likewise; the file is removed at start
- *   ID.md, not flushed        it lies there, or not when the power went too; who sends it again sends another one, with
- *                             an id of its own, as after every connection that ends without an answer
+ *   in memory                 there is no letter; its client's connection ends without an answer
+ *   .ID.md.post-…             there is no letter; the file is removed at start
+ *   ID.md, not flushed        the letter is there, or not when the power went too; a client that sends it again sends
+ *                             another letter, with an id of its own, as after every connection that ends without an answer
  *   ID.md, flushed            accepted, and told when its client is still there; if not, it goes its way all the same
- * When many are on their way a record in the journal is flushed in place of the files: from then on it is accepted, and its
- * file comes to lie there at the next start at the latest (journal.c). */
+ * When many letters are on their way a record in the journal is flushed in place of the files: from then on a letter is
+ * accepted, and its file is in its place at the next start at the latest (journal.c). */
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -24,7 +24,8 @@ enum { HEAD_MAX = 4096 /* bytes of front matter */ };
 struct operator_send {
     uint64_t ticket;
     struct envelope envelope;
-    struct box *receiver; /* once it has joined the turn's batch; NULL: it can't go, why says it */
+    /* Once the letter has joined the turn's batch; NULL: it can't go, and why says so. */
+    struct box *receiver;
     bool joined, deferred;
     size_t number; /* in the batch */
     int exit;

@@ -1,14 +1,15 @@
-/* What an agent's envelopes grow out of, as the post office knows it itself: their trace, hops and created are set here,
- * whatever the sender's file says.
+/* The origins of an agent's envelopes, as the post office itself knows them: this file sets an envelope's trace, hops
+ * and created, whatever the sender's file says.
  *
- * A worker says what it works at. When that is an envelope which lies with it, whatever leaves grew out of that one, on its
- * trace, one hop further; else it is a task of its own. The last few are remembered, since what leaves with a commit may be
- * decided on when the next work has begun: an envelope may claim any of their traces, or more hops than they give (it has
- * read messages along), and no other trace and no fewer hops.
+ * A worker names its present work. When that work is an envelope which lies with it, envelopes that leave grew out of
+ * that envelope, on its trace, one hop further; else the work is a task of its own. The last few works are
+ * remembered, since an envelope that leaves with a commit may be decided on when the next work has begun: an envelope
+ * may claim any of their traces, or more hops than they give (the worker has read messages along), and no other trace
+ * and no fewer hops.
  *
- * After a start of the supervisor nothing is known, and what lies in an outbox, or is put there by the worker's own recovery
- * before the first look after READY, is as its file says. A task's own trace can't be told from one that a worker makes up
- * with the task: it counts as what it then is, work that the agent gives itself. */
+ * After a start of the supervisor nothing is known, and an envelope that lies in an outbox, or is put there by the
+ * worker's own recovery before the first look after READY, is as its file says. A task's own trace can't be told from
+ * a trace that a worker makes up with the task: such a task counts as work that the agent gives itself. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,7 @@
 enum {
     TRUSTED_MAX = 1024, /* envelopes of one agent after a start */
     REQUEUED_S =
-        1, /* in which a requeued envelope may be ahead of the clock: later than its end, in the same second */
+        1, /* how far a requeued envelope may be ahead of the clock: later than its end, in the same second */
     WRITING_S = 60 /* from when an envelope was made to when its file was written, at most */
 };
 
@@ -68,7 +69,8 @@ void post_origins_looked(struct box *box, size_t count)
         box->origins.trusted = count;
 }
 
-/* Dated ahead it would live longer, dated back go before others. When a file was written its writer can't forge. */
+/* An envelope that is dated ahead would live longer, one that is dated back would go before others. The file's time
+ * of writing is a time that its writer can't forge. */
 static void set_created(struct envelope *envelope, const struct file_stamp *stamp, bool trusted)
 {
     int64_t now = clock_now(), written = stamp->changed_ns / 1000000000;

@@ -38,7 +38,7 @@ static void deactivate(struct post *post, size_t i)
 
 static void clock_rings(void *context)
 {
-    post_set_turn(context, 0); /* which arms it again */
+    post_set_turn(context, 0); /* the turn arms the timer again */
 }
 
 static void arm_clock(void *context)
@@ -66,7 +66,7 @@ struct expiry *post_expiry(struct post *post)
 
 /* --- the turn --- */
 
-/* Every box in its turn: a start takes it up, and another roster may have given it another window. */
+/* Gives every box its turn: a start takes it up, and another roster may have given it another window. */
 static void go_round(struct post *post)
 {
     int64_t until_ms = clock_monotonic_ms() + ROUND_MS;
@@ -106,7 +106,7 @@ static void look_where_due(struct post *post)
     }
 }
 
-/* By turns, so that a full outbox holds up nobody else's. */
+/* Outboxes take turns, so that a full one holds up nobody else's. */
 static void decide_on_outboxes(struct post *post)
 {
     size_t decided = 0, idle = 0;
@@ -156,7 +156,7 @@ static void tell_workers(struct post *post)
     }
 }
 
-/* When it has something to do again; -1: not before somebody says so. */
+/* When the box has its next step; -1: not before an event. */
 static int64_t wanted_at(const struct box *box)
 {
     if (box->pump.wanted || box->fresh || box->dead.wanted || box->waking != WAKE_NOBODY)
@@ -272,7 +272,7 @@ void post_start(struct post *post)
     post->started = true;
     post_journal_start(post);
     post_far_take_up(post);
-    go_round(post); /* of a small fleet that is all */
+    go_round(post); /* a small fleet is done with that */
     post->round.waits = true;
     post_set_turn(post, 0);
     arm_clock(post);
@@ -325,7 +325,7 @@ void post_agent_gone(struct post *post, const char *name)
     post_drop_waiting_of(box);
     drop_shelf(post, &box->shelves[FOLDER_INBOX]);
     drop_shelf(post, &box->shelves[FOLDER_HANDOFFS]);
-    post_lives(post, name, "", false); /* what came for it goes back to the bus */
+    post_lives(post, name, "", false); /* the agent's arrivals go back to the bus */
     drop_shelf(post, &box->waits);
     for (size_t i = post->active.count; box->active && i-- > 0;)
         if (post->active.boxes[i] == box)
@@ -356,7 +356,7 @@ void post_worker_starts(struct post *post, const char *name)
     post_take_up(box);
     post_set_down(box, false);
     box->ready = false;
-    post_tasks_forget(box); /* the worker ends them itself */
+    post_tasks_forget(box); /* the worker ends such tasks itself */
 }
 
 void post_worker_ready(struct post *post, const char *name)
@@ -364,10 +364,10 @@ void post_worker_ready(struct post *post, const char *name)
     struct box *box = post_box(post, name);
     if (!box)
         return;
-    box->look.wanted = box->dead.wanted = true; /* its worker may have ended between two steps */
+    box->look.wanted = box->dead.wanted = true; /* the agent's worker may have ended between two steps */
     box->ready = true;
     box->outbox.after_ms = 0;
-    box->outbox.wanted = true; /* from that look on nothing is as its file says */
+    box->outbox.wanted = true; /* from that look on no envelope is as its file says */
     post_wake(box);
     if (post->hooks.worker_ready)
         post->hooks.worker_ready(post->hooks.context, name);
@@ -379,7 +379,8 @@ void post_worker_down(struct post *post, const char *name)
     if (!box)
         return;
     post_set_down(box, true);
-    /* Its worker may have left a link in a folder's place: the next look opens the folders, and shows that there is none. */
+    /* The agent's worker may have left a link in a folder's place: the next look opens the folders, and shows that
+     * there is none. */
     box->look.marks[FOLDER_INBOX] = box->look.marks[FOLDER_HANDOFFS] = 0;
     box->ready = false;
     if (!box->fresh) {
@@ -403,8 +404,8 @@ static bool has_changed(const struct box *box, const struct file_stamp *now, enu
     return now[folder].inode && post_mark(&now[folder]) != box->look.marks[folder];
 }
 
-/* Folders that were opened since their agent's worker ended are asked for by their paths: no link of a worker's stands in
- * the way. */
+/* Folders that were opened since their agent's worker ended are looked at by their paths: no link of a worker's
+ * stands in the way. */
 static void take_stamps(struct box *box, struct file_stamp now[FOLDER_COUNT])
 {
     static const unsigned arrivals = 1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS,
@@ -427,7 +428,7 @@ static void take_stamps(struct box *box, struct file_stamp now[FOLDER_COUNT])
 static void scan(struct box *box)
 {
     if (is_far(box)) {
-        box->pump.wanted = box->waits.count > 0; /* answered ones are tidied */
+        box->pump.wanted = box->waits.count > 0; /* answered envelopes are tidied */
         if (box->pump.wanted)
             post_wake(box);
         return;
@@ -455,7 +456,7 @@ static void scan_chain(struct post *post)
             scan(box);
 }
 
-/* Of many hundreds, those whose trees the kernel tells of have their turns within a minute. */
+/* Of many hundreds, agents whose trees the kernel tells of have their turns within a minute. */
 static void scan_up(struct box *box)
 {
     struct post *post = box->post;
@@ -501,7 +502,7 @@ void post_scan(struct post *post)
     scan_on(post);
 }
 
-/* --- what workers say --- */
+/* --- workers' messages --- */
 
 bool post_rings(struct post *post, const char *name, const char *ids)
 {
@@ -520,7 +521,7 @@ bool post_settled(struct post *post, const char *name, const char *id, const cha
         known = known || strcmp(status, ends[i]) == 0;
     if (!known || !names_id(id) || strlen(commit) > COMMIT_LENGTH_MAX)
         return false;
-    /* Its files say what has become of it; the worker only says when to look. */
+    /* The item's files say what has become of it; the worker only says when to look. */
     for (enum folder folder = FOLDER_INBOX; box && folder <= FOLDER_HANDOFFS; folder++) {
         struct index_entry *entry = envelope_index_find(post->index, box, folder, id);
         if (entry)

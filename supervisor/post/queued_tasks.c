@@ -1,9 +1,10 @@
 /* Tasks of queue.md with a time to live, while their agent has no process: its worker would end them, but only at its
- * next start, and the contract wants their dead letter within a second. It is written here from what queue.md says; the
- * block stays where it stands, and the worker ends it as ever when it starts (commit, reflection, the same dead letter).
+ * next start, and the contract wants their dead letter within a second. This file writes the dead letter from
+ * queue.md; the block stays in its place, and the worker ends it as ever when it starts (commit, reflection, the same
+ * dead letter).
  *
- * Minded are the next one that is due of each agent, and the file's stamp. A block without a `created` of its own counts
- * from when its worker first saw it, by the worker's notes, or else from when it was seen here. */
+ * The post office minds each agent's next due task, and the file's stamp. A block without a `created` of its own
+ * counts from when its worker first saw it, by the worker's notes, or else from when the supervisor saw it. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -50,7 +51,7 @@ static bool lies_dead(struct box *box, const char *file, int64_t created)
     if (mailbox_read(box->post->data, box->name, FOLDER_DEAD_LETTERS, file, &envelope, NULL, NULL) !=
         MAILBOX_READ)
         return false;
-    bool same = envelope.finished >= created; /* else it is of another block that had this id */
+    bool same = envelope.finished >= created; /* else the dead letter is of another block that had this id */
     return same;
 }
 
@@ -85,7 +86,7 @@ static bool bury(struct box *box, const struct block *block, int64_t created)
     return true;
 }
 
-/* Buries what is over; *next: when the next one will be, -1 never. */
+/* Buries expired tasks; *next: when the next one expires, -1: never. */
 static void go_through(struct tasks *tasks, const struct block_list *blocks, const char *seen, int64_t *next)
 {
     int64_t now = clock_now();
@@ -103,7 +104,7 @@ static void go_through(struct tasks *tasks, const struct block_list *blocks, con
     }
 }
 
-/* 1 both read, 0 there is no queue, -1 not now: without either it can't be told what is over. */
+/* 1: both are read, 0: there is no queue, -1: not now: without both files no task is known to have expired. */
 static int read_files(struct tasks *tasks, char **text, size_t *length, char **seen)
 {
     int data = tasks->box->post->data;

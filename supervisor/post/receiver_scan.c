@@ -1,13 +1,13 @@
-/* What lies in the agents' inbox/ and handoffs/: what the index knows is compared with the folders, and what people,
- * workers and crashes did there is taken as it is.
+/* The files in the agents' inbox/ and handoffs/: the index is compared with the folders, and changes by people, workers
+ * and crashes are taken as they are.
  *
- *   a file that is new     somebody put it there by hand: it counts and expires like any other
- *   another stamp          edited, or its worker has begun to read it: read anew
- *   no envelope            its worker sets it aside; here it only counts for the depth
- *   gone, in archive/      its worker has finished with it
- *   gone, in dead-letter/  it failed there, or a person gave it up: its sender gets a bounce
- *   gone, lies elsewhere   a person moved it
- *   gone for a second      removed by hand: its sender gets a bounce */
+ *   a new file             somebody put it there by hand: the envelope counts and expires like any other
+ *   another stamp          edited, or its worker has begun to read it: the file is read anew
+ *   no envelope            the worker sets the file aside; here it only counts for the depth
+ *   gone, in archive/      the worker has finished with the envelope
+ *   gone, in dead-letter/  the envelope failed there, or a person gave it up: its sender gets a bounce
+ *   gone, lies elsewhere   a person moved the file
+ *   gone for a second      removed by hand: the sender gets a bounce */
 #include <string.h>
 
 #include "common/clock.h"
@@ -23,7 +23,7 @@ static void room_again(struct box *box)
     post_wake(box);
 }
 
-/* --- what is new or otherwise --- */
+/* --- new and changed files --- */
 
 /* A copy is work of its own for the agent that got it; a moved envelope has left its former place. */
 static void say_put_in(const struct index_entry *entry)
@@ -41,7 +41,7 @@ static void say_put_in(const struct index_entry *entry)
         log_info("post", name, "Envelope %s was put into %s by hand", entry->id, folder);
 }
 
-/* Takes the file into the index. Returns what the agent's worker is told. */
+/* Takes the file into the index. Returns the news for the agent's worker. */
 static enum waking take_in(struct box *box, enum folder folder, const char *id,
                            const struct file_stamp *stamp, bool at_start)
 {
@@ -69,13 +69,13 @@ static enum waking take_in(struct box *box, enum folder folder, const char *id,
     if (is_new && !at_start && found == MAILBOX_READ && work)
         say_put_in(entry);
     if (!is_new && entry->reading != was_reading)
-        return WAKE_NOBODY; /* its worker knows what it has begun itself */
+        return WAKE_NOBODY; /* the worker knows of the work that it has begun itself */
     return work ? WAKE_UP : WAKE_LOOK;
 }
 
-/* --- what is gone --- */
+/* --- missing files --- */
 
-/* Its sender's own copy, for the bounce. */
+/* The sender's own copy, for the bounce. */
 static bool read_original(struct post *post, const struct index_entry *entry, struct envelope *envelope)
 {
     static const enum folder folders[] = {FOLDER_ARCHIVE, FOLDER_OUTBOX};
@@ -185,7 +185,7 @@ bool post_knows(const struct post *post, const char *name, const char *folder, c
 
 /* --- the look --- */
 
-/* How much one look may still read: what an agent's folders hold must not hold up the others. */
+/* How much one look may still read: an agent's folders must not hold up the others. */
 struct budget {
     size_t files, bytes;
 };
@@ -240,7 +240,7 @@ static enum waking look_into_folder(struct box *box, struct budget *budget, enum
     struct file_stamp stamp = mailbox_stamp(post->data, box->name, folder);
     OWNED_FD int fd = mailbox_open(post->data, box->name, folder, false);
     if (!mailbox_list(post->data, box->name, folder, &names))
-        return WAKE_NOBODY; /* a link or a file in the folder's place: what was known stays known */
+        return WAKE_NOBODY; /* a link or a file in the folder's place: the index stays as it is */
     enum waking news = look_at(box, budget, folder, &names, fd, at_start);
     if (names.strays && news == WAKE_NOBODY)
         news = WAKE_LOOK;

@@ -1,9 +1,11 @@
-/* What was refused and lies in its outbox still, until its worker's commit takes it away: whoever looks there meanwhile, or
- * asks again, hears the same. Decided on anew it might be let in, for there may be room by then, while its worker is
- * already committing that it was refused; then it would end twice.
+/* Refused envelopes that still lie in their outbox, until the sender's commit takes them away: every look there
+ * meanwhile, and every question, gets the same answer. A refused envelope that is decided on anew might be let in,
+ * for there may be room by then, while its sender is already committing the refusal; then the envelope would end
+ * twice.
  *
- * Known by the file's stamp: what somebody has altered since is decided on anew. All this is memory: whoever comes after a
- * killed supervisor decides anew too, but not before the sender's own commits are at their end (post_outbox_settled). */
+ * A refusal holds for the file's stamp: a file that somebody has altered since is decided on anew. Refusals are in
+ * memory only: the supervisor after a killed one decides anew too, but not before the sender's own commits are at
+ * their end (post_outbox_settled). */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,10 +83,10 @@ bool post_outbox_settled(struct box *sender)
     return tree < 0 || journal_unfinished(tree, NULL) <= 0;
 }
 
-/* --- what is said --- */
+/* --- messages --- */
 
-/* Each refusal costs a look at a file, a line of the log and a message. A worker that sends rubbish, or the same again and
- * again, has only so many of them. */
+/* Each refusal costs a look at a file, a line of the log and a message. A worker that sends rubbish, or the same
+ * envelope again and again, has a limited number of them. */
 void post_note_refusal(struct box *sender, const char *event, const struct envelope *envelope,
                        const char *reason)
 {

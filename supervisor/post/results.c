@@ -1,10 +1,10 @@
-/* Whether a result answers anything: the requester's own copy of the request is asked, for the answering worker writes
- * its tree, and the fields of what it sends, as it likes.
+/* Whether a result answers a request: the requester's own copy of the request decides, for the answering worker
+ * writes its tree, and the fields of its envelopes, as it likes.
  *
- * A request is answered by whom it went to, and once. Which result answered stands in .run/answers/REQUESTER, a table of
- * hashes in sets: a request's set is known by its hash, and the newest of a set push out its oldest. It is written before
- * the result is delivered: a crash between leaves a mark, by which the same result is taken again, and no other. After a
- * loss of power, or where people remove the file, a second answer may be taken for a request, as many as there are requests. */
+ * A request is answered by its receiver, and once. The result that answered stands in .run/answers/REQUESTER, a table
+ * of hashes in sets: a request's set is known by its hash, and the newest of a set push out its oldest. The mark is
+ * written before the result is delivered: after a crash between, the mark lets the same result in again, and no
+ * other. After a loss of power, or where people remove the file, one more answer may be taken for each request. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
@@ -43,7 +43,7 @@ struct answer { /* hashes */
     uint64_t request, result;
 };
 
-/* 1: this result is the first, or has answered it before; 0: another one has; -1 and why: that can't be told now. */
+/* 1: this result is the first, or has answered before; 0: another one has; -1 and why: the table can't be read now. */
 static int is_first(const struct box *requester, const struct envelope *request, const char *result,
                     struct fault *why)
 {
@@ -68,14 +68,15 @@ static int is_first(const struct box *requester, const struct envelope *request,
 static enum mailbox_found read_request(const struct post *post, const struct box *requester, const char *id,
                                        struct envelope *request, struct fault *why)
 {
-    static const enum folder folders[] = {FOLDER_OUTBOX, FOLDER_ARCHIVE}; /* the way that it goes */
+    /* In the order of a request's way. */
+    static const enum folder folders[] = {FOLDER_OUTBOX, FOLDER_ARCHIVE};
     enum mailbox_found found = MAILBOX_GONE;
     for (size_t i = 0; i < 2 && found == MAILBOX_GONE; i++)
         found = mailbox_read(post->data, requester->name, folders[i], id, request, NULL, why);
     return found;
 }
 
-/* A result stays on the trace of what it answers, one hop further. */
+/* A result stays on the trace of its request, one hop further. */
 static void take_route(struct envelope *result, const struct envelope *request)
 {
     memory_set(&result->trace, request->trace);

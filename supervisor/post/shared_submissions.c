@@ -1,16 +1,16 @@
-/* What goes to the shared, on which the hooks decide: writes to segments, and items for queues. An item waits in memory for
- * the turn, goes to disk with everything else that the turn writes, and is answered for after the flush that all of them
+/* Envelopes to what all agents share, on which the hooks decide: writes to segments, and items for queues. An item waits
+ * in memory for the turn, goes to disk with all other files of the turn, and is answered for after the flush that they
  * share.
  *
  * A crash finds an item in one of these states, and nobody is told of it before the last one:
- *   in memory                 an agent's lies in its outbox as before, and is offered again at the next POST; a person's
- *                             is none yet, and its client's connection ends without an answer
- *   .ID.md.post-…             likewise; the file is removed at start (queues_start)
- *   ID.md, not flushed        it lies in the queue, or not when the power went too; an agent's is offered again, and is
- *                             flushed where it lies before it is taken for one that was there already (queues_offer)
+ *   in memory                 an agent's item lies in its outbox as before, and is offered again at the next POST; a
+ *                             person's is no item yet, and the client's connection ends without an answer
+ *   .ID.md.post-…             as in memory; the file is removed at start (queues_start)
+ *   ID.md, not flushed        the item is in the queue, or not when the power went too; an agent's is offered again, and
+ *                             its file is flushed before it counts as one that was there already (queues_offer)
  *   ID.md, flushed            accepted
- * or, when many are on their way, a record in the journal, flushed: accepted, and its file comes to lie there at the next start
- * at the latest (journal.c). */
+ * or, when many are on their way, a record in the journal, flushed: accepted, and the item's file is in its place at the
+ * next start at the latest (journal.c). */
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -23,7 +23,7 @@
 struct shared_submission {
     struct box *sender;
     uint64_t ticket; /* 0: not from a client, but out of an outbox */
-    bool named;      /* its client gave the id, and may have given it before */
+    bool named;      /* the client gave the id, and may have given it before */
     struct envelope envelope;
     size_t number; /* in the batch */
 };
@@ -74,7 +74,7 @@ static void settle(struct shared_submission *submission, enum post_verdict verdi
     envelope_free(&submission->envelope);
 }
 
-/* True: it is too late for it, and that is said. */
+/* True: the envelope's time is over, and its sender is told. */
 static bool is_over(struct box *sender, const struct envelope *envelope)
 {
     int64_t at = expiry_of(envelope->created, envelope->ttl_seconds);
@@ -112,7 +112,7 @@ void post_submit_item(struct box *sender, struct envelope *envelope)
     for (size_t i = 0; i < submissions->count; i++)
         if (submissions->all[i].sender == sender &&
             strcmp(submissions->all[i].envelope.id, envelope->id) == 0)
-            return; /* told of twice: its verdict is on its way */
+            return; /* rung twice: the first one's verdict is on its way */
     if (!sender->post->hooks.item)
         tell_sender(sender, envelope, POST_REFUSED, &why);
     else if (!is_over(sender, envelope))
@@ -147,7 +147,7 @@ void post_enqueue(struct post *post, const char *queue, const char *id, const ch
     post_wake(post->people);
 }
 
-/* False: it has its verdict. */
+/* False: the submission has its verdict. */
 static bool join(struct post *post, struct shared_submission *submission)
 {
     struct fault why = {"there are no queues here"};

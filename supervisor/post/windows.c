@@ -1,4 +1,4 @@
-/* How much may lie unfinished with an agent, and how much does: by its throughput class (contract section 9). */
+/* An agent's window and its unfinished envelopes: by its throughput class (contract section 9). */
 #include <errno.h>
 
 #include "common/clock.h"
@@ -9,7 +9,7 @@
 
 enum { LATELY_MS = 1000 };
 
-/* agents.yaml's class, else what persona.md says, else medium. */
+/* The class of agents.yaml, else of persona.md, else medium. */
 enum throughput_class post_class(struct box *box)
 {
     if (box->definition && box->definition->throughput_class != CLASS_UNSET)
@@ -24,7 +24,7 @@ enum throughput_class post_class(struct box *box)
     if (box->persona.stamp.inode && files_stamp_equal(&stamp, &box->persona.stamp))
         return box->persona.throughput_class;
     int found = files_read(box->post->data, path, TREE_FILE_MAX, &text, &length, NULL, NULL);
-    if (found < 0 && !files_lasting(errno)) /* as it was, until it can be read */
+    if (found < 0 && !files_lasting(errno)) /* as it was, until persona.md can be read */
         return box->persona.stamp.inode ? box->persona.throughput_class : CLASS_MEDIUM;
     box->persona.stamp = stamp;
     box->persona.throughput_class = CLASS_MEDIUM;

@@ -18,8 +18,7 @@
 #include "common/memory.h"
 #include "common/message.h"
 
-/* A turn hears this much of one line at most, and then rests from it, so that a worker that floods can't hold up the
- * others. */
+/* A turn hears this much of a line at most, and then rests from it, so that a worker's flood can't hold up the others. */
 enum { MESSAGES_PER_TURN = 256, BYTES_PER_TURN = 1024 * 1024, TURN_MS = 3, BYTES_PER_MS = 32 * 1024 };
 enum { PATH_SAFE = 96 };
 
@@ -65,8 +64,7 @@ struct line {
     bool deaf, rests;
 
     /* nng 1.5's pair crashes on a message that a callback left just after its connection was taken off the socket
-     * (pair0_pipe_stop, then pair0_pipe_recv_cb). nng tells the end before that: to receive takes this lock and a
-     * connection. */
+     * (pair0_pipe_stop, pair0_pipe_recv_cb). nng tells the end before: to receive takes this lock and a connection. */
     pthread_mutex_t lock; /* guards the fields below, which nng's threads write, too */
     struct {
         pid_t expected;  /* 0: nobody */
@@ -312,8 +310,7 @@ static void hear_again(void *context)
     line_drain(context);
 }
 
-/* A line that is lent to nobody can be lent again when its last connection has ended and nothing is on its way
- * there. */
+/* A line that is lent to nobody can be lent again when its last connection has ended and nothing is under way. */
 static void rest_when_free(struct line *line)
 {
     pthread_mutex_lock(&line->lock);
