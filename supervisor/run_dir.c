@@ -17,8 +17,10 @@ static bool make_sockets(const struct supervisor *supervisor, struct fault *faul
            fault_errno(fault, "cannot make the folder w in %s", supervisor->options->run_dir);
 }
 
+/* DATA_DIR/.run, which nobody else makes when AGENTOS_RUN_DIR is elsewhere. -1: it is not there and can't be made. */
 static int open_notes(const char *path)
 {
+    mkdir(path, 0700);
     return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 

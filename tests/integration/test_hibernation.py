@@ -78,6 +78,15 @@ def test_a_tree_that_cannot_be_watched_keeps_its_worker(make_system, model):
     assert system.agent_status()["state"] != "hibernating"
 
 
+def test_with_a_run_directory_elsewhere_the_notes_about_hibernation_are_kept_all_the_same(make_system, model, tmp_path):
+    """DATA_DIR/.run was made by nobody then, and each start warned that nothing could be noted there."""
+    system = make_system(["orion"], model=model)
+    system.env["AGENTOS_RUN_DIR"] = str(tmp_path / "sockets")
+    system.start()
+    assert (system.data / ".run/rested").is_file()
+    assert "can't be noted" not in system.log()
+
+
 def test_a_stopped_agent_is_not_brought_back_by_work(sleepy):
     sleeps(sleepy)
     sleepy.cli("stop", "orion")
