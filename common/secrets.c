@@ -219,6 +219,14 @@ bool secrets_trim(char *secret)
     return end - begin < length;
 }
 
+bool secrets_fit_for_a_header(const char *secret)
+{
+    for (const char *c = secret; *c; c++)
+        if ((unsigned char)*c <= ' ' || *c == 0x7f)
+            return false;
+    return true;
+}
+
 /* A FIFO would hold up everybody. */
 char *secrets_read_file(const char *path, const char *what, struct fault *fault)
 {

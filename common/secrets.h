@@ -35,6 +35,8 @@ int secrets_pick(int fd, const char *variable, struct fault *fault);
 char *secrets_read_file(const char *path, const char *what, struct fault *fault);
 /* Blanks and line breaks around a secret are taken off, in place; whether there were any. */
 bool secrets_trim(char *secret);
+/* Whether a client could send it as a bearer token: no blank and no control character is in it. */
+bool secrets_fit_for_a_header(const char *secret);
 /* Each "NAME=VALUE" in turn; *at starts at 0; NULL: no more. Borrowed. */
 const char *secrets_each(const struct secrets *secrets, size_t *at);
 void secrets_free(struct secrets *secrets); /* overwritten first */

@@ -100,18 +100,24 @@ int64_t setting_integer(enum setting setting, const char *owner)
     return row->fallback && parse_integer(row, row->fallback, &value) ? value : 0;
 }
 
+char *setting_next_fallback(char **rest)
+{
+    char *name;
+    do
+        name = strsep(rest, ", \t");
+    while (name && !*name);
+    return name;
+}
+
 /* The i-th name of LLM_FALLBACKS, from 0; NULL: there are fewer. Caller frees. */
 static char *fallback(const char *agent, size_t i)
 {
     const char *text = setting_text(SET_LLM_FALLBACKS, agent);
     OWNED char *names = memory_text(text ? text : "");
     char *rest = names;
-    for (char *name; rest && (name = strsep(&rest, ","));) {
-        name += strspn(name, " \t");
-        name[strcspn(name, " \t")] = '\0';
-        if (*name && i-- == 0)
+    for (char *name; (name = setting_next_fallback(&rest));)
+        if (i-- == 0)
             return memory_text(name);
-    }
     return NULL;
 }
 
@@ -163,11 +169,7 @@ static bool check_fallbacks(const char *value, struct fault *fault)
 {
     OWNED char *names = memory_text(value);
     char *rest = names;
-    for (char *name; (name = strsep(&rest, ","));) {
-        name += strspn(name, " \t");
-        name[strcspn(name, " \t")] = '\0';
-        if (!*name)
-            continue;
+    for (char *name; (name = setting_next_fallback(&rest));) {
         for (const char *c = name; *c; c++)
             if (!isalnum((unsigned char)*c) && *c != '-' && *c != '_')
                 return fault_set(fault, "'%s' is no name: letters, digits, '-' and '_'", name);

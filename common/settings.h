@@ -90,6 +90,10 @@ struct setting_provider {
 bool setting_provider(const char *agent, size_t i,
                       struct setting_provider *provider); /* false: there are no more */
 
+/* The next name of LLM_FALLBACKS; commas and blanks stand between names. rest: a copy of the list at first, NULL or empty
+ * when there are no more. Borrowed from the copy. */
+char *setting_next_fallback(char **rest);
+
 /* "LLM_MODEL__ORION". Caller frees. */
 char *setting_variable(enum setting setting, const char *owner);
 

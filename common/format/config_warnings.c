@@ -64,8 +64,8 @@ static bool is_for_a_fallback(const char *variable, enum setting setting, const 
     const char *list = setting_text(SET_LLM_FALLBACKS, agent);
     OWNED char *names = memory_text(list ? list : "");
     char *rest = names;
-    for (char *name; (name = strsep(&rest, ", \t"));)
-        if (*name && is_for(variable, setting, name))
+    for (char *name; (name = setting_next_fallback(&rest));)
+        if (is_for(variable, setting, name))
             return true;
     return false;
 }

@@ -180,9 +180,8 @@ static void look_at_fallbacks(const struct survey *survey, const char *agent)
     const char *list = in_use(SET_LLM_FALLBACKS, agent);
     OWNED char *names = memory_text(list ? list : "");
     char *rest = names;
-    for (char *name; (name = strsep(&rest, ", \t"));)
-        if (*name)
-            look(survey, name);
+    for (char *name; (name = setting_next_fallback(&rest));)
+        look(survey, name);
 }
 
 /* OpenSSL finds an authority in a folder by the hash of its name, which is the file's. */
@@ -212,10 +211,25 @@ static void look_at_authorities(const struct survey *survey)
                      folder);
 }
 
+/* The HTTP process answers nobody with such a token (supervisor/http/token.c). */
+static void look_at_token(const struct survey *survey)
+{
+    const char *value = secrets_find(survey->secrets, setting_name(SET_AGENTOS_TOKEN));
+    const char *file = setting_text(SET_AGENTOS_TOKEN_FILE, NULL);
+    char *token = value && *value ? memory_text(value) : file ? secrets_read_file(file, "token", NULL) : NULL;
+    if (token && !secrets_fit_for_a_header(token))
+        buffer_print(survey->out,
+                     "%s holds a blank or a control character, which no client could send, so the HTTP "
+                     "interface answers nobody\n",
+                     setting_name(value && *value ? SET_AGENTOS_TOKEN : SET_AGENTOS_TOKEN_FILE));
+    memory_wipe(token);
+}
+
 void provider_warnings_list(const struct roster *roster, const struct secrets *secrets, struct buffer *out)
 {
     struct survey survey = {.secrets = secrets, .out = out};
     look_at_authorities(&survey);
+    look_at_token(&survey);
     look(&survey, NULL);
     look_at_fallbacks(&survey, NULL);
     for (size_t i = 0; roster && i < roster->agent_count; i++) {

@@ -1,5 +1,6 @@
 /* The usual mistakes in what describes a provider: its base URL, its model and its key, of every provider that somebody
- * may ask. Said by `agentos check`, and at the start. No key is shown, at most how it begins. */
+ * may ask; and in the token that clients of the HTTP interface show. Said by `agentos check`, and at the start. No key is
+ * shown, at most how it begins. */
 #pragma once
 
 #include "common/buffer.h"

@@ -116,13 +116,15 @@ static void check_suffixes(struct roster_reader *reader, const struct name_nodes
 static void check_fallbacks(struct roster_reader *reader, const struct name_nodes *names, const char *owner)
 {
     struct setting_provider provider;
+    char shared[NAME_LENGTH_MAX + 1];
     for (size_t i = 1; setting_provider(owner, i, &provider); i++) {
+        suffix(provider.fallback, shared);
         for (size_t j = 0; j < names->count; j++)
             if (compare_suffix_text(provider.fallback, names->nodes[j]->text) == 0)
                 reader_fault(reader, names->nodes[j]->line, names->nodes[j]->column,
                              "agent '%.80s' and the fallback '%.80s' of LLM_FALLBACKS would share their "
-                             "variables, such as LLM_MODEL__%.80s",
-                             names->nodes[j]->text, provider.fallback, provider.fallback);
+                             "variables, such as LLM_MODEL__%s",
+                             names->nodes[j]->text, provider.fallback, shared);
         free(provider.fallback);
     }
 }

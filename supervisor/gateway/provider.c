@@ -142,12 +142,8 @@ static void build_route(struct providers *providers, struct route *route, const 
     add_provider(providers, route, NULL, agent);
     OWNED char *names = memory_text(setting_text(SET_LLM_FALLBACKS, agent));
     char *rest = names;
-    for (char *name; rest && (name = strsep(&rest, ","));) {
-        name += strspn(name, " \t");
-        name[strcspn(name, " \t")] = '\0';
-        if (*name)
-            add_provider(providers, route, name, agent);
-    }
+    for (char *name; (name = setting_next_fallback(&rest));)
+        add_provider(providers, route, name, agent);
 }
 
 static void free_route(struct route *route)

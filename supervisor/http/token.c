@@ -13,14 +13,6 @@ struct token {
     const char *text; /* points into secrets or read */
 };
 
-static bool fit_for_a_header(const char *text)
-{
-    for (const char *c = text; *c; c++)
-        if ((unsigned char)*c <= ' ' || *c == 0x7f)
-            return false;
-    return true;
-}
-
 bool token_load(struct secrets *secrets, struct token **loaded, struct fault *fault)
 {
     const char *path = setting_text(SET_AGENTOS_TOKEN_FILE, NULL);
@@ -30,7 +22,7 @@ bool token_load(struct secrets *secrets, struct token **loaded, struct fault *fa
     if (!token->text && path)
         token->text = token->read = secrets_read_file(path, "token", fault);
     bool good = token->text || !path;
-    if (token->text && !fit_for_a_header(token->text))
+    if (token->text && !secrets_fit_for_a_header(token->text))
         good = fault_set(fault, "the token holds a blank or a control character, which no client could send");
     *loaded = good && token->text ? token : NULL;
     if (!*loaded)

@@ -239,6 +239,7 @@ def test_check_refuses_a_fallback_that_is_named_like_an_agent(make_system):
     system = make_system(env={"LLM_BASE_URL": "offline", "LLM_FALLBACKS": "orion", "LLM_MODEL__ORION": "m"})
     result = system.cli("check", check=False)
     assert result.returncode == 78 and "the fallback 'orion' of LLM_FALLBACKS would share" in result.stderr
+    assert "such as LLM_MODEL__ORION\n" in result.stderr
 
 
 def test_check_and_the_start_say_of_a_key_what_is_wrong_with_it_and_never_show_it(make_system):

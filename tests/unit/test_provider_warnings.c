@@ -110,10 +110,29 @@ static void test_authorities_that_cannot_be_found_are_said(void **state)
     assert_non_null(strstr(out.data, "SSL_CERT_DIR is /, which is no folder with an authority"));
 }
 
+static void test_a_token_that_no_client_could_send_is_said_without_showing_it(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"to ken", "to\tken", "token\n"};
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
+        clearenv();
+        setenv("LLM_BASE_URL", "offline", 1);
+        setenv("AGENTOS_TOKEN", tokens[i], 1);
+        OWNED_FD int fd = secrets_collect(NULL);
+        struct secrets *secrets = secrets_read(fd, NULL);
+        OWNED_BUFFER struct buffer out = {0};
+        provider_warnings_list(NULL, secrets, &out);
+        expect(&out, "AGENTOS_TOKEN holds a blank", "token");
+        assert_null(strstr(out.data, "ken\n"));
+        secrets_free(secrets);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_usual_mistake_is_said_once_and_nothing_else_is),
+        cmocka_unit_test(test_a_token_that_no_client_could_send_is_said_without_showing_it),
         cmocka_unit_test(test_authorities_that_cannot_be_found_are_said),
         cmocka_unit_test(test_a_fallback_and_an_agent_are_looked_at_by_their_own_variables),
     };

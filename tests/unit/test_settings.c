@@ -173,6 +173,22 @@ static void test_a_fallback_that_nothing_describes_is_refused(void **state)
     assert_true(settings_check(&faults));
 }
 
+static void test_no_fallback_is_dropped_for_a_blank_in_the_place_of_a_comma(void **state)
+{
+    (void)state;
+    setenv("LLM_BASE_URL__A", "http://a/v1", 1);
+    setenv("LLM_FALLBACKS", "a b", 1);
+    OWNED_BUFFER struct buffer faults = {0};
+    assert_false(settings_check(&faults));
+    assert_non_null(strstr(faults.data, "LLM_BASE_URL__B"));
+    setenv("LLM_MODEL__B", "small", 1);
+    struct setting_provider provider;
+    assert_true(setting_provider(NULL, 2, &provider));
+    assert_string_equal(provider.fallback, "b");
+    free(provider.fallback);
+    assert_false(setting_provider(NULL, 3, &provider));
+}
+
 static void test_a_number_out_of_range_is_read_as_the_default(void **state)
 {
     setenv("LLM_TIMEOUT", "0", 1);
@@ -204,6 +220,7 @@ int main(void)
         TEST(test_a_key_file_that_cannot_be_read_is_an_error),
         TEST(test_a_key_file_is_found_in_both_spellings),
         TEST(test_a_fallback_that_nothing_describes_is_refused),
+        TEST(test_no_fallback_is_dropped_for_a_blank_in_the_place_of_a_comma),
         TEST(test_a_number_out_of_range_is_read_as_the_default),
         TEST(test_help_names_every_setting_and_its_default),
     };
