@@ -13,6 +13,7 @@
 #include "common/sandbox/checker_access.h"
 #include "common/secrets.h"
 #include "common/settings.h"
+#include "common/tree.h"
 
 static bool is_given(enum setting setting)
 {
@@ -194,13 +195,25 @@ static void warn_of_node(const struct roster_agent *agent, struct buffer *out)
                      agent->line, agent->name, agent->node, node_name());
 }
 
+/* An agent that has more goals than its file may hold begins with the first of them. */
+static void warn_of_goals(const struct roster_agent *agent, struct buffer *out)
+{
+    if (agent->goals.count > GOALS_MAX)
+        buffer_print(out,
+                     "agents.yaml:%u:1: agent '%s' is given %zu goals, and at most %d are active: it begins "
+                     "with the first %d\n",
+                     agent->line, agent->name, agent->goals.count, GOALS_MAX, GOALS_MAX);
+}
+
 void config_warnings_file(const struct roster *roster, const char *data_dir, struct buffer *out)
 {
     for (size_t i = 0; i < roster->agent_count; i++)
         if (has_checker(&roster->agents[i]) && !was_met(roster, i))
             warn_of_checker(&roster->agents[i], data_dir, out);
-    for (size_t i = 0; i < roster->agent_count; i++)
+    for (size_t i = 0; i < roster->agent_count; i++) {
         warn_of_node(&roster->agents[i], out);
+        warn_of_goals(&roster->agents[i], out);
+    }
     warn_of_hooks(roster, out);
     buffer_text(out, roster->comments ? roster->comments : "");
 }

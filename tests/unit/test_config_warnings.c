@@ -68,6 +68,16 @@ static void test_a_text_that_a_comment_cuts_off_is_doubted(void **state)
                               "'C'; in quotes the whole line counts\n");
 }
 
+static void test_goals_that_find_no_room_are_doubted(void **state)
+{
+    (void)state;
+    OWNED char *five = doubts(ORION "  goals: [a, b, c, d, e]\n");
+    assert_string_equal(five, "");
+    OWNED char *six = doubts(ORION "  goals: [a, b, c, d, e, f]\n");
+    assert_string_equal(six, "agents.yaml:2:1: agent 'orion' is given 6 goals, and at most 5 are active: it "
+                             "begins with the first 5\n");
+}
+
 static void test_a_setting_for_nobody_is_doubted(void **state)
 {
     setenv("LLM_MODEL__GHOST", "m", 1);
@@ -174,6 +184,7 @@ int main(void)
         TEST(test_nothing_odd_is_nothing_said),
         TEST(test_an_agent_of_another_node_is_told_of_where_there_is_no_bus),
         TEST(test_a_text_that_a_comment_cuts_off_is_doubted),
+        TEST(test_goals_that_find_no_room_are_doubted),
         TEST(test_a_setting_for_nobody_is_doubted),
         TEST(test_an_agents_own_fallback_is_somebody),
         TEST(test_files_for_a_bus_that_is_not_there_are_doubted),
