@@ -335,9 +335,11 @@ def test_a_file_among_the_post_that_can_be_no_envelope_is_told_and_left(three, f
     for other in (".swap", "note.md~", "#note.md#"):
         stray.with_name(other).write_text("An editor's.\n")
     told = wait_until(lambda: three.agent_status("iris")["problems"], "told in status")
-    assert len(told) == 1 and f"iac/{folder}/note.txt is no envelope" in told[0]
+    assert len(told) == 1 and f"iac/{folder}/note.txt is no envelope, for its name doesn't end in .md" in told[0]
     assert stray.read_text() == "What is this?\n"
-    stray.unlink()
+    copy = stray.rename(stray.with_name("note (conflicted copy 2026-01-01).md"))
+    wait_until(lambda: any(f"{copy.name} is a copy that a synchroniser left" in told for told in three.agent_status("iris")["problems"]), "told as a copy")
+    copy.unlink()
     wait_until(lambda: not three.agent_status("iris")["problems"], "told no more")
     three.assert_sound("iris")
 

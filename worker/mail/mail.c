@@ -26,8 +26,6 @@ enum {
     AGAIN_LATE_MS = 2000
 };
 
-static const char no_envelope[] = "is no envelope, for its name doesn't end in .md; it is left as it is";
-
 struct mail *mail_open(int tree, const char *agent, struct history *history)
 {
     struct mail *mail = memory_new(1, sizeof *mail);
@@ -132,6 +130,13 @@ static void say(struct look *look, const char *name, const char *what)
 {
     if (++look->problem_count <= PROBLEMS_MAX)
         buffer_print(look->problems, "%s/%s %s\n", look->where, name, what);
+}
+
+static void say_left(struct look *look, const char *name)
+{
+    say(look, name,
+        names_conflict(name) ? "is a copy that a synchroniser left, no envelope; it is left as it is"
+                             : "is no envelope, for its name doesn't end in .md; it is left as it is");
 }
 
 static void say_aside(struct look *look, const char *name, const char *why)
@@ -277,7 +282,7 @@ static void look_at(struct look *look, const char *name)
         return;
     if (!names_work(name)) {
         if (names_stray(name))
-            say(look, name, no_envelope);
+            say_left(look, name);
         return;
     }
     OWNED char *id = memory_slice(name, length - 3);
@@ -355,7 +360,7 @@ static void look_out(struct look *look)
         if (is_aside(look, name) || !names_stray(name))
             continue;
         if (!names_work(name))
-            say(look, name, no_envelope);
+            say_left(look, name);
         else if (is_being_written(look->folder, name))
             look->mail->unsettled = true;
         else
