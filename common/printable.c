@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/buffer.h"
+#include "common/memory.h"
 #include "common/utf8.h"
 
 static const struct {
@@ -83,4 +84,20 @@ char *printable_json(const char *json)
         size = size ? size : 1;
     }
     return buffer_take(&out);
+}
+
+char *printable_word(const char *text)
+{
+    static const char harmless[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+    if (*text && !text[strspn(text, harmless)])
+        return memory_text(text);
+    struct buffer word = {0};
+    buffer_text(&word, "'");
+    for (const char *c = text; *c; c++)
+        if (*c == '\'')
+            buffer_text(&word, "'\\''");
+        else
+            buffer_add(&word, c, 1);
+    buffer_text(&word, "'");
+    return buffer_take(&word);
 }

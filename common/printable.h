@@ -11,6 +11,10 @@
  * and tabs stay, and CR LF becomes LF; else all three become blanks. Caller frees. */
 char *printable_text(const char *text, size_t length, bool lines);
 
+/* The text as one word of a shell's line: in single quotes where the shell would take something in it for its own. Caller
+ * frees. */
+char *printable_word(const char *text);
+
 /* JSON text that says the same and has none of the unsafe characters: they are escaped. Line ends stay: in JSON text they
  * stand between values only. Caller frees. */
 char *printable_json(const char *json);

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/files.h"
 #include "common/memory.h"
+#include "common/printable.h"
 #include "common/tree.h"
 #include "supervisor/cli/demo_instance.h"
 #include "supervisor/cli/first_agents.h"
@@ -149,8 +150,9 @@ static bool demonstrate(struct demo_instance *instance, char **agent_path, struc
 static void clear_away(struct demo_instance *instance, bool keep)
 {
     if (keep && instance->path != NULL) {
+        OWNED char *word = printable_word(instance->path);
         printf("Everything is left in %s; `agentos run --data %s` goes on from there.\n", instance->path,
-               instance->path);
+               word);
         free(instance->path);
     } else {
         demo_instance_remove(instance);

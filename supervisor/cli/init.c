@@ -10,6 +10,7 @@
 
 #include "common/files.h"
 #include "common/memory.h"
+#include "common/printable.h"
 #include "supervisor/cli/first_agents.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
@@ -73,6 +74,7 @@ int verb_init(struct invocation *invocation)
         !write_first(invocation->data_dir, &fault))
         return output_fail(EX_CANTCREAT, "%s", fault.text);
     const char *path = invocation->data_dir;
+    OWNED char *word = printable_word(path);
     printf(
         "%s/" AGENTS " describes the agent orion; edit it as you like.\n\n"
         "What to type next:\n"
@@ -83,6 +85,6 @@ int verb_init(struct invocation *invocation)
         "  agentos task orion \"List your active constraints and explain how the reward system works.\" "
         "--wait\n"
         "  agentos status\n",
-        path, path);
+        path, word);
     return output_end(EX_OK);
 }

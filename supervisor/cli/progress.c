@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "common/printable.h"
 #include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/listings/task_state.h"
@@ -76,9 +77,10 @@ void progress_end(struct progress *progress)
 
 int progress_say_over(const struct progress *progress)
 {
+    OWNED char *word = progress->task != NULL ? printable_word(progress->task) : memory_text("");
     output_complain(
         "the time to wait is over; %s goes on (`agentos answer %s%s%s --wait` waits for it again)",
         progress->task != NULL ? progress->task : "the task", progress->agent,
-        progress->task != NULL ? " " : "", progress->task != NULL ? progress->task : "");
+        progress->task != NULL ? " " : "", word);
     return EX_TEMPFAIL;
 }

@@ -155,6 +155,19 @@ def test_init_writes_what_check_finds_right_and_overwrites_nothing(tmp_path):
     assert (tmp_path / "other/agents.yaml").exists()
 
 
+def test_the_lines_to_type_next_hold_for_a_directory_with_blanks_and_quotes(tmp_path):
+    folder = tmp_path / "it's a $HOME"
+    said = agentos("init", folder)
+    export = next(line for line in said.stdout.splitlines() if "DATA_DIR=" in line)
+    shell = subprocess.run(["sh", "-c", f'{export}; printf %s "$DATA_DIR"'], capture_output=True, text=True)
+    assert shell.stdout == str(folder)
+    refused = agentos("status", "--data", folder)
+    assert refused.returncode == 69
+    command = refused.stderr.split("`")[1]
+    shell = subprocess.run(["sh", "-c", f"printf '%s\n' {command}"], capture_output=True, text=True)
+    assert shell.stdout.splitlines() == ["agentos", "run", "--data", str(folder)]
+
+
 def test_a_data_directory_that_init_made_is_its_owners_and_groups_and_check_says_what_to_do_for_others(tmp_path):
     folder = tmp_path / "made"
     agentos("init", folder)

@@ -10,6 +10,7 @@
 #include "common/listing.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "common/printable.h"
 #include "common/pruned.h"
 #include "common/tree.h"
 #include "supervisor/cli/inspect/cost_table.h"
@@ -140,8 +141,9 @@ static void complain_unknown(const struct invocation *invocation, const char *id
         bool is_now = faccessat(folder, path, F_OK, 0) == 0;
         bool is_old = faccessat(folder, old, F_OK, 0) == 0;
         known = is_now || is_old || (tree >= 0 && pruned_find(tree, TREE_OUTPUTS, file, &pruned));
+        OWNED char *word = printable_word(id);
         OWNED char *where = is_now || is_old ? memory_print("%s/%s", agents, is_now ? path : old)
-                                             : memory_print("what `agentos answer %s %s` shows", name, id);
+                                             : memory_print("what `agentos answer %s %s` shows", name, word);
         if (known)
             output_complain("'%s' is no envelope but a task from %s's queue, which is done: its answer is "
                             "%s, and `agentos log %s` tells what came of it",

@@ -16,6 +16,7 @@
 #include "common/control.h"
 #include "common/held.h"
 #include "common/memory.h"
+#include "common/printable.h"
 #include "supervisor/cli/terminal/output.h"
 
 struct client {
@@ -74,9 +75,10 @@ static int say_unreachable(const struct invocation *invocation, int error)
             pid, invocation->data_dir, invocation->run_dir);
         return EX_TEMPFAIL;
     }
+    OWNED char *word = printable_word(invocation->data_dir);
     output_complain("no supervisor is running on %s; start one with `agentos run --data %s` (whatever only "
                     "reads works without)",
-                    invocation->data_dir, invocation->data_dir);
+                    invocation->data_dir, word);
     return EX_UNAVAILABLE;
 }
 
