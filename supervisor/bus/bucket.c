@@ -17,9 +17,9 @@ static const char stream[] = "KV_agentos", above[] = "$KV.agentos.";
 
 enum { BEATS_MISSED = 3 };
 
-/* A key that was deleted: its revision is that of its mark, which a new value has to name. */
+/* A deleted key: its revision is that of its mark, which a new value has to name. */
 struct gone {
-    char *key; /* owned; first: they are found by it */
+    char *key; /* owned; first: the tree finds marks by it */
     uint64_t revision;
 };
 
@@ -27,10 +27,10 @@ struct bucket {
     struct bucket_owner owner;
     void *gone; /* tsearch: struct gone by key */
     bool begun;
-    unsigned watches;  /* begun so far: the watch's name is made of it */
+    unsigned watches;  /* begun so far: a watch's name is made of the number */
     char watch[64];    /* the consumer's name; "": none */
     uint64_t sequence; /* of its last message */
-    bool whole;        /* all that there was has been told */
+    bool whole;        /* every key has been told */
     int64_t heard_at;  /* clock_monotonic_ms */
     struct timer timer;
 };
@@ -68,12 +68,13 @@ static void watched(void *context, uint64_t number, const json_t *answer, const 
     if (why == REQUEST_NOBODY || (answer && request_error(answer, &code) && code == ERROR_STREAM_NOT_FOUND))
         requests_lost(bucket->owner.requests, "the bucket agentos was deleted, and is made anew");
     else if (!answer || request_error(answer, &code) || number != bucket->watches)
-        return; /* the timer begins another one */
+        return; /* the timer begins another watch */
     else if (json_integer_value(json_object_get(answer, "num_pending")) == 0 && bucket->sequence == 0)
         is_whole(bucket);
 }
 
-/* The last value of each key, and then each change. It lives in the server's memory, and ends with this connection. */
+/* A watch tells the last value of each key, and then each change. It lives in the server's memory, and ends with this
+ * connection. */
 static void watch(struct bucket *bucket)
 {
     struct requests *requests = bucket->owner.requests;
@@ -107,7 +108,7 @@ static void missed(void *context)
         timer_set(bucket->owner.loop, &bucket->timer, BUCKET_HEARTBEAT_MS * BEATS_MISSED - silent);
 }
 
-/* Heartbeats tell the last message's number, and a server that waits for us wants an answer. */
+/* Heartbeats tell the last message's number, and a server that waits for this node wants an answer. */
 static void hear_status(struct bucket *bucket, natsMsg *message)
 {
     const char *last = message_header(message, "Nats-Last-Consumer"),
@@ -146,10 +147,10 @@ bool bucket_hear(struct bucket *bucket, natsMsg *message)
         strncmp(subject, above, strlen(above)) != 0)
         return false;
     if (!bucket->begun || strcmp(delivery.consumer, bucket->watch) != 0)
-        return true; /* of a watch before this one */
+        return true; /* of an earlier watch */
     bucket->heard_at = clock_monotonic_ms();
     if (delivery.consumer_sequence != bucket->sequence + 1) {
-        watch(bucket); /* something was lost on the way */
+        watch(bucket); /* a message was lost on the way */
         return true;
     }
     bucket->sequence++;

@@ -23,9 +23,10 @@ struct bus {
     struct consumers *consumers;
     struct bucket *bucket;
     bool ready;          /* connected, stream and bucket there */
-    char *remark, *full; /* owned; what isn't as it should be, while ready */
-    char *trouble;       /* owned; the server's last refusal, for a minute or as long as nothing works */
-    struct timer calm;   /* until it is forgotten */
+    char *remark, *full; /* owned; faults that don't hinder the bus, while ready */
+    /* Owned; the server's last refusal, for a minute or as long as the bus doesn't work. */
+    char *trouble;
+    struct timer calm; /* until trouble is forgotten */
 };
 
 /* --- the state, for the supervisor --- */
@@ -98,7 +99,7 @@ static void have_failed(void *context, const char *why)
     tell_state(bus, why);
 }
 
-/* Somebody has deleted the stream or the bucket: what the supervisor asked before is void, and all is made anew. */
+/* Somebody has deleted the stream or the bucket: the supervisor's earlier requests are void, and both are made anew. */
 static void are_lost(void *context, const char *why)
 {
     struct bus *bus = context;
@@ -125,7 +126,7 @@ static void in_trouble(void *context, const char *why)
         tell_state(bus, "");
 }
 
-/* --- what NATS says --- */
+/* --- NATS's messages --- */
 
 static void hear_message(void *context, natsMsg *message)
 {
@@ -154,7 +155,7 @@ static void tell_kept(void *context, uint64_t ticket, uint64_t revision, const c
     report_send(bus->report, MESSAGE_BUS_KEPT, ticket, revision, why);
 }
 
-/* --- what the supervisor asks --- */
+/* --- the supervisor's requests --- */
 
 static void published(void *context, uint64_t ticket, const json_t *answer, const char *why)
 {
@@ -173,7 +174,7 @@ static void published(void *context, uint64_t ticket, const json_t *answer, cons
         requests_lost(bus->requests, "the stream AGENTOS was deleted, and is made anew");
 }
 
-/* What is asked between two connections is forgotten: the supervisor hears of the state, and asks again. */
+/* A request that comes between two connections is forgotten: the supervisor hears of the state, and asks again. */
 static bool hear_publish(struct bus *bus, struct reader *reader)
 {
     uint64_t ticket;

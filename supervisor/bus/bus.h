@@ -1,4 +1,5 @@
-/* The bus: what the supervisor asks, done over the connection as long as it, the stream and the bucket are there. */
+/* The bus: carries out the supervisor's requests over the connection as long as that, the stream and the bucket are
+ * there. */
 #pragma once
 
 #include "common/fault.h"

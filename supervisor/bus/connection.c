@@ -25,7 +25,7 @@ enum happening { TRIES, IS_UP, IS_DOWN, TROUBLE, MESSAGE };
 
 struct event {
     enum happening what;
-    uint64_t serial;  /* of the connection that it belongs to */
+    uint64_t serial;  /* of the message's connection */
     natsMsg *message; /* owned */
     char *text;       /* owned */
     STAILQ_ENTRY(event) link;
@@ -40,18 +40,18 @@ struct connection {
     struct timer stuck;     /* while an attempt lasts */
     natsConnection *up;     /* NULL: down, for the loop */
     natsSubscription *also; /* connection_listen's; NULL: none */
-    char *inbox;            /* owned; of the connection that is up */
-    uint64_t serial;        /* likewise */
-    pthread_mutex_t lock;   /* over what follows */
+    char *inbox;            /* owned; of the present connection */
+    uint64_t serial;        /* of the present connection */
+    pthread_mutex_t lock;   /* over the fields below */
     pthread_cond_t changed;
     STAILQ_HEAD(, event) events;
-    size_t waiting;         /* bytes of the messages among them */
-    natsConnection *living; /* NULL: none; it is freed only when the loop has seen that it is down */
+    size_t waiting;         /* bytes of the queued messages */
+    natsConnection *living; /* NULL: none; freed only when the loop has seen that the connection is down */
     char *living_inbox;     /* owned */
     bool closed, seen_down;
     uint64_t attempts;
-    unsigned failures;              /* our thread's own, as what follows */
-    natsSubscription *subscription; /* of the living one */
+    unsigned failures;              /* our thread's own, as are the fields below */
+    natsSubscription *subscription; /* of the living connection */
 };
 
 static void put(struct connection *connection, struct event event)
@@ -77,7 +77,7 @@ static size_t size_of(natsMsg *message)
     return (size_t)natsMsg_GetDataLength(message) + AROUND;
 }
 
-/* The thread waits while the loop has enough: libnats queues behind it, and drops past its own limit. */
+/* The thread waits while the loop has enough messages: libnats queues behind it, and drops past its own limit. */
 static void on_message(natsConnection *nc, natsSubscription *subscription, natsMsg *message, void *context)
 {
     (void)subscription;
@@ -151,7 +151,7 @@ static void end_living(struct connection *connection)
     connection->subscription = NULL;
 }
 
-/* False and why: what the server, or the way to it, lacks. */
+/* False and why: the fault of the server, or of the way to it. */
 static bool try_one(struct connection *connection, const struct bus_server *server, struct buffer *why)
 {
     natsConnection *nc = NULL;
@@ -171,7 +171,7 @@ static bool try_one(struct connection *connection, const struct bus_server *serv
                           credentials_are_there(connection->owner.credentials), why);
         end_living(connection);
     }
-    nats_ReleaseThreadMemory(); /* the next attempt's words are its own */
+    nats_ReleaseThreadMemory(); /* the next attempt has words of its own */
     return status == NATS_OK;
 }
 
@@ -184,7 +184,7 @@ static void stand(struct connection *connection, const struct bus_server *server
     clock_gettime(CLOCK_MONOTONIC, &began);
     tell(connection, IS_UP, NULL);
     pthread_mutex_lock(&connection->lock);
-    /* It may have been closed before it was ours to notice. */
+    /* the connection may have been closed before this thread could notice */
     while (!connection->closed && !natsConnection_IsClosed(connection->living))
         pthread_cond_wait(&connection->changed, &connection->lock);
     pthread_mutex_unlock(&connection->lock);
@@ -201,7 +201,7 @@ static void stand(struct connection *connection, const struct bus_server *server
         connection->failures = 0;
 }
 
-/* So that nodes which lost the same server don't come back together. */
+/* The pauses differ, so that nodes which lost the same server don't come back together. */
 static void pause_a_while(unsigned failures)
 {
     int64_t ms = failures < 8 ? (int64_t)CONNECTION_PAUSE_MS << failures : CONNECTION_PAUSE_MAX_MS;
@@ -230,7 +230,8 @@ static void *keep_connected(void *context)
 
 /* --- the loop --- */
 
-/* libnats has no deadline for a TLS handshake: its socket is ended under it. There are no others of the network here. */
+/* libnats has no deadline for a TLS handshake: the attempt's socket is shut down under it. The process has no other
+ * sockets of the network here. */
 static void end_attempt(void *context)
 {
     (void)context;
@@ -247,7 +248,7 @@ static void is_up(struct connection *connection, const struct event *event)
 {
     timer_clear(connection->owner.loop, &connection->stuck);
     connection->serial = event->serial;
-    connection->up = connection->living; /* neither changes before seen_down */
+    connection->up = connection->living; /* neither field changes before seen_down */
     memory_set(&connection->inbox, connection->living_inbox);
     connection->owner.up(connection->owner.context);
 }
@@ -308,7 +309,7 @@ static void on_bell(void *context, uint32_t events)
         free(event->text);
         free(event);
     }
-    if (event || connection->paused) /* there may be more, in another turn */
+    if (event || connection->paused) /* there may be more events, in another turn */
         (void)eventfd_write(connection->bell, 1);
 }
 

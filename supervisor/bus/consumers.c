@@ -15,20 +15,20 @@ static const char stream[] = "AGENTOS", above[] = "agentos.";
 #define MS_NS INT64_C(1000000)
 
 struct consumer {
-    char *name;    /* owned; "agent-orion" for agentos.agent.orion. First: they are found by it */
+    char *name;    /* owned; "agent-orion" for agentos.agent.orion. First: the tree finds consumers by it */
     char *subject; /* owned */
     struct consumers *consumers;
-    bool there;       /* at the server, as far as is known */
+    bool there;       /* the server has the consumer, as far as is known */
     unsigned in_hand; /* tokens */
-    unsigned asked;   /* messages that the last question may still bring; 0: none is asked */
+    unsigned asked;   /* messages that the last question may still bring; 0: no question is out */
     int64_t asked_at; /* clock_monotonic_ms */
 };
 
 struct token {
-    uint64_t number; /* first: they are found by it */
-    char *consumer;  /* its name; it may not be followed any more. Owned */
+    uint64_t number; /* first: the tree finds tokens by it */
+    char *consumer;  /* the consumer's name; its subject may not be followed any more. Owned */
     char *reply;     /* owned */
-    int64_t told_at; /* clock_monotonic_ms: that it is worked on */
+    int64_t told_at; /* clock_monotonic_ms: when the server was last told that the message is worked on */
     TAILQ_ENTRY(token) link;
 };
 
@@ -38,7 +38,7 @@ struct consumers {
     void *all; /* tsearch: struct consumer by name */
     uint64_t token;
     void *tokens;                          /* tsearch: struct token by number */
-    TAILQ_HEAD(token_list, token) longest; /* untold, first */
+    TAILQ_HEAD(token_list, token) longest; /* the longest untold first */
     struct timer tick;
 };
 
@@ -93,7 +93,7 @@ static void created(void *context, uint64_t number, const json_t *answer, const 
         return;
     }
     struct consumer *consumer = answer && name ? names_find(&consumers->all, name) : NULL;
-    if (!consumer) /* the tick tries it again */
+    if (!consumer) /* the tick tries the consumer again */
         return;
     consumer->there = true;
     ask(consumer);
@@ -119,8 +119,9 @@ static void removed(void *context, uint64_t number, const json_t *answer, const 
     (void)context;
 }
 
-/* Made anew, so that what another node, or this one before, had in hand comes at once: a work queue's stream has all that is not
- * acknowledged. Both questions go over the same connection, so the server takes them in this order. */
+/* The consumer is made anew, so that messages that another node, or this one before, had in hand come at once: a work
+ * queue's stream has every message that is not acknowledged. Both questions go over the same connection, so the
+ * server takes them in this order. */
 static void begin(struct consumer *consumer)
 {
     OWNED char *subject = memory_print("CONSUMER.DELETE.%s.%s", stream, consumer->name);
@@ -173,7 +174,7 @@ bool consumers_hear(struct consumers *consumers, natsMsg *message)
     if (!message_delivery(message, &delivery) || strcmp(delivery.stream, stream) != 0)
         return false;
     struct consumer *consumer = names_find(&consumers->all, delivery.consumer);
-    if (!consumer) { /* not followed any more: another node may have it at once */
+    if (!consumer) { /* not followed any more: another node may have the message at once */
         requests_say(consumers->owner.requests, natsMsg_GetReply(message), NULL, "-NAK");
         return true;
     }
@@ -246,7 +247,7 @@ static void begin_each(const void *node, VISIT visit, void *context)
         begin(*(struct consumer *const *)node);
 }
 
-/* A question whose end was lost, a consumer that could not be made. */
+/* Mends a consumer whose question lost its end, or that could not be made. */
 static void mend(const void *node, VISIT visit, void *context)
 {
     struct consumer *consumer = *(struct consumer *const *)node;
@@ -262,7 +263,8 @@ static void mend(const void *node, VISIT visit, void *context)
     ask(consumer);
 }
 
-/* What is in hand for long is worked on: without that word the server would hand it out again. */
+/* Tells the server that messages which are long in hand are worked on: without that word the server would hand them
+ * out again. */
 static void tell_of_work(struct consumers *consumers, int64_t now)
 {
     struct token *token;
@@ -286,7 +288,7 @@ static void tick(void *context)
 struct consumers *consumers_new(const struct consumers_owner *owner)
 {
     struct consumers *consumers = memory_new(1, sizeof *consumers);
-    /* A token of a process before this one must not be taken for one of its own. */
+    /* A token of an earlier process must not be taken for one of this process. */
     *consumers = (struct consumers){.owner = *owner, .token = (uint64_t)clock_monotonic_ms() << 20};
     consumers->tick = (struct timer){.ring = tick, .context = consumers};
     TAILQ_INIT(&consumers->longest);

@@ -1,14 +1,14 @@
-/* The subjects that are followed: a durable pull consumer for each, with explicit acknowledgement. A message is asked for only when
- * there is room for it, and while the supervisor has it in hand the server hears that it is worked on. */
+/* The followed subjects: a durable pull consumer for each, with explicit acknowledgement. A message is asked for only
+ * when there is room for it, and while the supervisor has it in hand the server hears that it is worked on. */
 #pragma once
 
 #include "supervisor/bus/requests.h"
 
 enum {
     CONSUMER_TOKENS_MAX = 256,            /* of a subject, at once */
-    CONSUMER_BYTES_MAX = 4 * 1024 * 1024, /* that one question may bring */
+    CONSUMER_BYTES_MAX = 4 * 1024 * 1024, /* bytes that one question may bring */
     CONSUMER_ASKS_MS = 30 * 1000,         /* how long a question waits at the server */
-    CONSUMER_ACK_MS = 15 * 1000,          /* after which a message of a node that is gone comes again */
+    CONSUMER_ACK_MS = 15 * 1000,          /* after that the messages of a node that is gone come again */
     CONSUMER_TICK_MS = 5 * 1000,
 };
 
@@ -22,13 +22,13 @@ struct consumers_owner {
 struct consumers;
 
 struct consumers *consumers_new(const struct consumers_owner *owner);
-/* agentos.KIND.NAME: a subject of the stream's. */
+/* Whether the subject is one of the stream's: agentos.KIND.NAME. */
 bool consumers_know(const char *subject);
-/* Sticky: also while there is no stream. False: the subject is not known. */
+/* Sticky: holds also while there is no stream. False: the subject is not known. */
 bool consumers_follow(struct consumers *consumers, const char *subject, bool follow);
 void consumers_begin(struct consumers *consumers); /* the stream is there */
-void consumers_end(struct consumers *consumers);   /* it isn't; tokens are void */
-/* ms: MESSAGE_NOWHERE: acknowledged; else it comes again after so long. An unknown token is passed over. */
+void consumers_end(struct consumers *consumers);   /* the stream is gone; tokens are void */
+/* ms: MESSAGE_NOWHERE: acknowledged; else the message comes again after that time. An unknown token is passed over. */
 void consumers_settle(struct consumers *consumers, uint64_t token, uint64_t ms);
-/* True: the message was for one of them. */
+/* True: the message was a consumer's. */
 bool consumers_hear(struct consumers *consumers, natsMsg *message);

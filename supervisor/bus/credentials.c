@@ -7,11 +7,12 @@
 #include "common/secrets.h"
 #include "common/settings.h"
 
-/* Of AGENTOS_BUS_CREDS_FILE one kind alone is there. All owned, and kept until the process ends. */
+/* The credentials of AGENTOS_BUS_CREDS_FILE are of one kind alone. All fields are owned, and kept until the process
+ * ends. */
 struct credentials {
     char *user, *password;
     char *token;
-    char *jwt, *seed; /* of a .creds file: shown, and signed with */
+    char *jwt, *seed; /* of a .creds file: shown, and used for signing */
     char *certificate, *key;
 };
 
@@ -68,7 +69,7 @@ struct credentials *credentials_read(struct fault *fault)
     memory_wipe(text);
     if (good)
         return credentials;
-    free(credentials); /* with what is in it: the process ends */
+    free(credentials); /* without its fields: the process ends */
     return NULL;
 }
 
@@ -77,7 +78,7 @@ bool credentials_are_there(const struct credentials *credentials)
     return credentials->user || credentials->token || credentials->jwt;
 }
 
-/* --- what libnats asks --- */
+/* --- libnats's callbacks --- */
 
 static natsStatus show_jwt(char **jwt, char **error, void *context)
 {

@@ -1,9 +1,10 @@
 /* agentos-bus CHANNEL_FD
  *
- * The connection to NATS, and nothing else (contract section 12): messages between nodes by subject, and the keys that all of them
- * see. Started by the supervisor only, with a socket pair to it (common/channel.h, common/message.h: BUS_…). It knows nothing of
- * envelopes and agents, has no key of the model, and no file but the resolver's and the authorities' that certificates are checked
- * with: its own credentials are read before it is sealed. It ends when the supervisor does. */
+ * The connection to NATS, and nothing else (contract section 12): messages between nodes by subject, and the keys
+ * that all of them see. The supervisor alone starts the process, with a socket pair to it (common/channel.h,
+ * common/message.h: BUS_…). The process knows nothing of envelopes and agents, has no key of the model, and no file
+ * but the resolver's and the authorities' for the check of certificates: its own credentials are read before it is
+ * sealed. It ends when the supervisor does. */
 #include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -18,8 +19,8 @@
 
 enum { MEMORY_BYTES = 768 * 1024 * 1024, OPEN_FILES = 128, DNS_PORT = 53 };
 
-/* The servers' ports, where the kernel can limit ports, and that of name servers, which a long answer is fetched from. Before
- * libnats makes threads. */
+/* Allows the servers' ports, where the kernel can limit ports, and that of name servers, from which a long answer is
+ * fetched. Before libnats makes threads. */
 static bool confine(const struct bus_servers *servers, struct fault *fault)
 {
     uint16_t ports[BUS_SERVERS_MAX + 2] = {DNS_PORT};

@@ -10,7 +10,7 @@ enum { OBJECTS = 2, CREATED_TEXT = 64 };
 
 static const struct {
     const char *stream, *what;
-    const char *needed;   /* keys without which nothing works; blanks between them */
+    const char *needed;   /* keys that the bus can't work without; blanks between them */
     const char *expected; /* keys whose difference is told */
 } kinds[OBJECTS] = {
     {"AGENTOS", "the stream AGENTOS", "retention subjects", "storage discard duplicate_window"},
@@ -20,12 +20,14 @@ static const struct {
 
 struct objects {
     struct objects_owner owner;
-    char created[OBJECTS][CREATED_TEXT]; /* when each was made, in the server's words; "": not known yet */
-    struct timer timer;                  /* until the next look, or the next attempt */
+    /* When each object was made, in the server's words; "": not known yet. */
+    char created[OBJECTS][CREATED_TEXT];
+    struct timer timer; /* until the next look, or the next attempt */
     struct buffer remark;
 };
 
-/* Work-queue retention: a message goes when it is acknowledged. A full stream refuses: it must not drop what it has. */
+/* Work-queue retention: a message goes when it is acknowledged. A full stream refuses new messages: it must not drop
+ * its old ones. */
 static json_t *config_of(size_t kind)
 {
     if (kind == 0)
@@ -64,7 +66,7 @@ static void fail(struct objects *objects, const char *why)
     objects->owner.failed(objects->owner.context, why);
 }
 
-/* False: it can't be used; that was told. */
+/* False: the object can't be used, and its fault was told. */
 static bool fits(struct objects *objects, size_t kind, const json_t *theirs)
 {
     OWNED_BUFFER struct buffer wrong = {0}, other = {0};
@@ -115,7 +117,7 @@ static void cannot(struct objects *objects, size_t kind, const char *said, int c
     fail(objects, why);
 }
 
-/* number: the kind, and OBJECTS more when it was to be created. */
+/* number: the object's kind, and OBJECTS more when it was to be created. */
 static void answered(void *context, uint64_t number, const json_t *answer, const char *why)
 {
     struct objects *objects = context;

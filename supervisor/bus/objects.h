@@ -1,5 +1,5 @@
-/* What the bus needs in JetStream: the stream AGENTOS and the key-value bucket agentos. They are made where they are missing, never
- * changed, and looked at again and again, since somebody may delete them. */
+/* The bus's objects in JetStream: the stream AGENTOS and the key-value bucket agentos. A missing object is made; an
+ * existing one is never changed, and looked at again and again, since somebody may delete it. */
 #pragma once
 
 #include "supervisor/bus/requests.h"
@@ -8,9 +8,11 @@ enum { OBJECTS_LOOK_MS = 5000 };
 
 struct objects_owner {
     struct loop *loop;
-    struct requests *requests;                        /* requests_lost when one of them is not what it was */
-    void (*ready)(void *context, const char *remark); /* both are there; "": as they should be */
-    void (*failed)(void *context, const char *why);   /* they aren't; it is tried again */
+    /* requests_lost is called when an object is not the former one. */
+    struct requests *requests;
+    /* Both objects are there; remark "": as they should be. */
+    void (*ready)(void *context, const char *remark);
+    void (*failed)(void *context, const char *why); /* an object is missing; another try follows */
     void *context;
 };
 

@@ -11,7 +11,7 @@
 const char REQUEST_NOBODY[] = "nobody takes it";
 
 struct request {
-    uint64_t serial; /* first: they are found by it */
+    uint64_t serial; /* first: the tree finds requests by it */
     int64_t until;   /* clock_monotonic_ms */
     request_answered *answered;
     void *context;
@@ -52,7 +52,7 @@ static void drop(struct requests *requests, struct request *request)
     free(request);
 }
 
-/* The request is gone before its owner hears: what that does may forget them all. */
+/* The request is freed before its owner hears: the owner may forget all requests in the call. */
 static void answer(struct requests *requests, struct request *request, const json_t *said, const char *why)
 {
     struct request copy = *request;
@@ -133,7 +133,7 @@ bool requests_hear(struct requests *requests, natsMsg *message)
     struct request wanted = {.serial = strtoull(subject + length + 3, NULL, 10)};
     struct request **found = tfind(&wanted, &requests->all, by_serial);
     if (!found)
-        return true; /* its time is over */
+        return true; /* the request's time is over */
     if (message_status(message) == 503) {
         answer(requests, *found, NULL, REQUEST_NOBODY);
         return true;

@@ -12,7 +12,7 @@
 
 enum { TRY_MS = 2000 };
 
-/* By libnats's words, or OpenSSL's in them, where the status says too little. */
+/* Found by libnats's words, or OpenSSL's in them, where the status says too little. */
 static const struct {
     natsStatus status; /* NATS_OK: any */
     const char *words; /* NULL: any */
@@ -47,7 +47,7 @@ const char *unreached_text(const char *text)
     return end ? end + 3 : text ? text : "";
 }
 
-/* "" where a connection is made after all. */
+/* "" where a connection succeeds after all. */
 static const char *try_address(const struct addrinfo *address)
 {
     int error = 0;
@@ -109,7 +109,7 @@ void unreached_explain(const struct bus_server *server, natsStatus status, const
         refused_login(credentials, why);
         return;
     }
-    OWNED char *clean = utf8_clean(text, strlen(text)); /* the server's own words may be in it */
+    OWNED char *clean = utf8_clean(text, strlen(text)); /* the server's own words may be in the text */
     buffer_print(why, "%s (%s)", status == NATS_SSL_ERROR ? "TLS fails" : "it doesn't speak NATS as expected",
                  *clean ? clean : natsStatus_GetText(status));
 }

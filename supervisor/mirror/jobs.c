@@ -29,20 +29,20 @@ struct job {
     char *agent; /* owned; first: jobs are found by it */
     struct jobs *jobs;
     enum state state;
-    bool again;   /* there were commits since the push began */
-    char *bundle; /* the next one is a fetch into this file; owned; NULL: a push */
-    bool fetches; /* what is under way is a fetch */
+    bool again;   /* commits have come since the push began */
+    char *bundle; /* the next run is a fetch into this file; owned; NULL: a push */
+    bool fetches; /* the present run is a fetch */
     unsigned failures;
-    char known[COMMIT_TEXT]; /* the commit that the remote has; "": not known */
+    char known[COMMIT_TEXT]; /* the remote's commit; "": not known */
     pid_t pid;
-    int said; /* the pipe that its end is told by; -1: none */
+    int said; /* the pipe that tells the run's end; -1: none */
     struct loop_watch *watch;
-    struct timer timer; /* until it is due, or has to have ended */
-    int64_t most_ms;    /* that a push may take */
+    struct timer timer; /* until the job is due, or has to have ended */
+    int64_t most_ms;    /* the limit of a push */
     bool late;
     char text[SAID_MAX];
     size_t length;
-    TAILQ_ENTRY(job) link; /* while it waits for a place */
+    TAILQ_ENTRY(job) link; /* while the job waits for a place */
 };
 
 struct jobs {
@@ -60,7 +60,7 @@ static void due_in(struct job *job, int64_t ms)
     timer_set(job->jobs->owner.loop, &job->timer, ms);
 }
 
-/* 2 s doubling to ten minutes, less up to a quarter, so that those that failed together don't come again together. */
+/* 2 s doubling to ten minutes, less up to a quarter, so that pushes that failed together don't come again together. */
 static int64_t pause_ms(unsigned failures)
 {
     int64_t ms = failures < 16 ? (int64_t)1000 << failures : JOB_PAUSE_MAX_MS;
@@ -79,7 +79,7 @@ static int64_t most_of(const struct job *job)
     return job->fetches ? JOB_DEADLINE_MAX_MS : job->most_ms;
 }
 
-/* "1 the branch …": its digit and its text; a push that said nothing was ended from outside. */
+/* The push's last line, "1 the branch …": its digit and its text; a push without one was ended from outside. */
 static enum push_end end_of(struct job *job, int status, const char **text)
 {
     static char sentence[SAID_MAX];
@@ -127,7 +127,7 @@ static void end(struct job *job)
     timer_clear(jobs->owner.loop, &job->timer);
     loop_forget(jobs->owner.loop, job->watch);
     close(job->said);
-    kill(job->pid, SIGKILL); /* it has no business without the pipe */
+    kill(job->pid, SIGKILL); /* the push has no business without the pipe */
     while (waitpid(job->pid, &status, 0) < 0 && errno == EINTR)
         ;
     enum push_end how = end_of(job, status, &text);
@@ -143,7 +143,7 @@ static void end(struct job *job)
     give_places(jobs);
 }
 
-/* The pipe is closed by the push's end, or by the kernel when it was killed: then it can be waited for. */
+/* The push's end closes the pipe, or the kernel when the push was killed: then the child can be waited for. */
 static void on_said(void *context, uint32_t events)
 {
     (void)events;
@@ -157,7 +157,7 @@ static void on_said(void *context, uint32_t events)
         end(job);
 }
 
-/* The credentials are read for each push: who renews them needs no restart. */
+/* Each push reads the credentials anew: a person who renews them needs no restart. */
 static _Noreturn void become_push(const struct job *job, int out, int bundle)
 {
     const struct jobs_owner *owner = &job->jobs->owner;
@@ -197,7 +197,7 @@ static void begin(struct job *job)
     }
     if (job->pid == 0) {
         enum { OUT = 3, BUNDLE = 4 };
-        prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody else minds its deadline */
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* without its parent nobody minds the push's deadline */
         if (getppid() != parent)
             _exit(0);
         int file = job->bundle ? open(job->bundle, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW) : -1;

@@ -1,4 +1,4 @@
-/* The pushes that are due, under way and put off, and the fetches: one for each agent, some at once. */
+/* The pushes, due, under way and put off, and the fetches: one for each agent, some at once. */
 #pragma once
 
 #include "supervisor/mirror/push.h"
@@ -6,7 +6,7 @@
 
 enum {
     JOBS_AT_ONCE = 4,
-    JOB_BUNDLE_MS = 1000, /* commits within so long are one push */
+    JOB_BUNDLE_MS = 1000, /* commits within this time are one push */
     /* libgit2 1.5 has no deadline for the network: a push that takes longer is killed, and gets twice the time, so that a
      * large history gets through a slow line at last. */
     JOB_DEADLINE_MS = 120 * 1000,
@@ -25,7 +25,8 @@ struct jobs_owner {
 struct jobs;
 
 struct jobs *jobs_new(const struct jobs_owner *owner);
-/* The agent may have new commits: pushed within JOB_BUNDLE_MS, later while others take the places or after failures. */
+/* The agent may have new commits: they are pushed within JOB_BUNDLE_MS, later while other jobs take the places or
+ * after failures. */
 void jobs_add(struct jobs *jobs, const char *agent);
-/* The remote's branch of the agent comes into the file (a path below data_dir) as a git bundle; tried once. */
+/* Fetches the remote's branch of the agent into the file (a path below data_dir) as a git bundle; tried once. */
 void jobs_fetch(struct jobs *jobs, const char *agent, const char *bundle);

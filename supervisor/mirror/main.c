@@ -1,10 +1,10 @@
 /* agentos-mirror CHANNEL_FD DATA_FD
  *
- * Pushes agents' branches to AGENTOS_GIT_REMOTE, and fetches one for `move --from-remote` (contract section 12). Started by
- * the supervisor only, with a socket pair to it (common/channel.h, common/message.h: PUSH and FETCH in, PUSHED and FETCHED
- * out). Each push is a child in a sandbox of its own; this
- * process makes them, reads nothing of an agent's, and has no network, no key of the model and no privileges. It ends when
- * the supervisor does. */
+ * Pushes agents' branches to AGENTOS_GIT_REMOTE, and fetches a branch for `move --from-remote` (contract section 12).
+ * The supervisor alone starts the process, with a socket pair to it (common/channel.h, common/message.h: PUSH and
+ * FETCH in, PUSHED and FETCHED out). Each push is a child in a sandbox of its own; this process makes them, reads
+ * nothing of an agent's, and has no network, no key of the model and no privileges. The process ends when the
+ * supervisor does. */
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -43,7 +43,7 @@ static bool hear(void *context, unsigned type, struct reader *reader)
     return true;
 }
 
-/* Pushes that are under way end with this process: their parent's death is their signal. */
+/* Pushes under way end with this process: their parent's death is their signal. */
 static int run(int channel, const char *data_dir, enum sandbox_mode mode)
 {
     static struct mirror mirror;

@@ -26,12 +26,12 @@ enum { MEMORY_BYTES = 512 * 1024 * 1024, OPEN_FILES = 256, GUARD_FILES_MOST = 10
 /* The state that libgit2's callbacks share. */
 struct talk {
     const struct push *push;
-    bool shown;           /* the credentials: a remote that asks again has refused them */
-    char *refused;        /* the remote's own words about the branch; NULL: it took it */
+    bool shown;           /* the credentials were: a remote that asks again has refused them */
+    char *refused;        /* the remote's own words about the branch; NULL: the remote took it */
     struct fault trouble; /* a sentence of ours, better than libgit2's; empty: none */
 };
 
-/* --- what libgit2 asks --- */
+/* --- libgit2's callbacks --- */
 
 static int show_key(const struct push *push, const char *user, git_credential **out)
 {
@@ -175,7 +175,7 @@ static enum push_end send_branch(git_repository *repository, struct talk *talk, 
     return PUSH_DONE;
 }
 
-/* A file: remote that isn't there yet is made: whoever gives its path means it. */
+/* Makes a file: remote that isn't there yet: the person who gives its path means it. */
 static bool make_remote(const char *folder, struct fault *said)
 {
     OWNED_GIT(git_repository) git_repository *made = NULL;
@@ -222,9 +222,9 @@ static enum push_end push_tree(const struct push *push, struct fault *said)
 
 /* --- the fetch --- */
 
-/* The pack as it comes, unread: its place is behind the bundle's header. */
+/* The pack, stored unread: its place is behind the bundle's header. */
 struct stream {
-    git_odb_writepack writer; /* first: it is known by it */
+    git_odb_writepack writer; /* first: the callbacks know the stream by it */
     git_odb_backend backend;
     int bundle;
 };
@@ -343,7 +343,7 @@ static enum push_end fetch_branch(const struct push *push, struct fault *said)
     return end;
 }
 
-/* An empty repository, by hand: before the sandbox libgit2 is not begun. */
+/* Makes an empty repository by hand: libgit2 is not begun before the sandbox. */
 static bool make_empty(const char *path, struct fault *fault)
 {
     static const char head[] = "ref: refs/heads/main\n";
@@ -361,7 +361,7 @@ static bool begin_bundle(const struct push *push, struct fault *fault)
     struct threads_before before;
     threads_look(&before);
     threads_begin_few(
-        &before); /* for a file: remote libgit2 makes one for each CPU, and the sandbox allows none */
+        &before); /* for a file: remote libgit2 makes a thread for each CPU, and the sandbox allows none */
     close(before.tasks);
     return (setrlimit(RLIMIT_FSIZE, &(struct rlimit){BUNDLE_BYTES_MAX, BUNDLE_BYTES_MAX}) == 0 ||
             fault_errno(fault, "the bundle's size can't be limited")) &&
@@ -370,7 +370,7 @@ static bool begin_bundle(const struct push *push, struct fault *fault)
 
 /* --- --- */
 
-/* A file: remote has no need of the network; another one has no need of a file to write. */
+/* A file: remote needs no network; another remote needs no file to write. */
 static bool confine(const struct push *push, struct fault *fault)
 {
     bool fetches = push->bundle >= 0;

@@ -54,7 +54,7 @@ static bool print_hunk(git_patch *patch, size_t index, size_t most, struct buffe
     return true;
 }
 
-/* Returns how many bytes it takes. */
+/* Adds the file's diff; returns the number of its bytes. */
 static size_t add_diff(git_patch *patch, bool binary, size_t room, json_t *file)
 {
     OWNED_BUFFER struct buffer text = {0};
@@ -101,12 +101,12 @@ static void add_files(git_diff *diff, bool text, int64_t until, json_t *files)
     }
 }
 
-/* --- what is compared at all --- */
+/* --- the limits of a comparison --- */
 
-/* A few objects that lie in one another again and again are more folders than anybody could read, and libgit2 would go
- * through all of them. So they are counted first, as pairs of folders that differ. */
+/* A few objects that lie in one another again and again are more folders than anybody could read, and libgit2 would
+ * go through all of them. So the folders are counted first, as pairs that differ. */
 struct folders {
-    git_oid before, after; /* all zeroes: there is none */
+    git_oid before, after; /* all zeroes: there is no such folder */
 };
 
 struct comparison {
@@ -174,7 +174,7 @@ static bool can_be_compared(git_repository *repository, const git_tree *before, 
         struct folders pair = comparison.pending[--comparison.count];
         git_tree *inner_before = folder_of(repository, &pair.before),
                  *inner_after = folder_of(repository, &pair.after);
-        comparison.entries++; /* also of folders without any */
+        comparison.entries++; /* counts folders without entries, too */
         compare(&comparison, inner_before, inner_after);
         git_tree_free(inner_before);
         git_tree_free(inner_after);
@@ -201,7 +201,7 @@ static bool moves_can_be_found(git_repository *repository, const git_diff *diff)
     return found && bytes <= CHANGES_MOVED_MAX;
 }
 
-/* NULL: it can't be read, or, with fault, it is too much. The caller frees it. */
+/* NULL: the diff can't be read, or, with fault, is too large. The caller frees it. */
 static git_diff *diff_of_trees(git_repository *repository, git_tree *before, git_tree *after, int64_t until,
                                struct fault *fault)
 {

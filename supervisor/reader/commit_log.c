@@ -20,7 +20,7 @@ static void read_tokens(struct question_usage *usage, const char *value)
     usage->tokens_out = strtoull(end, NULL, 10);
 }
 
-/* What could not stand in a trailer's line was written as %XX. */
+/* Decodes %XX, which stands in a trailer for bytes that a trailer's line can't hold. */
 static char *decode(const char *value)
 {
     char *plain = memory_text(value);
@@ -88,7 +88,7 @@ static void read_entry(struct logged_commit *entry, const git_commit *commit)
     git_message_trailer_array_free(&trailers);
 }
 
-/* --- audits: "audit of TASK: …" stands in the commit that followed when the result came --- */
+/* --- audits: "audit of TASK: …" stands in the next commit after the result --- */
 
 struct audit {
     char *task, *text; /* owned */
@@ -101,8 +101,8 @@ struct audits {
     size_t count;
 };
 
-/* "-1, the agent said +1, 120 tokens in, 34 out, 100 cached, 2 requests, cost 0.000250000": all that stands before the
- * reasons is the worker's own. A single request is not mentioned. */
+/* "-1, the agent said +1, 120 tokens in, 34 out, 100 cached, 2 requests, cost 0.000250000": everything before the
+ * reasons is the worker's own text. A single request is not mentioned. */
 static void read_audit_usage(struct question_usage *usage, const char *score, size_t length)
 {
     const struct {
@@ -187,12 +187,12 @@ static void entry_free(struct logged_commit *entry)
 struct walking {
     size_t most, count;
     struct audits audits;
-    bool (*take)(void *context, struct logged_commit *entry); /* the entry is its; false: enough */
+    bool (*take)(void *context, struct logged_commit *entry); /* the entry is take's; false: enough */
     void *context;
 };
 
-/* A result comes after its task, so it is met first. The same id may have been done twice: the newer one's is met
- * before the older one's. */
+/* An audit's result comes after its task, so the walk meets it first. The same id may have been done twice: the newer
+ * task's result is met before the older one's. */
 static bool take_commit(void *context, const git_commit *commit)
 {
     struct walking *walking = context;

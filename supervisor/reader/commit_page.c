@@ -15,9 +15,9 @@ enum { DIGITS_LEAST = 4, DIGITS = 40 };
 
 struct page {
     const struct reading *reading;
-    git_repository *repository; /* NULL: without what each changed */
-    int64_t until;              /* when nothing more is compared */
-    const char *after;          /* the page begins behind this commit; NULL: with the newest */
+    git_repository *repository; /* NULL: without each commit's changes */
+    int64_t until;              /* the end of the time for comparisons */
+    const char *after;          /* the commit before the page; NULL: the page begins with the newest */
     bool begun, more;
     size_t most, bytes;
     json_t *items;
@@ -101,7 +101,7 @@ int commit_page_changes(const struct reading *reading, json_t **answer, struct f
     return page_of(reading, true, answer, fault);
 }
 
-/* --- one --- */
+/* --- one commit --- */
 
 struct wanted {
     const char *digits;

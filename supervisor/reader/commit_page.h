@@ -9,7 +9,7 @@
 
 /* {"items": [as of logged_commit_json], "next"} of the agent, the newest first. */
 int commit_page_log(const struct reading *reading, json_t **answer, struct fault *fault);
-/* The same, each with what it changed (commit_changes.h). */
+/* As commit_page_log, each commit with its changes (commit_changes.h). */
 int commit_page_changes(const struct reading *reading, json_t **answer, struct fault *fault);
-/* The commit "commit", by at least its first four digits, with what it changed and the diffs. */
+/* The commit "commit", by at least its first four digits, with its changes and the diffs. */
 int commit_page_one(const struct reading *reading, json_t **answer, struct fault *fault);

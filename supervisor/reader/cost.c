@@ -14,7 +14,7 @@ const char *hand_state_name(enum hand_state state)
     return state == HAND_KNOWN ? "known" : state == HAND_OPEN ? "not yet" : "unknown";
 }
 
-/* --- which hands --- */
+/* --- the hands --- */
 
 static bool is_there(const struct cost *cost, const char *agent, const char *id)
 {
@@ -43,7 +43,7 @@ static bool is_one_of(const char *word, const char *const words[])
     return *words != NULL;
 }
 
-/* Answers and bounces are nobody's work, and what was refused never came before a model; what expired may have. */
+/* Answers and bounces are nobody's work, and a refused envelope never came before a model; an expired one may have. */
 static void add_work(struct cost *cost, const struct copy *copy)
 {
     static const char *const ENDED[] = {"finished", "read", "failed", "expired", NULL};
@@ -56,7 +56,7 @@ static void add_work(struct cost *cost, const struct copy *copy)
                  is_one_of(envelope->status, ENDED) ? HAND_UNKNOWN : HAND_OPEN, optional);
 }
 
-/* What grew out of a task of a queue has one hop, and the task's id as its trace. */
+/* Envelopes that grew out of a task of a queue have one hop, and the task's id as their trace. */
 static void add_root(struct cost *cost, const struct copy *copy)
 {
     const struct envelope *envelope = &copy->envelope;
@@ -65,7 +65,7 @@ static void add_root(struct cost *cost, const struct copy *copy)
         add_hand(cost, envelope->from, envelope->trace, HAND_UNKNOWN, false);
 }
 
-/* Within a second the hops tell what came first. */
+/* Within a second the hops tell the order. */
 static int by_age(const void *left, const void *right)
 {
     const struct envelope *a = &(*(const struct copy *const *)left)->envelope;
@@ -92,9 +92,9 @@ static void add_hands(struct cost *cost, const struct envelope_scan *scan)
     free(found);
 }
 
-/* --- what they took --- */
+/* --- the hands' costs --- */
 
-/* Of a dead letter only the requests that failed are known; none: it may have taken its worker down with a request. */
+/* Of a dead letter only the failed requests are known; none: the task may have taken its worker down with a request. */
 static void add_entry(struct cost *cost, const char *agent, const struct logged_commit *entry)
 {
     bool done = entry->end != NULL && strcmp(entry->end, "done") == 0;

@@ -19,7 +19,7 @@ struct envelope_mark envelope_mark_of(const struct copy *copy)
     return (struct envelope_mark){copy->envelope.created, copy->owner, copy->envelope.id};
 }
 
-/* The newest first, in a second by the ids: they begin with a time, too. */
+/* The newest first, within a second by the ids: they begin with a time, too. */
 static int compare_marks(const struct envelope_mark *a, const struct envelope_mark *b)
 {
     if (a->created != b->created)
@@ -69,7 +69,7 @@ static void choose(struct envelope_choice *choice)
     qsort(choice->list, choice->count, sizeof *choice->list, by_mark);
 }
 
-/* The last one that is wanted, and one behind it, are there: when the latter was created. 0: they are not. */
+/* When the envelope behind the last wanted one was created, once both are found. 0: they are not. */
 static int64_t enough_at(const struct envelope_choice *choice)
 {
     return choice->count > choice->most ? choice->list[choice->most]->envelope.created : 0;
@@ -80,8 +80,8 @@ static size_t files_wanted(const struct envelope_choice *choice)
     return choice->most < SIZE_MAX / 4 ? FILES_LEAST + choice->most * 2 : SIZE_MAX;
 }
 
-/* A file is no older than its envelope, so the newest files have the newest envelopes: so few are read that they are
- * enough, and the first file left unread is older than the last envelope that is wanted. */
+/* A file is no older than its envelope, so the newest files have the newest envelopes: the reading stops when the
+ * first unread file is older than the last wanted envelope. */
 static void choose_newest(struct envelope_choice *choice)
 {
     size_t files = 0, wanted = files_wanted(choice);
@@ -97,7 +97,7 @@ static void choose_newest(struct envelope_choice *choice)
     }
 }
 
-/* --- what git alone has --- */
+/* --- envelopes in git alone --- */
 
 static void add_time(void *context, const struct pruned *record)
 {
@@ -138,7 +138,7 @@ void envelope_choose(struct envelope_choice *choice)
         find_owners(choice);
 }
 
-/* So few are read that they are enough, and those left unread are older than the last one that is wanted. */
+/* The reading stops when every unread envelope is older than the last wanted one. */
 void envelope_choose_pruned(struct envelope_choice *choice)
 {
     size_t wanted = files_wanted(choice);

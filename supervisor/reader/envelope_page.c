@@ -16,8 +16,8 @@
 
 enum {
     HEAD_BYTES = 800,    /* of an item besides its body, about */
-    LONG_TEXT = 4,       /* a body that takes more than this part of an answer is left out */
-    RELATIVES_MAX = 100, /* that are told to other nodes */
+    LONG_TEXT = 4,       /* a body that takes more than one such part of an answer is left out */
+    RELATIVES_MAX = 100, /* relatives that are told to other nodes */
 };
 
 static const char *const places[PLACE_COUNT] = {
@@ -172,7 +172,8 @@ int envelope_page_queues(const struct reading *reading, json_t **answer, struct 
 
 /* --- one envelope --- */
 
-/* Of very much that belongs to an envelope the texts are left out; of what goes over the bus, all but the oldest. */
+/* Bounds a list of relatives: past a number of bytes the texts are left out; a list that goes over the bus keeps only
+ * its oldest items. */
 static void bound(const struct reading *reading, json_t *view, const char *list)
 {
     bool goes_far = json_object_get(reading->request, "bytes") != NULL;

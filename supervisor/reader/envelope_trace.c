@@ -18,7 +18,7 @@ static const char *const FOLDERS[] = {TREE_OUTBOX, TREE_INBOX, TREE_HANDOFFS, TR
                                       TREE_DEAD_LETTERS};
 enum { FOLDER_COUNT = sizeof(FOLDERS) / sizeof(FOLDERS[0]) };
 
-/* Where an envelope lies in one commit: its blobs; all zero: not in this folder. */
+/* An envelope's places in a commit: its blobs; all zero: not in this folder. */
 struct spot {
     git_oid blobs[FOLDER_COUNT];
 };
@@ -72,7 +72,7 @@ void envelope_trace_free(struct envelope_trace *route)
     *route = (struct envelope_trace){0};
 }
 
-/* The envelope's status as this commit has it; NULL: it can't be read. Caller frees. */
+/* The envelope's status as this commit has it; NULL: the blob can't be read. Caller frees. */
 static char *status_in(const struct tracker *tracker, const git_oid *blob)
 {
     OWNED_GIT(git_blob) git_blob *content = NULL;
@@ -97,7 +97,7 @@ static void look_up(const struct tracker *tracker, const git_commit *commit, str
     }
 }
 
-/* "iac/outbox → iac/archive (delivered)"; "" when nothing was written: older letters of the archive leave the
+/* "iac/outbox → iac/archive (delivered)"; "" when the commit wrote nothing: older letters of the archive leave the
  * repository, which says nothing about them. */
 static void describe_change(const struct tracker *tracker, const struct spot *before,
                             const struct spot *after, struct buffer *what)
@@ -116,7 +116,8 @@ static void describe_change(const struct tracker *tracker, const struct spot *be
     }
 }
 
-/* "orion(task): ID", "orion(escalation): ID expired", or a trailer that names it as the cause. */
+/* Whether the commit is about the envelope: "orion(task): ID", "orion(escalation): ID expired", or a trailer that
+ * names the envelope as the cause. */
 static bool is_about(const struct tracker *tracker, const git_commit *commit)
 {
     const char *subject = git_commit_summary((git_commit *)commit);

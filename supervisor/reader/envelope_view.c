@@ -19,7 +19,8 @@ const struct copy *envelope_view_best(const struct envelope_view *view)
     return &view->scan.copies[view->first];
 }
 
-/* People may ask by a task's id, whose dead letter has the id that its file's name is; earlier versions made another. */
+/* Whether the copy has this id. People may ask by a task's id, whose dead letter has its file's name as id; earlier
+ * versions made another one. */
 static bool is_called(const struct copy *copy, const char *id)
 {
     OWNED char *file = names_file(id), *before = names_file_before(id);
@@ -27,7 +28,7 @@ static bool is_called(const struct copy *copy, const char *id)
     return strcmp(have, id) == 0 || strcmp(have, file) == 0 || strcmp(have, before) == 0;
 }
 
-/* Two agents may have a dead letter of the same task id; then the first is shown. */
+/* Two agents may have a dead letter of the same task id; the first is shown. */
 static bool find(struct envelope_view *view, const char *id)
 {
     for (size_t i = 0; i < view->scan.count; i += view->count) {
@@ -41,7 +42,7 @@ static bool find(struct envelope_view *view, const char *id)
 
 /* --- the route --- */
 
-/* What the files know beside the commits: the supervisor's steps are in no repository. */
+/* The steps that the files tell of beside the commits: the supervisor's steps are in no repository. */
 static void add_times(struct envelope_view *view)
 {
     const struct copy *copy = envelope_view_best(view);
@@ -85,7 +86,7 @@ static void add_repository(struct envelope_view *view, const char *agent)
     }
 }
 
-/* The trees in which a copy lies, and the sender's and the receiver's when none does any more. */
+/* Adds the commits of the trees in which a copy lies, and of the sender's and the receiver's when no copy is left. */
 static void add_commits(struct envelope_view *view)
 {
     const struct envelope *envelope = &envelope_view_best(view)->envelope;
@@ -115,7 +116,8 @@ static bool was_dead(const struct envelope_view *view)
     return false;
 }
 
-/* A requeue counts `created` anew, so the file of an envelope that was a dead letter tells when its present life began. */
+/* A requeue counts `created` anew, so the file of an envelope that was a dead letter tells when its present life
+ * began. */
 static void tell_requeue(struct envelope_view *view)
 {
     if (envelope_view_best(view)->place == PLACE_DEAD_LETTERS || !was_dead(view))
@@ -131,7 +133,7 @@ static void tell_requeue(struct envelope_view *view)
     }
 }
 
-/* --- what belongs to it --- */
+/* --- relatives --- */
 
 static bool is_answer(const struct envelope_view *view, const struct copy *copy)
 {
@@ -161,7 +163,7 @@ static json_t *item_json(const struct copy *copy, bool for_nodes)
     return item;
 }
 
-/* The others that belong, oldest first. */
+/* The envelope's relatives, oldest first. */
 static json_t *relatives_json(const struct envelope_view *view, bool for_nodes,
                               bool (*belongs)(const struct envelope_view *, const struct copy *))
 {

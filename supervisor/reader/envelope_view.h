@@ -1,5 +1,5 @@
-/* One envelope with all that belongs to it: where its copies lie, its route through the system, its answers, what else is of
- * its trace, and what that cost. */
+/* An envelope with its relatives: the places of its copies, its route through the system, its answers, the other
+ * envelopes of its trace, and the trace's cost. */
 #pragma once
 
 #include <jansson.h>
@@ -12,19 +12,21 @@
 
 struct envelope_view {
     const char *data_dir;
-    void (*complain)(const char *sentence); /* of what can't be read, and is missing then */
-    struct envelope_scan scan;              /* grouped */
-    size_t first, count;                    /* the envelope's copies */
+    /* About a file or a history that can't be read, and is missing then. */
+    void (*complain)(const char *sentence);
+    struct envelope_scan scan; /* grouped */
+    size_t first, count;       /* the envelope's copies */
     struct envelope_trace route;
     struct cost cost; /* of the whole trace */
 };
 
-/* view: data_dir and complain are set, all else is zero. Reads every envelope file; opens no repository. */
+/* view: data_dir and complain are set, every other field is zero. Reads every envelope file; opens no repository. */
 void envelope_view_scan(struct envelope_view *view, const char *id);
-/* After that, where repositories may be read. False: there is no envelope of this id. */
+/* Afterwards, where repositories may be read. False: there is no envelope of this id. */
 bool envelope_view_read(struct envelope_view *view, const char *id);
 void envelope_view_free(struct envelope_view *view);
 
 const struct copy *envelope_view_best(const struct envelope_view *view); /* the copy that knows most */
-/* `agentos show --json`; a new reference. for_nodes: with what nodes_merge_envelope needs, and takes out again. */
+/* `agentos show --json`; a new reference. for_nodes: with the keys that nodes_merge_envelope needs, and takes out
+ * again. */
 json_t *envelope_view_json(const struct envelope_view *view, bool for_nodes);

@@ -1,9 +1,9 @@
 /* agentos-reader CONNECTION_FD DATA_FD
  *
- * Reads for the HTTP process what takes long or lies in repositories, which may have been made to harm: one request, a
- * JSON object on one line, comes over the connection, one line goes back, and the process ends. Started by the supervisor
- * only (supervisor/process/file_readers.h), which kills it when it takes too long. It can read the data directory, write to its
- * connection and nothing else, and has no key. */
+ * Answers the HTTP process's questions that take long or concern repositories, which may have been made to harm: one
+ * request, a JSON object on one line, comes over the connection, one line goes back, and the process ends. The
+ * supervisor alone starts a reader (supervisor/process/file_readers.h), and kills it when it takes too long. The
+ * reader can read the data directory, write to its connection and nothing else, and has no key. */
 #include <errno.h>
 #include <jansson.h>
 #include <signal.h>
@@ -40,7 +40,7 @@ static void complain(const char *sentence)
         json_array_append_new(problems, json_string(sentence));
 }
 
-/* Before anything of others is read. */
+/* Before any foreign text is read. */
 static bool confine(const char *data_dir, struct fault *fault)
 {
     const char *const readable[] = {data_dir, NULL};
@@ -60,14 +60,14 @@ static void do_nothing(int number)
     (void)number;
 }
 
-/* A FIFO in a repository would hold its reader for ever: the alarm interrupts its opening, and the repository can't be
+/* A FIFO in a repository would hold its reader for ever: the alarm interrupts the open, and the repository can't be
  * opened. */
 static void leave_what_holds(void)
 {
     (void)sigaction(SIGALRM, &(struct sigaction){.sa_handler = do_nothing}, NULL);
 }
 
-/* NULL: none came. Caller frees. */
+/* NULL: no request came. Caller frees. */
 static json_t *read_request(int connection)
 {
     char text[REQUEST_MAX];
@@ -118,6 +118,6 @@ int main(int count, char **arguments)
     }
     json_t *request = read_request(connection);
     leave_what_holds();
-    /* Without what libraries do at an exit: nothing of it is needed. */
+    /* Without the libraries' own end: nothing of it is needed. */
     _exit(request && answer(connection, data, data_dir, request) ? EX_OK : EX_DATAERR);
 }

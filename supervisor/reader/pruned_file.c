@@ -11,7 +11,7 @@
 #include "common/repository/open.h"
 #include "common/tree.h"
 
-/* The file as the tidy commit took it out. */
+/* A search for the tidy commit that took the file out. */
 struct search {
     git_repository *repository;
     const char *folder, *name;
@@ -74,7 +74,7 @@ void pruned_file_read_all(struct envelope_scan *scan, const char *data_dir)
     }
 }
 
-/* --- all of them --- */
+/* --- all pruned envelopes --- */
 
 struct gathering {
     struct envelope_scan *scan;

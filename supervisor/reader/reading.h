@@ -1,4 +1,4 @@
-/* One request to agentos-reader. */
+/* A request to agentos-reader. */
 #pragma once
 
 #include <jansson.h>
@@ -14,14 +14,14 @@ enum {
 
 struct reading {
     const char *data_dir; /* absolute */
-    int data;             /* its descriptor */
+    int data;             /* data_dir's descriptor */
     const json_t *request;
-    void (*complain)(const char *sentence); /* of a file that can't be read */
+    void (*complain)(const char *sentence); /* about a file that can't be read */
 };
 
-/* The answer is put together with those of other nodes (supervisor/listings/nodes_merge.h). */
+/* Whether the answer is put together with those of other nodes (supervisor/listings/nodes_merge.h). */
 bool reading_for_nodes(const struct reading *reading);
 const char *reading_text(const struct reading *reading, const char *name); /* NULL: not given */
 size_t reading_count(const struct reading *reading, const char *name, size_t otherwise, size_t most);
-/* The absolute path of the folder of the agent that is asked for; the caller frees it. NULL and fault: there is none. */
+/* The absolute path of the folder of the request's agent; the caller frees it. NULL and fault: there is none. */
 char *reading_agent(const struct reading *reading, struct fault *fault);

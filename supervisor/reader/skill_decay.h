@@ -1,4 +1,4 @@
-/* An agent's skills, and how far each has decayed (contract section 8). */
+/* An agent's skills, and each skill's decay (contract section 8). */
 #pragma once
 
 #include <jansson.h>

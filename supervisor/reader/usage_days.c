@@ -28,7 +28,7 @@ struct tally {
     struct sum *by_day;
     struct agent_sum *agents;
     size_t agent_count;
-    struct sum *of_agent; /* of the one that is being read */
+    struct sum *of_agent; /* of the agent that is being read */
 };
 
 static void add(struct sum *sum, const struct logged_commit *entry)
@@ -39,7 +39,7 @@ static void add(struct sum *sum, const struct logged_commit *entry)
     sum->audit_tokens += entry->audit_usage.tokens_in + entry->audit_usage.tokens_out;
 }
 
-/* The newest come first: with the first commit of an earlier day it is enough. */
+/* The newest commits come first: the first commit of an earlier day ends the walk. */
 static bool take(void *context, const struct logged_commit *entry)
 {
     struct tally *tally = context;
@@ -81,7 +81,7 @@ static void read_all(const struct reading *reading, struct tally *tally)
     free(names);
 }
 
-/* --- told --- */
+/* --- the answer --- */
 
 static void set_sum(json_t *object, const struct sum *sum)
 {

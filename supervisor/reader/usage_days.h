@@ -1,4 +1,4 @@
-/* What agents used, by day. */
+/* Agents' usage, by day. */
 #pragma once
 
 #include <jansson.h>
