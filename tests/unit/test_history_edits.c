@@ -1,6 +1,7 @@
 /* What people changed is found, and nothing else. */
 #include "common/buffer.h"
 #include "tests/unit/history_fixture.h"
+#include "worker/history/part.h"
 
 static void collect(void *context, const struct change *change)
 {
@@ -72,6 +73,23 @@ static void test_a_file_added_to_a_folder_that_was_quiet_is_found(void **state)
     assert_string_equal(edits(scratch, true), "+ skills/x/SKILL.md X\n");
 }
 
+static void test_a_folder_that_went_costs_no_look_any_more_and_is_found_when_it_comes_again(void **state)
+{
+    struct scratch *scratch = *state;
+    begin(scratch);
+    shell(scratch, "mkdir -p skills/w/deep; printf w > skills/w/deep/w.md");
+    usleep(30000);
+    edits(scratch, true);
+    size_t with_it = scratch->history->looked.count;
+    shell(scratch, "rm -r skills/w");
+    usleep(30000);
+    for (int i = 0; i < 3; i++)
+        assert_string_equal(edits(scratch, true), "");
+    assert_int_equal(scratch->history->looked.count, with_it - 2);
+    shell(scratch, "mkdir -p skills/w/deep; printf v > skills/w/deep/w.md");
+    assert_string_equal(edits(scratch, true), "+ skills/w/deep/w.md v\n");
+}
+
 static void test_quick_leaves_other_folders_for_the_whole_look(void **state)
 {
     struct scratch *scratch = *state;
@@ -137,6 +155,7 @@ int main(void)
     const struct CMUnitTest promises[] = {
         PROMISE(test_changed_added_and_removed_files_are_found),
         PROMISE(test_a_file_added_to_a_folder_that_was_quiet_is_found),
+        PROMISE(test_a_folder_that_went_costs_no_look_any_more_and_is_found_when_it_comes_again),
         PROMISE(test_quick_leaves_other_folders_for_the_whole_look),
         PROMISE(test_what_programs_write_or_git_ignores_is_no_edit),
         PROMISE(test_what_is_no_plain_file_is_skipped_and_never_hangs),

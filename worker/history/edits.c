@@ -223,6 +223,20 @@ static void remember(struct history *history, const char *path, const struct fil
     look->modified_ns = stamp->modified_ns;
 }
 
+/* The folder is gone, and all that lay below it. */
+static void forget_below(struct history *history, const char *folder)
+{
+    size_t n = strlen(folder), kept = 0;
+    for (size_t i = 0; i < history->looked.count; i++) {
+        char *path = history->looked.items[i].path;
+        if (strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0'))
+            free(path);
+        else
+            history->looked.items[kept++] = history->looked.items[i];
+    }
+    history->looked.count = kept;
+}
+
 static bool is_below(const char *path, const char *folder)
 {
     size_t n = strlen(folder);
@@ -234,13 +248,16 @@ static bool walk_settled(struct search *search, const char *path, int depth)
 {
     struct history *history = search->history;
     bool good = true;
-    for (size_t i = 0; good && i < history->looked.count; i++)
-        if (is_below(history->looked.items[i].path, path)) {
-            OWNED char *inner = memory_text(history->looked.items[i].path);
-            struct stat now;
-            if (fstatat(history->tree, inner, &now, AT_SYMLINK_NOFOLLOW) == 0)
-                good = walk(search, inner, &now, depth + 1);
-        }
+    for (size_t i = history->looked.count; good && i-- > 0;) {
+        if (i >= history->looked.count || !is_below(history->looked.items[i].path, path))
+            continue;
+        OWNED char *inner = memory_text(history->looked.items[i].path);
+        struct stat now;
+        if (fstatat(history->tree, inner, &now, AT_SYMLINK_NOFOLLOW) == 0)
+            good = walk(search, inner, &now, depth + 1);
+        else if (errno == ENOENT)
+            forget_below(history, inner);
+    }
     return good;
 }
 
