@@ -97,13 +97,16 @@ bool markdown_is_code(struct fence_walk *walk, const char *text, size_t length, 
 
 unsigned markdown_conflict(const char *text, size_t length, bool code)
 {
+    static const char begins[] = "<<<<<<< ";
     struct fence_walk walk = {0};
     unsigned begun = 0, line = 1;
+    if (length == 0 || !memmem(text, length, begins, strlen(begins)))
+        return 0;
     for (size_t at = 0, end, next; at < length; at = next, line++) {
         next = markdown_line(text, length, at, &end);
         if (markdown_is_code(&walk, text, length, at, end, next) && !code)
             continue;
-        if (strncmp(text + at, "<<<<<<< ", 8) == 0 && !begun)
+        if (strncmp(text + at, begins, strlen(begins)) == 0 && !begun)
             begun = line;
         if (strncmp(text + at, ">>>>>>> ", 8) == 0 && begun)
             return begun;

@@ -106,6 +106,24 @@ static void test_the_list_grows_at_its_end_and_a_skill_that_made_room_is_said_to
     assert_string_equal(after.data, "- kept: By hand\n");
 }
 
+static void test_that_a_skill_was_forgotten_is_said_again_where_the_line_about_it_gave_way(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 19; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "old-%02d", i);
+        learn(name, "Does something of its own", "Old", 1);
+    }
+    learn("pages", "Reads pages", "Some pages", 900);
+    ASSERT_SHOWN("Read pages", 9000, "- old-00: Does", "### Skill pages\n");
+    learn("zebras", "Counts zebras", "Zebras", 1);
+    ASSERT_SHOWN("Read pages", 9000, "- old-00: Does", "### Skill pages\n", "- old-00: forgotten\n");
+    put("skills/pages/SKILL.md",
+        "Another text about pages.\n"); /* what stood there can't stay, nor what is behind it */
+    look();
+    ASSERT_SHOWN("Read pages", 9000, "- old-00: Does", "- old-00: forgotten\n");
+}
+
 /* Each task teaches a skill of its own and forgets another; in the small room the texts give way to the list. */
 static void assert_front_stays(size_t room, size_t length, int most)
 {
@@ -205,6 +223,7 @@ int main(void)
         T(test_what_was_said_stays_in_front_and_a_topic_of_its_own_comes_behind),
         T(test_a_text_that_has_no_room_waits_until_all_is_made_anew),
         T(test_the_list_grows_at_its_end_and_a_skill_that_made_room_is_said_to_be_forgotten),
+        T(test_that_a_skill_was_forgotten_is_said_again_where_the_line_about_it_gave_way),
         T(test_the_front_stays_while_each_task_forgets_a_skill),
         T(test_the_front_stays_in_a_small_room_while_each_task_forgets_a_skill),
         T(test_the_front_stays_where_each_task_needs_a_long_text_of_its_own),

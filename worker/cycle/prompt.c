@@ -286,16 +286,20 @@ static size_t pieces_behind(const struct prompt_input *input)
 /* Bytes of the prompt in front of the first {{skills}}, as far as it is filled. */
 static size_t ahead_of_skills(const char *template, const struct buffer filled[PIECE_COUNT])
 {
-    size_t bytes = 0, length;
+    size_t filling = 0, slots = 0, length;
     enum piece piece;
-    for (const char *at = template; *at; at += length) {
-        bool found = strncmp(at, "{{", 2) == 0 && slot(at, &piece, &length);
-        if (found && piece == PIECE_SKILLS)
-            break;
-        bytes += found ? filled[piece].length : 1;
-        length = found ? length : 1;
+    for (const char *at = template; (at = strstr(at, "{{"));) {
+        if (!slot(at, &piece, &length)) {
+            at += 2;
+            continue;
+        }
+        if (piece == PIECE_SKILLS)
+            return (size_t)(at - template) - slots + filling;
+        filling += filled[piece].length;
+        slots += length;
+        at += length;
     }
-    return bytes;
+    return strlen(template) - slots + filling;
 }
 
 /* The template's bytes stay, and the pieces that seldom change are added to them as they are filled. */
@@ -309,8 +313,8 @@ static void fill_all(const struct prompt_input *input, const char *template, con
     for (enum piece piece = 0; piece < PIECE_COUNT; piece++) {
         if (used[piece] == 0)
             continue;
-        struct skills_place place = {.room = budget_of(piece, left, used[piece], small),
-                                     .ahead = ahead_of_skills(template, filled)};
+        struct skills_place place = {.room = budget_of(piece, left, used[piece], small)};
+        place.ahead = piece == PIECE_SKILLS ? ahead_of_skills(template, filled) : 0;
         place.behind = (stays > place.ahead ? stays - place.ahead : 0) + pieces_behind(input);
         fill(piece, input, &place, stays / CHANGING_PART, &filled[piece], problems);
         stays += filled[piece].length;

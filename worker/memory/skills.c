@@ -49,6 +49,8 @@ void skills_shown_forget(struct skills *skills, size_t first)
 {
     while (skills->shown_count > first)
         free(skills->shown[--skills->shown_count].name);
+    for (size_t i = 0; i < first; i++) /* the line that said so may be among those that went */
+        skills->shown[i].over = false;
     size_t end = first ? skills->shown[first - 1].end : 0;
     OWNED char *kept = memory_slice(skills->stays.data ? skills->stays.data : "", end);
     buffer_free(&skills->stays);
@@ -137,6 +139,7 @@ static void take_text(struct skill *skill, const char *text, size_t length)
     size_t body_length = clean ? strlen(clean) : length;
     const char *body = markdown_body(clean ? clean : text, &body_length);
     skill->body = memory_slice(body, body_length);
+    skill->says = skills_hash(body, body_length);
     word_set_add(&skill->words, body, body_length);
 }
 
@@ -146,6 +149,7 @@ static void read_body(struct skill *skill, int tree)
     size_t length;
     free(skill->body);
     skill->body = NULL;
+    skill->says = 0;
     word_set_free(&skill->words);
     int read = files_read(tree, skill->path, SKILL_READ_MAX, &text, &length, &skill->stamp, NULL);
     skill->fresh = clock_now_ms() - skill->stamp.changed_ns / 1000000 < GRAIN_MS;

@@ -26,6 +26,7 @@ struct skill {
     struct file_stamp stamp;
     bool fresh;                  /* read so soon after a change that the stamp may hide a later one */
     char *body;                  /* without front matter; NULL: there is none */
+    uint64_t says;               /* the body's hash; 0: there is none */
     bool coming;                 /* the text lies in a commit that is still to be made */
     const char *trouble;         /* NULL: none; static */
     struct word_set head, words; /* of name and description; of the body */
@@ -35,6 +36,7 @@ struct skill {
 struct shown {
     char *name; /* owned */
     bool text;
+    bool over;          /* a line whose skill was forgotten, which a later line says */
     uint64_t says;      /* a hash of the description or of the text; 0: that the skill was forgotten */
     size_t end, wanted; /* the offset behind it; which prompt needed the text last */
 };

@@ -44,24 +44,16 @@ static struct shown *find_shown(const struct skills *skills, const char *name, b
 {
     for (size_t i = skills->shown_count; i-- > 0;) {
         struct shown *shown = &skills->shown[i];
-        if (shown->text != text || strcmp(shown->name, name) != 0)
-            continue;
-        if (shown->says == says || says == 0)
-            return shown;
-        if (shown->says == 0)
-            return NULL;
+        bool tells = shown->says == says || says == 0;
+        if (shown->text == text && (tells || shown->says == 0) && strcmp(shown->name, name) == 0)
+            return tells ? shown : NULL;
     }
     return NULL;
 }
 
-static uint64_t text_hash(const struct skill *skill)
-{
-    return skill->body ? skills_hash(skill->body, strlen(skill->body)) : 0;
-}
-
 static struct shown *shown_text(const struct skills *skills, size_t index)
 {
-    return find_shown(skills, skills->entries.items[index].heading, true, text_hash(&skills->beside[index]));
+    return find_shown(skills, skills->entries.items[index].heading, true, skills->beside[index].says);
 }
 
 /* A text that is another now can't stay. */
@@ -74,7 +66,7 @@ static void forget_changed(struct skills *skills, int tree)
             continue;
         struct skill *skill = &skills->beside[entry - skills->entries.items];
         skill_look_again(skill, tree);
-        if (text_hash(skill) != skills->shown[i].says)
+        if (skill->says != skills->shown[i].says)
             skills_shown_forget(skills, i);
     }
 }
@@ -121,9 +113,12 @@ static void add_lines(struct skills *skills, size_t budget)
             add_line(skills, entry->heading, description, utf8_cut(description, length, limit), says);
     }
     for (size_t i = 0; i < known; i++) {
-        const struct shown *last = find_shown(skills, skills->shown[i].name, false, 0);
-        if (last && last->says && !entries_find(&skills->entries, last->name)) {
-            OWNED char *name = memory_text(last->name);
+        struct shown *line = &skills->shown[i];
+        if (line->text || line->says == 0 || line->over || entries_find(&skills->entries, line->name))
+            continue;
+        line->over = true;
+        if (find_shown(skills, line->name, false, 0) == line) {
+            OWNED char *name = memory_text(line->name);
             add_line(skills, name, forgotten, strlen(forgotten), 0);
         }
     }
@@ -240,7 +235,7 @@ static void add_texts(struct skills *skills, const struct skills_place *place, s
     size_t kept = 0;
     for (; kept < count && varies * STAYS > (place->ahead + skills->stays.length) * VARIES; kept++) {
         varies -= more[kept].text.length;
-        add_shown(skills, (struct shown){.text = true, .says = text_hash(&skills->beside[more[kept].index])},
+        add_shown(skills, (struct shown){.text = true, .says = skills->beside[more[kept].index].says},
                   skills->entries.items[more[kept].index].heading, &more[kept].text);
     }
     buffer_add(out, skills->stays.data, skills->stays.length);
