@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,6 +177,11 @@ static bool read_all(int fd, size_t expected, size_t limit, char **text, size_t 
     *text = bytes;
     *length = done;
     return true;
+}
+
+void files_leases_silent(void)
+{
+    signal(SIGIO, SIG_IGN);
 }
 
 bool files_is_at(int fd, const char *path)

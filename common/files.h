@@ -38,6 +38,10 @@ int files_open_folder(int folder, const char *path, bool create, struct fault *f
 /* The folder at an absolute or relative path of the user's (links are the user's own affair here). */
 int files_open_path(const char *path, struct fault *fault);
 
+/* For a process that takes leases (F_SETLEASE) for microseconds: SIGIO, by which the kernel tells that somebody waits for
+ * the file, would end it, and is ignored from here on. */
+void files_leases_silent(void);
+
 /* Whether fd, a folder's descriptor, still names what lies at path (absolute). It may have been removed, or moved. */
 bool files_is_at(int fd, const char *path);
 /* Where it doesn't, and another folder lies there, fd names that from now on. */

@@ -299,7 +299,7 @@ static const struct rule conditional[] = {
     {EVERYBODY, ALLOW, "prctl", 1, {IS(0, PR_SET_NAME)}},
     {EVERYBODY, ALLOW, "prctl", 1, {IS(0, PR_GET_NAME)}},
 
-    /* To whom a descriptor's signals go (F_SETOWN) is not theirs to choose, nor which signal a broken lease sends. */
+    /* To whom a descriptor's signals go (F_SETOWN) is not theirs to choose, nor which signal (F_SETSIG). */
     {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_GETFD)}},
     {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_SETFD)}},
     {EVERYBODY, ALLOW, "fcntl", 1, {IS(1, F_GETFL)}},
@@ -314,7 +314,6 @@ static const struct rule conditional[] = {
     {PROGRAMS, ALLOW, "fcntl", 1, {IS(1, F_OFD_SETLKW)}},
     {FOR(WORKER), ALLOW, "fcntl", 1, {IS(1, F_GETLEASE)}},
     {FOR(WORKER), ALLOW, "fcntl", 1, {IS(1, F_SETLEASE)}},
-    {FOR(WORKER), ALLOW, "fcntl", 2, {IS(1, F_SETSIG), IS(2, SIGURG)}},
 
     /* No TIOCSTI, which types into the terminal of whoever started us. */
     {NETWORK | PROGRAMS, ALLOW, "ioctl", 1, {IS(1, FIONREAD)}}, /* the resolver */

@@ -391,11 +391,10 @@ static void work(struct worker *worker, int signals)
 
 /* --- birth and end --- */
 
-/* SIGTERM comes through the descriptor; SIGIO is what a broken lease sends (queue.h) and means nothing here. */
+/* SIGTERM comes through the descriptor. */
 static int take_signals(void)
 {
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGIO, SIG_IGN);
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);

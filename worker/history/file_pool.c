@@ -16,7 +16,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,9 +155,8 @@ void spare_give(struct history *history, int folder, const char *name)
 /* Nobody else has it, under this name or another. The lease ends with the descriptor, or is let go. */
 static bool ours_alone(int fd, struct stat *status)
 {
-    return fcntl(fd, F_SETSIG, SIGURG) == 0 && fcntl(fd, F_SETLEASE, F_WRLCK) == 0 &&
-           fstat(fd, status) == 0 && S_ISREG(status->st_mode) && status->st_nlink == 1 &&
-           status->st_size <= SPARE_BYTES_MAX;
+    return fcntl(fd, F_SETLEASE, F_WRLCK) == 0 && fstat(fd, status) == 0 && S_ISREG(status->st_mode) &&
+           status->st_nlink == 1 && status->st_size <= SPARE_BYTES_MAX;
 }
 
 static bool name_it(int from, const char *spare, int folder, const char *name)

@@ -146,6 +146,7 @@ struct history *history_open(int tree, const char *path, const char *agent, char
         *damage = NULL;
     if (!repository_library_start(fault))
         return NULL;
+    files_leases_silent();
     struct history *history = memory_new(1, sizeof *history);
     history->tree = tree;
     history->folders.git = history->folders.notes = history->folders.fresh = history->folders.locks =

@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,8 +148,6 @@ static bool open_for_writing(int folder, const char *name)
     OWNED_FD int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
     if (fd < 0)
         return false;
-    /* Should somebody break this lease in its microseconds, the signal must be a harmless one. */
-    fcntl(fd, F_SETSIG, SIGURG);
     return fcntl(fd, F_SETLEASE, F_RDLCK) != 0 && errno == EAGAIN;
 }
 

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,7 +153,6 @@ static bool came_out_as_seen(struct history *history, const struct step *step, c
     struct stat status;
     if (fd < 0)
         return false;
-    fcntl(fd, F_SETSIG, SIGURG); /* harmless, should somebody break the lease in its microseconds */
     if (fcntl(fd, F_SETLEASE, F_RDLCK) != 0 && errno == EAGAIN)
         return false;
     return fstat(fd, &status) == 0 && status.st_ino == step->current.st_ino &&

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -234,8 +233,7 @@ static bool keep_known(struct look *look, char *id, const struct file_stamp *sta
 static bool is_being_written(int folder, const char *name)
 {
     OWNED_FD int fd = files_open(folder, name, O_RDONLY, 0);
-    return fd >= 0 && fcntl(fd, F_SETSIG, SIGURG) == 0 && fcntl(fd, F_SETLEASE, F_RDLCK) != 0 &&
-           errno == EAGAIN;
+    return fd >= 0 && fcntl(fd, F_SETLEASE, F_RDLCK) != 0 && errno == EAGAIN;
 }
 
 /* The reason is found anew by each look, and in the words in which it was said first. */

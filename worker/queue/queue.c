@@ -9,6 +9,7 @@
 
 struct queue *queue_open(int tree, struct fault *fault)
 {
+    files_leases_silent();
     struct queue *queue = memory_new(1, sizeof *queue);
     queue->tree = tree;
     queue->notes = files_open_folder(tree, TREE_NOTES, true, fault);

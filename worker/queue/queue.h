@@ -11,9 +11,9 @@
  * somebody wrote to it in the meantime is merged (a three-way merge of blocks: snapshot, rest, theirs). At start
  * what lies there is merged first. exchange.c argues the crash.
  *
- * The process needs fcntl(F_SETSIG, F_SETLEASE, F_GETLEASE), pread64, pwrite64, ftruncate, fsync, renameat2, unlinkat and
- * getdents64 on its tree. It needs no signal handling: a lease's signal is set to SIGURG, which is ignored by default;
- * so SIGURG must not be caught for anything else. No function here waits longer than the disk does. */
+ * The process needs fcntl(F_SETLEASE, F_GETLEASE), pread64, pwrite64, ftruncate, fsync, renameat2, unlinkat and
+ * getdents64 on its tree. It ignores SIGIO from queue_open on (files_leases_silent). No function here waits longer than
+ * the disk does. */
 #pragma once
 
 #include "common/format/block.h"
