@@ -5,10 +5,7 @@
 #include "common/log.h"
 #include "worker/cycle/worker.h"
 
-enum {
-    NAMES_FRESH_MS = 100, /* new files are looked for ten times a second at most */
-    EDITS_FRESH_MS = 500
-};
+enum { NAMES_FRESH_MS = 100 /* new files are looked for ten times a second at most */ };
 
 static void collect(void *context, const struct change *change)
 {
@@ -33,7 +30,6 @@ bool cycle_record_edits(struct worker *worker)
                            : now - worker->looks.names_ms < NAMES_FRESH_MS ? EDITS_KNOWN
                                                                            : EDITS_QUICK;
     worker->looks.tree = false;
-    worker->looks.edits_ms = now;
     if (look != EDITS_KNOWN)
         worker->looks.names_ms = now;
     OWNED_CHANGES struct change_list edits = {0};
@@ -76,8 +72,8 @@ void cycle_refresh(struct worker *worker)
 
 void cycle_prepare(struct worker *worker)
 {
-    /* The commit of a moment ago has looked already, and the next one looks again. */
-    if (worker->looks.tree || clock_monotonic_ms() - worker->looks.edits_ms > EDITS_FRESH_MS)
+    /* Where the supervisor saw nothing, the commit's own look is enough: the prompt reads the files themselves. */
+    if (worker->looks.tree)
         cycle_record_edits(worker);
     if (clock_monotonic_ms() - worker->looks.learning_ms > CYCLE_FRESH_MS)
         refresh(worker, learning_glance);

@@ -131,8 +131,7 @@ struct looks {
     bool merging;      /* a state file has conflict marks, so no work is begun (tree_look.c) */
     int64_t people_ms; /* what people left in the tree */
     struct merged_file merged[TREE_STATE_FILES];
-    int64_t edits_ms;    /* people's edits */
-    int64_t names_ms;    /* new files among them */
+    int64_t names_ms;    /* new files among people's edits */
     int64_t learning_ms; /* the files of what was learned */
     struct pruning_at pruning[KEPT_FEW];
     size_t tracked_unknown[KEPT_FEW]; /* so many more files until the tracked ones are counted again */
