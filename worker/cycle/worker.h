@@ -217,7 +217,8 @@ struct worker {
 void worker_say(struct worker *worker, enum message_type type, ...);
 void worker_send(struct worker *worker);
 
-/* tree_look.c: what people left in the tree is told. True: a merge left conflict marks, so no work may begin. */
+/* tree_look.c: what people left in the tree is told. True: a merge left conflict marks, so no work may begin; in the queue
+ * and in what was learned, as they were read last. */
 bool tree_look(struct worker *worker);
 
 /* cycle.c: the cycle's steps. */
@@ -249,6 +250,8 @@ bool cycle_record_edits(struct worker *worker);
 enum { CYCLE_FRESH_MS = 20 /* so much may a prompt be behind the files that people edit */ };
 void cycle_refresh(
     struct worker *worker); /* read what people changed in what was learned; problems are reported */
+/* The same for a prompt, where nothing learned waits for its commit: nothing if it was read a moment ago. */
+void cycle_glance(struct worker *worker);
 /* Before something is begun: people's edits are recorded, what was learned is read again. */
 void cycle_prepare(struct worker *worker);
 

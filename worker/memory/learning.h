@@ -18,6 +18,8 @@ struct learning *learning_open(int tree, struct buffer *problems);
 void learning_close(struct learning *learning);
 /* Read again what has changed on disk (stamps), and say again what is wrong. */
 void learning_refresh(struct learning *learning, struct buffer *problems);
+/* The line where a merge's conflict begins in what was read last of the state file; 0: there is none. */
+unsigned learning_conflict(const struct learning *learning, const char *path);
 /* The same for a prompt, which may be a moment behind (statefile_glance): nothing is written after it. */
 void learning_glance(struct learning *learning, struct buffer *problems);
 

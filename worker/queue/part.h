@@ -58,6 +58,7 @@ struct queue {
     /* The snapshot: queue.md as of the last look or take. */
     char *text; /* owned */
     size_t length;
+    unsigned conflict;       /* the line where a merge's marks begin; 0: there are none */
     struct file_stamp stamp; /* all zero: no file, or nothing known */
     bool known;              /* text, stamp and blocks are the file's */
     bool whole;              /* nobody was writing: the last block is complete */
