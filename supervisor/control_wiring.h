@@ -1,4 +1,5 @@
-/* The control server and the rest of the supervisor: its verbs and listings get here what only the supervisor knows. */
+/* The control server and the rest of the supervisor: the server's verbs and listings get here the facts that only the
+ * supervisor knows. */
 #pragma once
 
 #include <jansson.h>

@@ -327,7 +327,7 @@ void shared_locks_far_turn(struct shared_locks *shared)
     locks_far_turn(shared->locks);
 }
 
-/* --- what workers ask for --- */
+/* --- workers' requests --- */
 
 /* A lease is as long as the task may take. An honest worker asks only for names that lock_is_name allows
  * (leases_name). */

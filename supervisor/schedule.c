@@ -52,7 +52,7 @@ struct schedule {
     struct entries entries;
     struct timer timer;
     int64_t next; /* the earliest due time of all entries; INT64_MAX: none */
-    bool dirty;   /* the file is older than what is known here */
+    bool dirty;   /* the file is older than the entries */
     bool failed;  /* a file couldn't be written at the last look */
     bool said;    /* the log says so */
 };

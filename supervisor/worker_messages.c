@@ -1,4 +1,4 @@
-/* Workers' messages: a table of message and handler. A message changes nothing but what the supervisor knows of its
+/* Workers' messages: a table of message and handler. A message changes only the supervisor's knowledge of its
  * worker. */
 #include <stdlib.h>
 #include <string.h>

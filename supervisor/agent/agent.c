@@ -35,7 +35,7 @@ enum {
 #define tell(agent, event_name, ...)                                                                         \
     (agent)->agents->callbacks->event(agent, event_name, (const struct detail[]){__VA_ARGS__, {.key = NULL}})
 
-/* --- what the table asks for --- */
+/* --- the table's operations --- */
 
 static bool open_tree(struct agent *agent, struct fault *fault)
 {
@@ -359,8 +359,8 @@ void agent_exited(struct agent *agent, int status)
     }
     if (life_has_process(&agent->life))
         return;
-    /* From now on only people write in the tree, so a look at what the worker left there ends its account. A start
-     * that follows at once looks itself, and where the start has to wait, the scan does. */
+    /* From now on only people write in the tree, so one look at the worker's leavings is enough. A start that follows
+     * at once looks itself, and where the start has to wait, the scan does. */
     bool at_once = agent->life.state == STATE_BACKOFF && agent->life.failures == 1;
     if (!agent->agents->ending && !at_once)
         tree_guard_look(&agent->guard, agent->agents->data, agent->name, agent->path);

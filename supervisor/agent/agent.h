@@ -98,7 +98,7 @@ struct agent {
     struct {
         struct figures figures;
         bool counted;        /* figures were told since the supervisor started */
-        char *doing;         /* a task's id, or what the worker waits for; NULL */
+        char *doing;         /* a task's id, or the event that the worker waits for; NULL */
         int64_t doing_until; /* epoch seconds; 0: not known */
         char *problems;      /* a line each */
     } told;                  /* by the agent's workers */
@@ -170,7 +170,7 @@ void agent_distrust(struct agent *agent, const char *why); /* the worker is kill
 /* Tells the worker: at once when it is idle, else a fifth of a second after the last time at the earliest. */
 void agent_look(struct agent *agent, uint64_t look);
 void agent_scan(struct agent *agent);
-void agent_active(struct agent *agent, bool idle); /* the worker says what it does now */
+void agent_active(struct agent *agent, bool idle); /* the worker says whether it is idle */
 void look_begin(struct agent *agent);
 /* The descriptor of the agent's tree, borrowed, opened anew where it was closed; -1: the folder can't be opened. */
 int agent_tree(struct agent *agent);

@@ -78,7 +78,8 @@ void agents_remove(struct agents *agents, struct agent *agent);                 
 /* The safety scan: agents with a process each time, the others in slices, within a minute; idle workers whose trees
  * the kernel tells of are looked at in slices too, where they are many hundreds. */
 void agents_scan(struct agents *agents);
-/* The safety scan's look at what git would obey in the trees that workers live in, for some 50 ms; the next scan goes
- * on with the trees that are left. The other trees are looked at when their worker has ended, and by agents_scan. */
+/* The safety scan's look for files that git would obey in the trees of living workers, for some 50 ms; the next scan
+ * goes on with the trees that are left. The other trees are looked at when their worker has ended, and by
+ * agents_scan. */
 void agents_guard(struct agents *agents);
 void agents_free(struct agents *agents);

@@ -15,8 +15,8 @@ enum {
     WAKING = LOOK_QUEUE | LOOK_IAC
 };
 
-/* A notice of queue.md is work only if the file differs from its stamp of the last LOOK or REST: the kernel tells a little
- * late of what the worker wrote itself. */
+/* A notice of queue.md is work only if the file differs from its stamp of the last LOOK or REST: the kernel tells a
+ * little late of the worker's own writes. */
 static bool is_work(const struct agent *agent, uint64_t look)
 {
     return look & LOOK_IAC || (look & LOOK_QUEUE && look_queue_has_changed(agent));

@@ -47,7 +47,7 @@ struct counters {          /* zeroed at first */
     size_t model_count;
 };
 
-void counters_free(struct counters *counters); /* what counters own */
+void counters_free(struct counters *counters); /* frees the counters' texts */
 
 /* now: clock_monotonic_ms. The same task once more changes nothing. */
 void counters_began(struct counters *counters, const char *task, int64_t now);

@@ -51,7 +51,7 @@ static bool is_due(const struct agents *agents, struct agent *agent)
     return clock_monotonic_ms() - account->counted_ms >= apart;
 }
 
-/* --- what a count means --- */
+/* --- the meaning of a count --- */
 
 static void say(struct agent *agent, const char *problem)
 {

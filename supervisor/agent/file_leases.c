@@ -15,7 +15,7 @@
 #include "supervisor/agent/agent.h"
 
 enum {
-    SHARE = 1000,              /* of the time, for what the kernel prints of all locks: each worker has two */
+    SHARE = 1000,              /* of the time, for the kernel's list of all locks: each worker has two */
     REST_US = 15 * 1000 * 1000 /* at most: two looks have to meet a lease before the kernel ends it */
 };
 

@@ -1,10 +1,10 @@
-/* Which agents hibernate, in DATA_DIR/.run/rested: the next supervisor lets them go on hibernating and starts no
+/* The list of hibernating agents, DATA_DIR/.run/rested: the next supervisor lets them go on hibernating and starts no
  * worker to find out that there is nothing to do.
  *
- * The file has each agent's last event: its worker left for lack of work ("+", with what its definition and queue.md
- * were, and what the last looks at its tree found), or a worker is about to be started ("-"). Each line is one
- * write(2) before the next step, so the file is right whenever the supervisor is killed. A crash of the machine may
- * lose writes, so the file counts only within one boot, and only for the same version of AgentOS. Without it, or
+ * The file has each agent's last event: its worker left for lack of work ("+", with the state of its definition and
+ * queue.md, and the findings of the last looks at its tree), or a worker is about to be started ("-"). Each line is
+ * one write(2) before the next step, so the file is right whenever the supervisor is killed. A crash of the machine
+ * may lose writes, so the file counts only within one boot, and only for the same version of AgentOS. Without it, or
  * where the disk is full, every agent is started once. */
 #pragma once
 

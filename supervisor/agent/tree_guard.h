@@ -32,7 +32,7 @@ enum { TREE_GUARD_GLANCE_MS = 55 * 1000 }; /* once a minute */
 /* For a tree that no worker has written since the last look. A glance, after TREE_GUARD_GLANCE_MS, compares the
  * places where git's own files are made and altered; a look follows when a place has changed since the last look, or
  * after ten minutes; of very many trees, within an hour. told: the kernel tells of changes in the tree's top, and the
- * receiver of such a notice makes top_quiet false. True: it was a look. */
+ * receiver of such a notice makes top_quiet false. True: the tree was looked at. */
 bool tree_guard_glance(struct tree_guard *guard, int data, const char *name, const char *path, size_t trees,
                        int64_t after_ms, bool told);
 /* For a tree all of whose names stand as they did at the last look: that look found nothing, and a look now would

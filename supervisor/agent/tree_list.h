@@ -1,5 +1,5 @@
 /* Every name in a tree, and how all of them stood when the tree was counted: whether the tree is still so costs one
- * question a name, a third of a count or of a look for what git would obey.
+ * question a name, a third of a count or of a look for files that git would obey.
  *
  * No file can be made, removed, renamed, linked, written or grown without a change of a stamp; only a write through a
  * mapping may show in none. */
@@ -19,7 +19,7 @@ bool tree_stamp_settled(const struct file_stamp *stamp, int64_t now_ns);
 
 /* A list of a tree whose folder stands so. */
 struct tree_list *tree_list_new(const struct stat *top);
-/* A name in the tree, by its path from the top, which stands so; a folder before what lies in it. */
+/* A name in the tree, by its path from the top, with its present state; a folder before its own names. */
 void tree_list_add(struct tree_list *list, const char *path, const struct stat *status);
 /* The list has every name. worked_ns: CPU time of the tree's worker before the first name was read. NULL: the list
  * can't be used, as something had changed too shortly before, or there are too many names; the list is freed then. */

@@ -11,9 +11,9 @@ struct tree_size;
  * names (tree_list.h). */
 struct tree_size *tree_size_begin(int folder, bool listed);
 /* Goes on until until_ms (clock_monotonic_ms). True: the count is done, or has passed enough bytes. Every name counts
- * as at least 4 kB, a file as its length or what it takes on the disk, whichever is more, divided by its names. No
- * link is followed, and no other file system entered. A folder too deep to be counted counts as without end, as such
- * a folder only serves to hide something. */
+ * as at least 4 kB, a file as its length or its place on the disk, whichever is more, divided by its names. No link
+ * is followed, and no other file system entered. A folder too deep to be counted counts as without end, as such a
+ * folder only serves to hide something. */
 bool tree_size_go(struct tree_size *size, int64_t until_ms, int64_t enough);
 int64_t tree_size_bytes(const struct tree_size *size);
 int64_t tree_size_spent_us(const struct tree_size *size); /* time that was given to the count */

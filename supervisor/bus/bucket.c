@@ -73,8 +73,8 @@ static void watched(void *context, uint64_t number, const json_t *answer, const 
         is_whole(bucket);
 }
 
-/* A watch tells the last value of each key, and then each change. It lives in the server's memory, and ends with this
- * connection. */
+/* A watch tells the last value of each key, and then each change. The watch lives in the server's memory, and ends
+ * with this connection. */
 static void watch(struct bucket *bucket)
 {
     struct requests *requests = bucket->owner.requests;

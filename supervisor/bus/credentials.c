@@ -22,7 +22,7 @@ static bool read_setting(enum setting setting, const char *what, char **text, st
     return !path || (*text = secrets_read_file(path, what, fault)) != NULL;
 }
 
-/* The line behind "-----BEGIN what-----". */
+/* The line behind "-----BEGIN NAME-----", for what as NAME. */
 static char *block(const char *text, const char *what)
 {
     OWNED char *mark = memory_print("-----BEGIN %s-----", what);

@@ -1,4 +1,4 @@
-/* `agentos check`: would `agentos run` start, and what would run? */
+/* `agentos check`: whether `agentos run` would start, and which agents it would run. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

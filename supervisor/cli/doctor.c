@@ -1,4 +1,4 @@
-/* `agentos doctor`: the machine's abilities, and what is missing. Each examination is a row of the table; a finding
+/* `agentos doctor`: the machine's abilities, and the missing ones. Each examination is a row of the table; a finding
  * is one line, and says what to do when something is wrong. The verb needs no supervisor; each trial is a real one. */
 #include <curl/curl.h>
 #include <dlfcn.h>
@@ -363,8 +363,8 @@ static void examine_bus(struct doctor *doctor)
              servers.tls ? "" : "; nats:// is not encrypted, so the network has to be one's own");
 }
 
-/* What each running process could still do: as /proc shows it, and, as /proc doesn't show what Landlock withholds, as
- * the process found it when it was sealed. */
+/* The remaining powers of each running process: as /proc shows them, and, as /proc doesn't show what Landlock
+ * withholds, as the process found them when it was sealed. */
 static void examine_processes(struct doctor *doctor)
 {
     OWNED_BUFFER struct buffer lines = {0};

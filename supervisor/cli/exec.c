@@ -1,4 +1,4 @@
-/* `agentos exec AGENT -- COMMAND...`: a command that sees what the agent could see. The verb needs no supervisor. */
+/* `agentos exec AGENT -- COMMAND...`: a command in the agent's sandbox. The verb needs no supervisor. */
 #include <errno.h>
 #include <linux/close_range.h>
 #include <signal.h>

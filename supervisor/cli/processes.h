@@ -1,4 +1,4 @@
-/* What a supervisor's processes could still do, as /proc shows it. */
+/* The remaining powers of a supervisor's processes, as /proc shows them. */
 #pragma once
 
 #include "common/buffer.h"

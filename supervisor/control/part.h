@@ -82,7 +82,8 @@ bool client_follow(struct client *client);
 void client_say(struct client *client, int exit, json_t *more);
 void client_complain(struct client *client, int exit, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Says success and the id, which names_new_id has made: it needs no quoting. This frequent answer is made cheaply. */
+/* Says success and the id, which names_new_id has made and which needs no quoting. This frequent answer is made
+ * cheaply. */
 void client_say_id(struct client *client, const char *id);
 /* The answer is complete; the client may be freed within. */
 void client_stop_waiting(struct client *client);

@@ -59,8 +59,8 @@ static void wait_for_task(struct request *request, const char *id)
                                                           .task = memory_text(id)};
 }
 
-/* Tells what has become of a task whose id was given before; the client may wait for its end. False: nothing is
- * known. */
+/* Tells the state of a task whose id was given before; the client may wait for its end. False: nothing is known of
+ * the task. */
 static bool repeat_of_known(struct request *request, const struct task_block *block)
 {
     struct fault fault;

@@ -1,6 +1,6 @@
 /* The types and functions that the parts of the scheduler share. No other file includes this header.
  *
- *   scheduler.c  whose turn it is, whom to ask, how an attempt ends
+ *   scheduler.c  the agents' turns, the choice of a provider, the end of an attempt
  *   ask.c        the questions, and the lists that they stand in by their state
  *   tell.c       messages to the supervisor about a question */
 #pragma once
@@ -82,13 +82,13 @@ void ask_free(struct ask *ask); /* the question leaves its state's list, and is 
 
 /* Text that leaves this process has no key in it, whoever wrote it. Caller frees. */
 char *tell_masked(const struct scheduler *scheduler, const char *text);
-/* Tells what the request took that went out last; again: the question waits for leave to send another one. */
+/* Tells the cost of the request that went out last; again: the question waits for leave to send another one. */
 void tell_spent(struct ask *ask, bool again);
 /* response: NULL where there is none to speak of. The question is freed by the caller. */
 void tell_answer(struct ask *ask, enum answer_kind kind, const char *text, const struct response *response,
                  const char *provider);
 /* A request has failed, and not by a fault of its own; or an answer has come, which is told after failures only. */
 void tell_provider(const struct ask *ask, bool answers, const char *text);
-/* Tells the supervisor what is known of the service, where that is news. */
+/* Tells the supervisor the state of the service, where that is news. */
 void tell_learned(const struct scheduler *scheduler, struct service *service);
 void tell_waiting(struct ask *ask, int64_t milliseconds, const char *sentence);

@@ -50,7 +50,7 @@ struct context {
         until_checking;
     bool checking; /* the next prompt is not made smaller */
     bool probing;  /* CONTEXT_REPORTED, but no shorter prompt has reported fewer yet */
-    bool constant; /* the server's reports are the same whatever is asked */
+    bool constant; /* the server's reports are the same for every prompt */
 };
 
 /* A model's settings: LLM_CONTEXT_TOKENS (0: unset) and LLM_MAX_TOKENS. */

@@ -20,4 +20,4 @@ struct refused {
  * says nothing about the form. */
 struct refused refusal_read(long status, const char *words);
 
-const char *form_name(enum form form); /* what requests do in this form; a sentence's end */
+const char *form_name(enum form form); /* the form's effect on requests; a sentence's end */

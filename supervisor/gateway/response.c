@@ -381,7 +381,7 @@ static bool is_stream(const char *body, const char *content_type)
     return false;
 }
 
-/* One data line; false: it ended the reading with an error, which is concluded. */
+/* Reads a data line; false: the line ended the reading with an error, which is concluded. */
 static bool read_piece(struct response *response, struct draft *draft, const struct exchange *exchange,
                        const char *data, size_t length)
 {

@@ -43,7 +43,7 @@ struct response {
     bool limited;                 /* the provider limits its rate: all its users must wait */
     struct refused refused;       /* parameters of the request that this model refuses in the form sent */
     struct length_refusal length; /* set with ANSWER_LENGTH */
-    char *text;                   /* the reply; or what is wrong, to be put behind the provider's name */
+    char *text;                   /* the reply; or the fault, to be put behind the provider's name */
     char *finish_reason; /* "stop", "length", "content_filter", "tool_calls", "refusal" …; "" unknown */
     char *model;         /* as the server names it; "" unknown */
     struct usage usage;  /* also of a reply that can't be used */

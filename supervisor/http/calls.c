@@ -26,7 +26,7 @@ struct call {
     int connection;           /* -1: not come yet */
     struct loop_watch *watch; /* of the connection */
     struct buffer in;         /* of the connection */
-    struct timer timer;       /* its time is over */
+    struct timer timer;       /* rings when the call's time is over */
     bool follows;             /* the call has one answer after the other */
     bool telling, dropped;    /* a call that is dropped while it tells is freed after that */
     call_told *told;

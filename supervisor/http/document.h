@@ -40,5 +40,6 @@ void document_make_ready(struct document *document, struct ready_document *ready
 /* Queues the document, or 304 to a client that has the same (If-None-Match). MHD_NO as for document_send. */
 enum MHD_Result ready_document_send(struct MHD_Connection *connection, const struct ready_document *ready);
 void ready_document_free(struct ready_document *ready); /* an empty document is fine */
-/* Whether the client has what the quoted tag stands for (If-None-Match: "*", or a list, compared weakly: RFC 9110, 8.8.3.2). */
+/* Whether the client has the document of the quoted tag (If-None-Match: "*", or a list, compared weakly: RFC 9110,
+ * 8.8.3.2). */
 bool document_is_known(struct MHD_Connection *connection, const char *etag);

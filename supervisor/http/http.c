@@ -83,7 +83,7 @@ static struct connection *connection_of(struct MHD_Connection *connection)
     return info ? info->socket_context : NULL;
 }
 
-/* The client has asked, or its answer is there: its time runs. */
+/* The client has asked, or its answer is there: the client's time runs. */
 static void let_time_run(struct MHD_Connection *connection)
 {
     if (connection_of(connection))

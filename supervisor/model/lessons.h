@@ -19,8 +19,8 @@ struct lessons {
 };
 
 void lessons_free(struct lessons *lessons);
-/* LEARNED of the gateway. False: it is malformed. A pair or a text beyond the bounds is not kept: a long name is no reason
- * to end a gateway at each of its answers. */
+/* LEARNED of the gateway. False: the message is malformed. A pair or a text beyond the bounds is not kept: a long
+ * name is no reason to end a gateway at each of its answers. */
 bool lessons_keep(struct lessons *lessons, struct reader *reader);
 /* A RECALL for each pair, until send gives false. message: scratch. */
 void lessons_tell(const struct lessons *lessons, struct buffer *message,

@@ -463,7 +463,7 @@ static bool on_answer(struct relay *relay, struct reader *reader)
     struct question **at = find(relay, serial);
     if (!at)
         return true;
-    release(relay, *at); /* a SPENT has told what was sent */
+    release(relay, *at); /* a SPENT has told the request's cost */
     if (relay->owner.answered && (words.kind != ANSWER_LENGTH || (*at)->usage.requests > 0))
         relay->owner.answered((*at)->asker,
                               &(struct relay_answer){.kind = (enum answer_kind)words.kind,

@@ -77,7 +77,7 @@ static void due(struct homes *homes, int64_t in_ms)
     timer_set(homes->local->loop, &homes->timer, in_ms);
 }
 
-/* --- what is known --- */
+/* --- the known homes --- */
 
 static int read_file(const struct homes *homes, const struct home *home, char **text, size_t *length)
 {

@@ -97,7 +97,7 @@ static void free_hook(struct hook *hook)
     free(hook);
 }
 
-/* The hooks of the roster in its order; known ones with what is pending for them. */
+/* Takes the hooks of the roster in its order; a known hook keeps its pending messages. */
 void alerts_roster(struct alerts *alerts, const struct roster *roster)
 {
     struct hook **before = alerts->hooks;

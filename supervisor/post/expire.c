@@ -1,19 +1,20 @@
 /* The end of envelopes that nobody answered: their time is over, or they failed.
  *
- * One that lies with its receiver: (a) handoffs|inbox/ID.md is renamed to dead-letter/ID.md, so that from this moment
- * its worker, which takes work by exchanging that very name, can't have it; (b) it is read there: if its worker was
- * faster (`reading`), it is put back; (c) the bounce is written into its sender's inbox; (d) the dead letter is written
- * anew with its final status. A crash after (a), (b) or (c) leaves a dead letter without a final status, with which
- * start goes on (post_dead_letter); after (d) everything is done but for the worker's commit, which it makes when it
- * finds a dead letter that its ledger doesn't know.
+ * An envelope that lies with its receiver: (a) handoffs|inbox/ID.md is renamed to dead-letter/ID.md, so that from
+ * this moment the receiver's worker, which takes work by exchanging that very name, can't have it; (b) the file is
+ * read there: if the worker was faster (`reading`), the file is put back; (c) the bounce is written into the sender's
+ * inbox; (d) the dead letter is written anew with its final status. A crash after (a), (b) or (c) leaves a dead
+ * letter without a final status, with which start goes on (post_dead_letter); after (d) only the worker's commit is
+ * missing, which the worker makes when it finds a dead letter that its ledger doesn't know.
  *
- * One that still waits at its sender: (c) the bounce, (d) the dead letter into its receiver's tree, (e) the verdict.
- * Until (e) has been acted on, its file in the outbox says that it is to be sent; post_repeated finds the dead letter.
+ * An envelope that still waits at its sender: (c) the bounce, (d) the dead letter into its receiver's tree, (e) the
+ * verdict. Until (e) has been acted on, the file in the outbox asks for the envelope to be sent; post_repeated finds
+ * the dead letter.
  *
  * A bounce for which its sender's shelf has no room waits: the dead letter is made final all the same, and its
  * holder's dead letters are looked at again when the sender has read others; after a start, every dead letter is.
  *
- * A turn ends up to TURN_MAX of them under shared flushes: first all bounces, then all dead letters. */
+ * A turn ends up to TURN_MAX envelopes under shared flushes: first all bounces, then all dead letters. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>

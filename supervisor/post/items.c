@@ -39,8 +39,7 @@ bool post_put(struct post *post, const char *agent, const struct envelope *envel
     return true;
 }
 
-/* The text of the file; for a file that can't be read whole, of whatever kind, *whole is false, and the text says
- * so. */
+/* The text of the file; for a file that can't be read whole, of any kind, *whole is false, and the text says so. */
 static bool read_any(int source, const char *file, char **text, size_t *length, bool *whole,
                      struct fault *fault)
 {

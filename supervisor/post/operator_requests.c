@@ -222,7 +222,7 @@ int post_purge(struct post *post, const char *id, const char **agent, struct fau
 
 /* --- ids that are given again --- */
 
-/* The consumer with whom the item lies, or lay last; the envelope is the caller's to free then. NULL: nowhere. */
+/* The consumer that has the item, or had it last; the envelope is the caller's to free then. NULL: none. */
 static const char *item_lies(struct post *post, const char *queue, const char *id, struct envelope *item)
 {
     static const struct {

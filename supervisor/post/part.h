@@ -385,7 +385,7 @@ void post_submissions_forget(struct post *post);
 
 /* receiver_scan.c: files in inbox/ and handoffs/, and people's changes there */
 void post_look_into(struct box *box, bool at_start);
-/* The entry's file isn't there any more: finds out what has become of it. */
+/* The entry's file isn't there any more: finds its new place or its end. */
 void post_is_gone(struct index_entry *entry);
 
 /* expire.c: the end of envelopes without an answer */

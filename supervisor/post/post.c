@@ -521,7 +521,7 @@ bool post_settled(struct post *post, const char *name, const char *id, const cha
         known = known || strcmp(status, ends[i]) == 0;
     if (!known || !names_id(id) || strlen(commit) > COMMIT_LENGTH_MAX)
         return false;
-    /* The item's files say what has become of it; the worker only says when to look. */
+    /* The item's files show its end; the worker only says when to look. */
     for (enum folder folder = FOLDER_INBOX; box && folder <= FOLDER_HANDOFFS; folder++) {
         struct index_entry *entry = envelope_index_find(post->index, box, folder, id);
         if (entry)

@@ -129,50 +129,54 @@ struct post_depths {
 };
 struct post_pressure {
     enum throughput_class throughput_class;
-    int64_t window, unfinished; /* handoffs, messages and items that lie there; not results and bounces */
+    int64_t window, unfinished; /* handoffs, messages and items in the tree; not results and bounces */
     int64_t backlog, deferred;
 };
 bool post_depths(struct post *post, const char *name, struct post_depths *depths); /* false: no such agent */
 bool post_pressure(struct post *post, const char *name, struct post_pressure *pressure);
-/* The same, its class as persona.md said a second ago at most: each question of an agent tells of a hundred others. */
+/* As post_pressure, with persona.md's class of a second ago at most: each question of an agent tells of a hundred
+ * others. */
 bool post_pressure_lately(struct post *post, const char *name, struct post_pressure *pressure);
-/* "none", "low" (the window is in use), "high" (it is full, others wait), "full" (the next one would be refused). */
+/* "none", "low" (the window is in use), "high" (the window is full, envelopes wait), "full" (the next envelope would
+ * be refused). */
 const char *post_pressure_word(const struct post_pressure *pressure);
-/* How many envelopes of this kind came to this event since the start; event as told, without "envelope_". */
+/* The number of envelopes of this kind that came to this event since the start; event as told, without "envelope_". */
 uint64_t post_count(const struct post *post, enum envelope_kind kind, const char *event);
 
 /* --- agents of other nodes (far.c has the whole story) --- */
 
-/* The bus, as the post office uses it. Called within its turn and within the calls below. */
+/* The bus's functions for the post office, called within its turn and within the calls below. */
 struct post_bus {
-    /* The text is to come to the node where the agent lives; it may be lost. A bus may drop what it had under this message
-     * id a moment ago. */
+    /* Sends the text to the node where the agent lives; it may be lost. A bus may drop a text whose message id it had
+     * a moment ago. */
     void (*publish)(void *context, const char *agent, const char *message, const struct buffer *text);
-    void (*tell)(void *context, const char *node,
-                 const struct buffer *text);                  /* likewise, to post_node_says there */
-    void (*took)(void *context, uint64_t token);              /* it need not come again */
-    void (*later)(void *context, uint64_t token, int64_t ms); /* it is to come again */
-    bool (*owns)(void *context, const char *agent);           /* false: its lease here is over by the clock */
+    /* Sends the text to post_node_says of the node; it may be lost. */
+    void (*tell)(void *context, const char *node, const struct buffer *text);
+    void (*took)(void *context, uint64_t token);              /* the envelope need not come again */
+    void (*later)(void *context, uint64_t token, int64_t ms); /* the envelope is to come again */
+    /* false: the agent's lease here is over by the clock. */
+    bool (*owns)(void *context, const char *agent);
     void *context;
 };
-void post_bus(struct post *post, const struct post_bus *bus); /* copied; before anything lives elsewhere */
-/* False: the tokens are void, and nothing can be sent; what is for other nodes waits. At first it is so. */
+void post_bus(struct post *post, const struct post_bus *bus); /* copied; before any agent lives elsewhere */
+/* False, as at first: the tokens are void, and nothing can be sent; envelopes for other nodes wait. */
 void post_bus_connected(struct post *post, bool connected);
-/* Where the agent, which is known by post_agent, lives. NULL: here, as at first. Else its folder here, if there is one, isn't
- * looked at; "": nobody knows where. there: that node answers, so that sending has a purpose. */
+/* The node of an agent that post_agent has named. NULL: this one, as at first. Else the agent's folder here, if there
+ * is one, isn't looked at; "": nobody knows the node. there: that node answers, so that sending has a purpose. */
 void post_lives(struct post *post, const char *name, const char *node, bool there);
 /* An envelope from another node for an agent that should live here. */
 void post_arrived(struct post *post, uint64_t token, const char *node, const void *bytes, size_t length);
-/* What another node tells: verdicts about envelopes that this one sent, and how much room an agent there has. False: it is
- * neither. */
+/* A word of another node: verdicts about envelopes that this node sent, and how much room an agent there has. False:
+ * the word is neither. */
 bool post_node_says(struct post *post, const void *bytes, size_t length);
-/* How many envelopes of the agent were sent to other nodes and have no verdict: before it moves, there must be none. */
+/* The number of the agent's envelopes that were sent to other nodes and have no verdict: before the agent moves,
+ * there must be none. */
 size_t post_travelling(const struct post *post, const char *name);
 
 /* --- for work_queues.c, segments.c, peers.c --- */
 
-/* What the others decide. A hook that is NULL: envelopes of its kind are refused ("there are no queues here"). Called in
- * the post office's turn; they may call everything in this part. */
+/* The decisions of the hooks. A hook that is NULL: envelopes of its kind are refused ("there are no queues here").
+ * The hooks are called in the post office's turn, and may call every function of this part. */
 enum post_verdict {
     POST_DONE,    /* durable where it belongs: VERDICT delivered (item) or finished (segment) */
     POST_REFUSED, /* why: the reason */

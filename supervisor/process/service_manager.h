@@ -11,6 +11,6 @@ struct notify;
 struct notify *notify_open(struct loop *loop);
 void notify_close(struct notify *notify); /* before the loop is freed */
 
-/* "READY=1\nSTATUS=…". A message that can't be sent is lost: the manager decides what that means. */
+/* "READY=1\nSTATUS=…". A message that can't be sent is lost: the manager decides about the meaning. */
 void notify_say(struct notify *notify, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void notify_reloading(struct notify *notify); /* READY=1 follows when the reload is done */

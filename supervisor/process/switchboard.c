@@ -506,7 +506,7 @@ static int set_up(struct line *line)
 {
     nng_socket socket = line->socket;
     int error = nng_socket_set_size(socket, NNG_OPT_RECVMAXSZ, MESSAGE_MAX);
-    /* Nothing is buffered for a peer that isn't there: it would reach the next one. */
+    /* No message is buffered for a peer that isn't there: it would reach the next peer. */
     error = error ? error : nng_socket_set_int(socket, NNG_OPT_SENDBUF, 0);
     error = error ? error : nng_pipe_notify(socket, NNG_PIPE_EV_ADD_PRE, judge_connection, line);
     error = error ? error : nng_pipe_notify(socket, NNG_PIPE_EV_ADD_POST, note_connection, line);

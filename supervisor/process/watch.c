@@ -109,7 +109,7 @@ static void folder_has_gone(struct watch *watch, const struct inotify_event *eve
         inotify_rm_watch(watch->fd, event->wd);
 }
 
-/* The supervisor gives a name to a file that it has written: it needs no notice of that. */
+/* The supervisor needs no notice of a file that it has written and gives a name to. */
 static bool is_own(struct watch *watch, const struct inotify_event *event, bool shared)
 {
     if (event->mask & IN_MOVED_FROM) {

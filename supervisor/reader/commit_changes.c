@@ -183,7 +183,7 @@ static bool can_be_compared(git_repository *repository, const git_tree *before, 
     return comparison.count == 0 && comparison.entries <= CHANGES_ENTRIES_MAX;
 }
 
-/* libgit2 reads each file that came or went, whatever its size, to find out which ones were moved. */
+/* libgit2 reads each file that came or went, of any size, to find moved files. */
 static bool moves_can_be_found(git_repository *repository, const git_diff *diff)
 {
     size_t count = git_diff_num_deltas(diff), bytes = 0;

@@ -11,7 +11,7 @@
 enum {
     PEERS_LISTED = 160,           /* a line has fifty bytes at least */
     PEERS_MAX = 8 * 1024,         /* bytes; the relay cuts off there (model/relay.h) */
-    SEGMENTS_TEXT_MAX = 16 * 1024 /* bytes; likewise */
+    SEGMENTS_TEXT_MAX = 16 * 1024 /* bytes; the relay cuts off there */
 };
 
 struct peer {

@@ -97,7 +97,7 @@ static int64_t room_for(const struct guest *guest)
     return room;
 }
 
-/* Tells the item's home what it needs to know. The guest may be freed afterwards. */
+/* Tells the item's home the item's state here. The guest may be freed afterwards. */
 static void look(struct guest *guest)
 {
     struct fault fault;

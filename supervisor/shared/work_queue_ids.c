@@ -1,7 +1,7 @@
 /* The ids of all envelopes that lie with a queue's consumers, or have ended there: an item whose id is not among them
  * lies nowhere, and no consumer is asked for it. The ids are gathered in slices from the names in their folders; a
- * given item's id is added. They are kept as hashes: two ids of one hash cost a look at the consumers, nothing else.
- * An id that has gone meanwhile costs the same; when most may have gone, all are gathered anew. */
+ * given item's id is added. The ids are kept as hashes: two ids of one hash cost a look at the consumers, nothing
+ * else. An id that has gone meanwhile costs the same; when most may have gone, all are gathered anew. */
 #include <stdlib.h>
 #include <string.h>
 

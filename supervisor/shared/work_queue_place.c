@@ -23,7 +23,7 @@ int queue_open(const struct work_queue *queue, struct fault *fault)
 }
 
 /* Removes an earlier .ID.taken, which would be believed when the item is taken back again. A crash behind (d) leaves
- * such a file, and a worker that planted a folder in its copy's place one that can't be unlinked. */
+ * such a file, and a worker that planted a folder in its copy's place leaves an .ID.taken that can't be unlinked. */
 bool queue_clear_taken(const struct work_queue *queue, const char *id, struct fault *fault)
 {
     OWNED char *taken = queue_taken_name(id);

@@ -170,7 +170,7 @@ static int show_envelopes(void *context)
     return EX_OK;
 }
 
-/* Runs in a confined child: it reads git. */
+/* Runs in a confined child, as it reads git. */
 static int show_with_git(void *context)
 {
     struct request *request = context;

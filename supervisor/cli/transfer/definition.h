@@ -9,7 +9,7 @@
 
 struct definition {
     struct roster_agent *agent; /* owned */
-    struct buffer notes;        /* what a person should know of the definition, a line each */
+    struct buffer notes;        /* facts about the definition that a person should know, a line each */
     char *path;                 /* of agents.yaml, links resolved; owned */
     char *before, *after;       /* the file's text; before NULL: there is none yet; owned */
     size_t before_length;

@@ -74,7 +74,7 @@ static size_t line_offset(const struct appending *appending, unsigned line)
     return at;
 }
 
-/* Skips lines of no content in front of `at`: they belong to the next item. */
+/* Leaves out lines without content in front of `at`, as they belong to the next item. */
 static size_t without_comments(const struct appending *appending, size_t from, size_t at)
 {
     for (;;) {

@@ -104,7 +104,7 @@ static int take_pack(struct unpacking *unpacking)
     return status;
 }
 
-/* --- what the history may be --- */
+/* --- the allowed history --- */
 
 static int check_history(struct unpacking *unpacking)
 {
