@@ -163,6 +163,16 @@ static void reap(struct supervisor *supervisor)
     }
 }
 
+/* Workers have heartbeats for it. */
+static void hear_of_stops(void)
+{
+    siginfo_t stopped = {0};
+    while (waitid(P_ALL, 0, &stopped, WSTOPPED | WCONTINUED | WNOHANG) == 0 && stopped.si_pid > 0) {
+        child_stopped(stopped.si_pid, stopped.si_code == CLD_STOPPED ? stopped.si_status : 0);
+        stopped = (siginfo_t){0};
+    }
+}
+
 static void reload(struct supervisor *supervisor)
 {
     OWNED_BUFFER struct buffer said = {0};
@@ -179,6 +189,7 @@ static void on_signal(void *context, uint32_t events)
         switch (info.ssi_signo) {
         case SIGCHLD:
             reap(supervisor);
+            hear_of_stops();
             break;
         case SIGHUP:
             log_info("agentos", NULL, "SIGHUP: agents.yaml is read again");

@@ -17,7 +17,7 @@
 #include "supervisor/process/backoff.h"
 #include "supervisor/process/log_pipe.h"
 
-enum { ABOVE_ALL_PLACES = 10 };
+enum { ABOVE_ALL_PLACES = 10, STOPPED_MS = 10 * 1000 };
 
 static LIST_HEAD(, child) children = LIST_HEAD_INITIALIZER(children); /* every child that was begun */
 
@@ -202,11 +202,20 @@ static void start(void *context)
     child->plan.started(child->plan.context);
 }
 
+static void give_up(void *context)
+{
+    const struct child *child = context;
+    log_warn("agentos", NULL, "The %s (pid %d) doesn't go on: it is ended", child->plan.name,
+             (int)child->pid);
+    kill_it(child);
+}
+
 bool child_begin(struct child *child, struct loop *loop, const struct child_plan *plan)
 {
     *child = (struct child){.plan = *plan, .loop = loop, .channel = {.fd = -1}};
     child->program = memory_print("%s/%s", plan->folder, plan->file ? plan->file : plan->arguments[0]);
     child->timer = (struct timer){.ring = start, .context = child};
+    child->stopped = (struct timer){.ring = give_up, .context = child};
     LIST_INSERT_HEAD(&children, child, link);
     start(child);
     if (child->pid > 0)
@@ -215,13 +224,35 @@ bool child_begin(struct child *child, struct loop *loop, const struct child_plan
     return false;
 }
 
-bool child_reap(pid_t pid, int status)
+static struct child *find(pid_t pid)
 {
     struct child *child = LIST_FIRST(&children);
     while (child && child->pid != pid)
         child = LIST_NEXT(child, link);
+    return child;
+}
+
+void child_stopped(pid_t pid, int number)
+{
+    struct child *child = find(pid);
+    if (!child || child->stopping)
+        return;
+    if (number == 0) {
+        timer_clear(child->loop, &child->stopped);
+        return;
+    }
+    log_warn("agentos", NULL,
+             "The %s (pid %d) was stopped by signal %d; it is ended when it doesn't go on within %d s",
+             child->plan.name, (int)pid, number, STOPPED_MS / 1000);
+    timer_set(child->loop, &child->stopped, STOPPED_MS);
+}
+
+bool child_reap(pid_t pid, int status)
+{
+    struct child *child = find(pid);
     if (!child)
         return false;
+    timer_clear(child->loop, &child->stopped);
     child_drain(child);
     if (child->channel.fd >= 0)
         close_channel(child);
@@ -242,6 +273,7 @@ void child_stop(struct child *child)
 {
     child->stopping = true;
     timer_clear(child->loop, &child->timer);
+    timer_clear(child->loop, &child->stopped);
     if (child->channel.fd >= 0)
         close_channel(child);
     log_pipe_close(child->log);

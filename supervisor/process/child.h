@@ -4,7 +4,8 @@
  * The child is started by posix_spawn (so nng's threads don't matter), in a session of its own, with standard input
  * from /dev/null, the channel as descriptor 3 and the plan's descriptors from 4 on; it inherits nothing else. Its
  * standard output and error are a pipe of its own to the log (log_pipe.h). After its end the child is started again:
- * at once, then after 0.1 s doubling to 60 s; a minute of health forgets the failures. */
+ * at once, then after 0.1 s doubling to 60 s; a minute of health forgets the failures. A child that somebody stopped
+ * (SIGSTOP) and that doesn't go on within 10 s is killed, and so started again: nobody would hear of it otherwise. */
 #pragma once
 
 #include <spawn.h>
@@ -45,6 +46,7 @@ struct child {
     struct log_pipe *log; /* NULL: none, or not running */
     struct loop_watch *watch;
     struct timer timer;
+    struct timer stopped; /* set: the child doesn't run now, and is killed then */
     unsigned failures;
     int64_t started_at;
     bool stopping;
@@ -60,6 +62,8 @@ bool child_send_pieces(struct child *child, const struct channel_piece *pieces, 
 void child_drain(struct child *child);
 /* True: pid was a child's of this process; the child has ended with this wait status. */
 bool child_reap(pid_t pid, int status);
+/* pid, a child's or anybody's, was stopped by this signal; 0: it goes on. */
+void child_stopped(pid_t pid, int number);
 /* Closes the channel, which tells the child to end, and its log, and starts it no more. */
 void child_stop(struct child *child);
 /* As child_stop, and kills the child when it has not ended within patience_ms. The child has ended afterwards; a

@@ -4,10 +4,11 @@ import os
 import random
 import signal
 import subprocess
+import urllib.request
 
 import pytest
 
-from harness import alive, child_table, descendants, send_signal, wait_until
+from harness import alive, child_table, descendants, free_port, send_signal, wait_until
 from needs import attaching
 
 VICTIMS = ["worker", "gateway", "zygote", "supervisor"]
@@ -100,6 +101,39 @@ def test_deaths_between_tasks_poison_nothing(system, model):
         system.wait_state("orion", "idle", "working")
     assert not list((system.tree() / "iac/dead-letter").glob("*.md"))
     assert set(model.asked().values()) == {1}
+
+
+@pytest.mark.parametrize("victim", ["gateway", "zygote", "http"])
+def test_a_program_that_somebody_stopped_is_ended_and_started_again_and_work_goes_on(make_system, model, victim):
+    listen = f"127.0.0.1:{free_port()}"
+    system = make_system(model=model, env={"AGENTOS_LISTEN": listen}).start()
+    stopped = system.processes()[victim]
+    send_signal(stopped, signal.SIGSTOP)
+    system.wait_log(rf"WARN \[agentos\] The .* \(pid {stopped}\) was stopped by signal 19")
+    if victim == "zygote":
+        send_signal(system.worker(), signal.SIGKILL)
+    wait_until(lambda: system.processes().get(victim) not in (None, stopped), "another in its place", 40)
+    system.add("meanwhile", "Go on")
+    system.wait_done("meanwhile")
+    wait_until(lambda: urllib.request.urlopen(f"http://{listen}/healthz", timeout=20).status == 200, "the interface answers")
+    system.assert_sound()
+
+
+def test_a_program_that_was_stopped_and_goes_on_in_time_is_left_alone(make_system, model):
+    system = make_system(model=model)
+    clock = system.movable_clock()
+    system.start()
+    gateway = system.processes()["gateway"]
+    send_signal(gateway, signal.SIGSTOP)
+    system.wait_log("The gateway .* was stopped by signal 19")
+    send_signal(gateway, signal.SIGCONT)
+    system.add("afterwards", "Go on")
+    system.wait_done("afterwards")
+    clock.move(0, monotonic=20)  # where the patience with it would be over
+    system.add("later", "Go on once more")
+    system.wait_done("later")
+    assert system.processes()["gateway"] == gateway
+    assert "it is ended\n" not in system.log()
 
 
 def test_sigterm_lets_the_cycle_finish_and_starts_no_other(system, model):
