@@ -273,7 +273,7 @@ static void claims_timer_rings(void *context)
     timer_set(shared->supervisor->loop, &shared->claims_timer, LOCK_CLAIMS_TURN_MS);
 }
 
-/* A lock whose home is unknown, though a node believes that it is this node, is claimed again. */
+/* A lock without a home, though a node believes that this node is its home, is claimed again. */
 static void hear(void *context, const struct lock_word *word)
 {
     struct shared_locks *shared = context;

@@ -28,8 +28,8 @@ enum {
     LAST_WORDS_TURNS = 8,
     ROOM_AGAIN_MS = 5000, /* between two tries of an agent that waits for room */
     WORKED_MS = 1000,
-    ALONE_MS =
-        1000, /* from the end of a worker's connection to the worker's end: it has nothing left to wait for */
+    /* From the end of a worker's connection to the worker's end: it has nothing left to wait for. */
+    ALONE_MS = 1000,
 };
 
 #define tell(agent, event_name, ...)                                                                         \

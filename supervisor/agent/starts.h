@@ -30,7 +30,7 @@ struct starts {
     struct timer timer;
 };
 
-/* Starts at once for each processor; start is called for an agent that waited, in its turn, from the loop. */
+/* The starts at once for each processor; start is called for an agent that waited, in its turn, from the loop. */
 enum { STARTS_FOR_EACH_PROCESSOR = 4 };
 void starts_begin(struct agents *agents, void (*start)(struct agent *agent));
 void starts_end(struct agents *agents);

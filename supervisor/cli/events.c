@@ -14,8 +14,8 @@
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
 
-/* An event's sentence in the log's form: {key} stands for the event's text of that key, {:key} for the same behind ":
- * ", or for nothing where the event has no such text. */
+/* An event's sentence in the log's form: {key} stands for the event's text of that key, {:key} for that text behind a
+ * colon and a blank, or for nothing where the event has no such text. */
 static const struct sentence {
     const char *event, *level, *text;
 } SENTENCES[] = {

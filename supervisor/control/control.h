@@ -46,7 +46,7 @@ struct control_owner {
     /* The agent lives on another node: {"node"}, and that node's account of it, a new reference; NULL: here, or
      * nobody knows. */
     json_t *(*far_agent)(void *context, const char *agent);
-    /* Asks the other nodes the request; the answer, a new reference, or NULL: control_told brings it. */
+    /* Puts the request to the other nodes; the answer, a new reference, or NULL: control_told brings it. */
     json_t *(*ask_nodes)(void *context, const json_t *request, uint64_t ticket);
     /* The agent is to be moved to the node, or node NULL: asks after its move. EX_OK and the move's stage, or why it
      * is not done. */

@@ -91,7 +91,7 @@ bool client_has_request(const struct client *client); /* a whole request is here
 void client_watch_as_due(struct client *client);      /* for the reading and the writing that are due next */
 /* Sends as much as the socket takes; the client may be freed within. */
 void client_push(struct client *client);
-/* And keeps no more than a little of the buffer's memory. */
+/* Empties the buffer, and keeps no more than a little of its memory. */
 void client_empty(struct buffer *buffer);
 void client_end(struct client *client); /* frees the client */
 

@@ -12,7 +12,7 @@
 
 enum { QUEUE_READ_MAX = 64 * 1024 * 1024 };
 
-/* Calls judge for each client that waits for this of the agent; judge may end the client. */
+/* Calls judge for each client that waits for `what` of the agent; judge may end the client. */
 static void each_waiter(struct control *control, const struct agent *agent, enum waiting_for what,
                         void (*judge)(struct client *, void *), void *context)
 {

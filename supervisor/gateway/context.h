@@ -16,7 +16,7 @@
 #include "supervisor/gateway/length.h"
 
 enum {
-    CONTEXT_ASSUMED = 32768 /* tokens, while neither a setting nor the provider says */,
+    CONTEXT_ASSUMED = 32768, /* tokens, while neither a setting nor the provider says */
     CONTEXT_LEAST = 256
 };
 
@@ -45,9 +45,8 @@ struct context {
     double bytes_a_token; /* the least seen value; 0: none yet */
     struct ceiling ceilings[CEILINGS];
     size_t source_ceiling; /* CONTEXT_REPORTED: index of the ceiling that counts */
-    unsigned answers,
-        /* CONTEXT_REPORTED: prompts that were kept smaller; as many until one is sent whole. */
-        until_checking;
+    /* until_checking: CONTEXT_REPORTED: prompts that were kept smaller; as many until one is sent whole. */
+    unsigned answers, until_checking;
     bool checking; /* the next prompt is not made smaller */
     bool probing;  /* CONTEXT_REPORTED, but no shorter prompt has reported fewer yet */
     bool constant; /* the server's reports are the same for every prompt */

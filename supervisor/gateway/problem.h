@@ -9,9 +9,8 @@
 struct problem {
     enum answer_kind kind;
     bool retry, limited;
-    char *
-        /* The provider's sentence, one line, "sk-…" tokens masked; "" when it said nothing. Owned. */
-        message;
+    /* The provider's sentence, one line, "sk-…" tokens masked; "" when it said nothing. Owned. */
+    char *message;
 };
 
 /* root: the body as JSON, or NULL when it isn't JSON; body: its text, valid UTF-8. status: the HTTP status, 200 for

@@ -43,7 +43,6 @@ void connections_serve(struct connection *connection);
 void connections_rest(struct connection *connection, int64_t now); /* the request is answered */
 void connections_leave(struct connections *connections, struct connection *connection);
 
-int64_t
-/* Of the first client whose time ends; -1: none. */
-connections_deadline(const struct connections *connections);
+/* The time of the first client whose time ends; -1: none. */
+int64_t connections_deadline(const struct connections *connections);
 void connections_expire(struct connections *connections, int64_t now);

@@ -13,7 +13,7 @@
 #include "common/tree.h"
 #include "common/utf8.h"
 
-/* A worker adds it to the name of an envelope's file that is no envelope. */
+/* A worker puts this behind the name of a file that is no envelope. */
 #define SET_ASIDE ".md.unreadable-"
 
 /* The folders of each place: one for all, or one for each entry of another folder. */

@@ -24,9 +24,8 @@ struct log_pipe_label {
     const char *component; /* static; the component of every line */
     const char *
         agent; /* copied; NULL: a part of the supervisor's, which names the agent itself where there is one */
-    const char
-        /* copied: the agent's directory, which the worker's line of bootstrap names instead of the agent. */
-        *tree;
+    /* copied: the agent's directory, which the worker's line of bootstrap names instead of the agent. */
+    const char *tree;
 };
 
 /* Reads fd, which is the pipe's own from now on. */

@@ -21,10 +21,9 @@ enum hand_state {
 struct hand {
     char *agent, *id; /* owned */
     enum hand_state state;
-    bool
-        /* A message may have been read in another task's cycle, and an expired envelope not been asked about: the
-         * hand cost nothing then. */
-        optional;
+    /* A message may have been read in another task's cycle, and an expired envelope not been asked about: the hand
+     * cost nothing then. */
+    bool optional;
     size_t answers;              /* how often the work was done: requeued work more than once */
     struct question_usage usage; /* of all the hand's answers; of audits by a model too */
     uint64_t audit_tokens;       /* the audits' part of the tokens */

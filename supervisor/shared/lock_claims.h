@@ -10,7 +10,7 @@ struct lock_claims;
 
 enum {
     LOCK_CLAIMS_TURN_MS = 500,
-    LOCK_CLAIMS_LISTED = 1000 /* claims of one lock */,
+    LOCK_CLAIMS_LISTED = 1000, /* claims of one lock */
     LOCK_CLAIMS_TURNS = 1 << 30
 };
 

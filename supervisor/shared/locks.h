@@ -40,7 +40,7 @@ struct lock_word {
 enum {
     LOCK_CLAIMS_MAX = 64, /* of an agent: its tasks that hold a lock or wait for one */
     LOCKS_FREE_MAX =
-        256, /* free locks that are remembered; the longest unused ones are forgotten, file and all */
+        256, /* free locks that are remembered; the one given out longest ago is forgotten first, file and all */
     LOCK_WRITES_MAX = 16,     /* files that a turn writes; the rest is for the next turn */
     LOCK_WAITERS_SHOWN = 100, /* in a lock's file */
     LOCK_AGAIN_SECONDS = 10,  /* then a task that got no place may ask again */

@@ -20,7 +20,7 @@
 enum { LOOK_EVERY_MS = 200, READ_MAX = LOG_KEPT_BYTES + 1024 * 1024 };
 
 struct log_reading {
-    const char *agent; /* NULL: all agents */
+    const char *agent; /* NULL: every line */
     bool shows;        /* the present event is shown, with its further lines */
     size_t left_out;   /* so many events more are left out */
     size_t events;     /* events that were counted or shown */

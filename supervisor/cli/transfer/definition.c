@@ -207,7 +207,7 @@ static bool write_beside(const struct definition *definition, int folder, const 
                              there ? definition->status.st_mode & 0777 : 0644);
     if (fd < 0)
         return fault_errno(fault, "cannot write beside %s", definition->path);
-    /* The file's owner stays its owner, where this process may say so. */
+    /* The file keeps its owner, where this process may set one. */
     if (there && (fchmod(fd, definition->status.st_mode & 0777) != 0 ||
                   (geteuid() == 0 && fchown(fd, definition->status.st_uid, definition->status.st_gid) != 0)))
         return fault_errno(fault, "cannot give the new agents.yaml the mode of the old one");
