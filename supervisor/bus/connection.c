@@ -366,6 +366,7 @@ static natsStatus set_options(struct connection *connection, natsOptions *option
     } set[] = {
         {natsOptions_SetAllowReconnect(options, false)},
         {natsOptions_SetIgnoreDiscoveredServers(options, true)},
+        {natsOptions_SetSendAsap(options, true)}, /* else each message waits a millisecond for others */
         {natsOptions_SetTimeout(options, CONNECTION_ANSWER_MS)},
         {natsOptions_SetPingInterval(options, CONNECTION_PING_MS)},
         {natsOptions_SetMaxPingsOut(options, 2)},

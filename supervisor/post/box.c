@@ -214,9 +214,10 @@ struct envelope post_light(const struct index_entry *entry)
 void post_verdict(struct box *sender, const char *id, const char *status, const char *reason)
 {
     struct post *post = sender->post;
-    if (is_far(sender))
+    if (is_far(sender)) {
         post_arrival_verdict(sender, id, status, reason);
-    else if (sender != post->people)
+        post_set_turn(post, 0); /* which tells it */
+    } else if (sender != post->people)
         post->owner.verdict(sender->subject, id, status, reason, clock_now());
     else if (strcmp(status, "deferred") != 0)
         mailbox_remove(post->data, POST_OPERATOR, FOLDER_OUTBOX, id);

@@ -525,6 +525,7 @@ static void not_delivered(struct delivery *delivery, enum write_result result, c
 
 void post_deliver(struct post *post)
 {
+    bool all_written = true;
     if (post->batch.count)
         post_journal_flush(post, &post->batch);
     for (size_t i = 0; i < post->deliveries.count; i++) {
@@ -537,11 +538,16 @@ void post_deliver(struct post *post)
             fault_set(&fault, "its lease on this node is over");
             result = WRITE_FAILED;
         }
-        if (delivery->folder == FOLDER_SENT && result != WRITE_FAILED)
+        all_written = all_written && result != WRITE_FAILED;
+        bool sent = delivery->folder == FOLDER_SENT && result != WRITE_FAILED;
+        bool stays = sent && !all_written && post_stays_behind(delivery->entry);
+        if (stays && delivery->entry->fresh)
+            post_defer(delivery->entry);
+        else if (sent && !stays)
             post_publish(delivery->entry, &delivery->envelope, result == WRITE_EXISTS);
-        else if (result == WRITE_DONE)
+        else if (!sent && result == WRITE_DONE)
             delivered(delivery, &stamp);
-        else
+        else if (!sent)
             not_delivered(delivery, result, &fault);
         envelope_free(&delivery->envelope);
     }

@@ -1,11 +1,12 @@
 /* Agents of other nodes: envelopes that go to them, and come from them, over the bus.
  *
  * An agent that lives elsewhere is a box like any other, with envelopes that wait for it, and without a tree. Such
- * envelopes are sent in their order while the agent's node has said that there is room, one at a time between two agents,
- * and stay in their sender's outbox until that node's verdict. On the receiver's node an arriving envelope is one of a
- * box without an outbox: it waits for its receiver in memory, goes into the tree with the turn's flush, and is told of
- * like any other, its sender being told by a verdict over the bus. An envelope that finds no room goes back (deferred);
- * word of room follows.
+ * envelopes are sent in their order while the agent's node has said that there is room, and stay in their sender's outbox
+ * until that node's verdict. Many travel between two agents at once: each names the envelope ahead of it, and the
+ * receiver's node takes it only behind that envelope, so the loss of one brings back those behind it, and none overtakes
+ * another. On the receiver's node an arriving envelope is one of a box without an outbox: it waits for its receiver in
+ * memory, goes into the tree with the turn's flush, and is told of like any other, its sender being told by a verdict
+ * over the bus. An envelope that finds no room goes back (deferred); word of room follows.
  *
  * Before an envelope is sent for the first time a copy of it is durable in shared/bus/SENDER/ID.md, and stays until a
  * verdict has been acted on, so these sets of places may be found after a crash (S the sender's node, R the receiver's):
@@ -37,9 +38,14 @@
  *   a deferred envelope       R has dropped it, but the bus may bring a taken message again: so the envelope counts as
  *                             sent
  *
+ *   an envelope comes without the
+ *   one ahead of it           the one ahead was lost, went back, or ended before R's supervisor began: the envelope goes
+ *                             back (POST_EARLY), and is sent alone once no other of its sender's travels
+ *   S can't write a copy      envelopes written behind it in that turn count as sent, and go behind it
+ *
  * So an envelope that was sent to a node which then dies with it is ended when that node is back, whatever its time to
- * live; there are never more of such envelopes than the receiver's room, and one for each sender that asks for room. All
- * other envelopes expire on time.
+ * live. There are never more handoffs of such envelopes than the receiver's room, and never more envelopes of one sender
+ * than its pace (post_far_pace): one, where its envelopes are seldom. All other envelopes expire on time.
  *
  * Clocks: R refuses an envelope that is over by R's clock, S sends none that is over by its own; so the clock that is
  * ahead decides. A bounce to a sender elsewhere is durable in R's shared/bus/ before its dead letter is final, and S
@@ -88,8 +94,10 @@ static void drop_arrivals(struct post *post, const struct box *receiver)
 void post_bus_connected(struct post *post, bool connected)
 {
     post->far.connected = connected;
-    if (!connected)
+    if (!connected) {
         drop_arrivals(post, NULL);
+        post_words_drop(post);
+    }
     for (size_t i = 0; i < post->boxes.capacity; i++)
         for (struct box *box = post->boxes.table[i]; box; box = box->chain)
             if (is_far(box))
@@ -109,6 +117,7 @@ static void set_node(struct box *box, const char *node)
     box->far.node = copy;
     box->far.room = ROOM_UNKNOWN;
     box->far.silent = false;
+    box->far.pace = 0;
 }
 
 /* Envelopes that wait for the agent are decided on anew: its tree came along, and shows earlier deliveries. */
@@ -217,6 +226,7 @@ void post_far_close(struct post *post)
 {
     while (post->far.arrivals)
         post_arrival_forget(&post->far.arrivals);
+    post_words_drop(post);
 }
 
 /* --- arrivals --- */
@@ -251,7 +261,8 @@ static bool is_welcome(struct box *sender, struct box *receiver, struct envelope
     return false;
 }
 
-static void take(struct post *post, uint64_t token, const char *node, struct envelope *envelope)
+static void take(struct post *post, uint64_t token, const char *node, struct envelope *envelope,
+                 const char *ahead)
 {
     struct box *sender = sender_of(post, envelope), *receiver = post_box(post, envelope->to);
     if (!sender || !receiver || !is_far(sender) || !has_tree(receiver)) {
@@ -264,8 +275,22 @@ static void take(struct post *post, uint64_t token, const char *node, struct env
     }
     receiver->pump.wanted = true;
     post_wake(receiver);
-    if (is_welcome(sender, receiver, envelope) && !post_repeated(sender, receiver, envelope))
+    if (!is_welcome(sender, receiver, envelope) || post_repeated(sender, receiver, envelope))
+        return;
+    if (ahead && post_arrival_is_early(sender, ahead))
+        post_verdict(sender, envelope->id, "deferred", POST_EARLY);
+    else
         post_let_wait(sender, receiver, envelope);
+}
+
+/* The id of the one ahead of it; NULL: it has none. Caller frees. */
+static char *ahead_of(const char *text, size_t length)
+{
+    size_t begun = strlen(POST_AHEAD);
+    const char *end = memchr(text, '\n', length);
+    end = end ? memchr(end + 1, '\n', length - (size_t)(end + 1 - text)) : NULL;
+    bool has = end && (size_t)(end - text) > begun && memcmp(text, POST_AHEAD, begun) == 0;
+    return has ? memory_slice(text + begun, (size_t)(end - text) - begun) : NULL;
 }
 
 void post_arrived(struct post *post, uint64_t token, const char *node, const void *bytes, size_t length)
@@ -277,8 +302,9 @@ void post_arrived(struct post *post, uint64_t token, const char *node, const voi
         post->far.bus.took(post->far.bus.context, token);
         return;
     }
+    OWNED char *ahead = ahead_of(bytes, length);
     if (names_id(envelope.id))
-        take(post, token, node, &envelope);
+        take(post, token, node, &envelope, ahead);
     else
         post->far.bus.took(post->far.bus.context, token);
     envelope_free(&envelope);
@@ -317,16 +343,19 @@ static void ends(struct index_entry *entry, const char *status, const char *reas
         post_note(sender, "envelope_accepted", &envelope, "");
     entry->fresh = false;
     entry->way = WAY_ANSWERED;
+    entry->held_until_ms = 0;
     expiry_clear(sender->post->expiry, &entry->expiry);
     envelope_index_keep(entry, NULL);
 }
 
-/* The receiver's node has no room: the envelope waits until that node says that there is some, or until it is time to
- * ask again. */
-static void goes_back(struct index_entry *entry)
+/* The envelope waits until the receiver's node says that there is room, or until it is time to ask again. An envelope that
+ * came too early goes as soon as none is ahead of it. */
+static void goes_back(struct index_entry *entry, bool early)
 {
     entry->way = WAY_TRIED;
     post_far_asks_later(entry);
+    if (early)
+        entry->held_until_ms = 0;
     if (entry->fresh)
         post_defer(entry);
 }
@@ -343,13 +372,15 @@ static void hear_verdict(struct post *post, const char *from, const char *id, co
     entry->to->far.silent = false;
     entry->to->pump.wanted = true;
     post_wake(entry->to);
-    if (strcmp(status, "deferred") == 0)
-        goes_back(entry);
-    else
-        ends(entry, status, reason);
+    if (strcmp(status, "deferred") == 0) {
+        goes_back(entry, strcmp(reason, POST_EARLY) == 0);
+        return;
+    }
+    post_far_paces(entry->to);
+    ends(entry, status, reason);
 }
 
-bool post_node_says(struct post *post, const void *bytes, size_t length)
+static bool hear_word(struct post *post, const void *bytes, size_t length)
 {
     struct yaml_node *said = yaml_parse(bytes, length, "from the bus", NULL);
     struct box *agent = said ? post_box(post, text_of(said, "agent")) : NULL;
@@ -364,4 +395,21 @@ bool post_node_says(struct post *post, const void *bytes, size_t length)
                      text_of(said, "reason"));
     yaml_free(said);
     return word || about;
+}
+
+bool post_node_says(struct post *post, const void *bytes, size_t length)
+{
+    const char *at = bytes, *end = at + length;
+    size_t between = strlen(POST_NEXT_WORD);
+    bool good = true;
+    while (good && at < end) {
+        const char *next = at;
+        while (next < end && ((size_t)(end - next) < between || memcmp(next, POST_NEXT_WORD, between) != 0)) {
+            const char *line = memchr(next, '\n', (size_t)(end - next));
+            next = line ? line + 1 : end;
+        }
+        good = hear_word(post, at, (size_t)(next - at));
+        at = next < end ? next + between : end;
+    }
+    return good && length > 0;
 }

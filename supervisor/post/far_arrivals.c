@@ -12,8 +12,11 @@
 #include "common/memory.h"
 #include "supervisor/post/part.h"
 
-/* How long a place of a window is kept for an envelope on its way from another node. */
-enum { KEPT_PLACE_MS = 500 };
+enum {
+    KEPT_PLACE_MS = 500,     /* how long a place is kept for an envelope on its way from another node */
+    ENDED_MAX = 128,         /* remembered ids of one sender */
+    WORDS_BYTES = 128 * 1024 /* of verdicts and words of room in one message, and a last one */
+};
 
 static struct arrival **find(struct post *post, const struct box *sender, const char *id)
 {
@@ -62,21 +65,98 @@ bool post_arrival_add(struct box *sender, struct box *receiver, const char *id, 
     return true;
 }
 
+/* --- verdicts and words of room, told at the end of a turn: one message to each node --- */
+
+struct words {
+    struct words *next;
+    char *node; /* owned */
+    struct buffer text;
+    uint64_t *tokens; /* of the verdicts' messages, to be taken after the telling; owned */
+    size_t count;
+};
+
+static void free_words(struct words *words)
+{
+    free(words->node);
+    buffer_free(&words->text);
+    free(words->tokens);
+    free(words);
+}
+
+static void tell_words(struct post *post, struct words **at)
+{
+    struct words *words = *at;
+    *at = words->next;
+    post->far.bus.tell(post->far.bus.context, words->node, &words->text);
+    for (size_t i = 0; i < words->count; i++)
+        post->far.bus.took(post->far.bus.context, words->tokens[i]);
+    free_words(words);
+}
+
+void post_words_tell(struct post *post)
+{
+    while (post->far.words)
+        tell_words(post, &post->far.words);
+}
+
+void post_words_drop(struct post *post)
+{
+    struct words *words;
+    while ((words = post->far.words)) {
+        post->far.words = words->next;
+        free_words(words);
+    }
+}
+
+static struct words *words_for(struct post *post, const char *node)
+{
+    struct words **at = &post->far.words;
+    while (*at && strcmp((*at)->node, node) != 0)
+        at = &(*at)->next;
+    if (*at && (*at)->text.length > WORDS_BYTES)
+        tell_words(post, at);
+    if (!*at || strcmp((*at)->node, node) != 0) {
+        struct words *words = memory_new(1, sizeof *words);
+        *words = (struct words){.next = *at, .node = memory_text(node)};
+        *at = words;
+    }
+    if ((*at)->text.length)
+        buffer_text(&(*at)->text, POST_NEXT_WORD);
+    return *at;
+}
+
+/* A restart forgets these ids: an envelope that comes then goes back once, and comes alone. */
+static void has_ended(struct box *sender, const char *id)
+{
+    if (!sender->far.ended)
+        sender->far.ended = memory_new(ENDED_MAX, sizeof *sender->far.ended);
+    memory_set(&sender->far.ended[sender->far.ended_next++ % ENDED_MAX], id);
+}
+
+bool post_arrival_is_early(const struct box *sender, const char *ahead)
+{
+    for (size_t i = 0; sender->far.ended && i < ENDED_MAX; i++)
+        if (sender->far.ended[i] && strcmp(sender->far.ended[i], ahead) == 0)
+            return false;
+    return !*find(sender->post, sender, ahead);
+}
+
 void post_arrival_verdict(struct box *sender, const char *id, const char *status, const char *reason)
 {
     struct post *post = sender->post;
     struct arrival **at = find(post, sender, id), *arrival = *at;
-    OWNED_BUFFER struct buffer text = {0};
     if (!arrival)
         return;
-    yaml_write_text(&text, "about", id);
-    yaml_write_text(&text, "from", sender->name);
-    yaml_write_text(&text, "agent", arrival->receiver->name);
-    yaml_write_text(&text, "status", status);
-    yaml_write_text(&text, "reason", reason);
-    buffer_print(&text, "at: %lld\n", (long long)clock_now());
-    post->far.bus.tell(post->far.bus.context, arrival->node, &text);
-    post->far.bus.took(post->far.bus.context, arrival->token);
+    struct words *words = words_for(post, arrival->node);
+    yaml_write_text(&words->text, "about", id);
+    yaml_write_text(&words->text, "from", sender->name);
+    yaml_write_text(&words->text, "agent", arrival->receiver->name);
+    yaml_write_text(&words->text, "status", status);
+    yaml_write_text(&words->text, "reason", reason);
+    buffer_print(&words->text, "at: %lld\n", (long long)clock_now());
+    *MEMORY_ADD(words->tokens, words->count) = arrival->token;
+    if (strcmp(status, "deferred") != 0)
+        has_ended(sender, id);
     post_arrival_forget(at);
 }
 
@@ -92,15 +172,12 @@ void post_arrival_later(struct box *sender, const char *id, int64_t ms)
 
 void post_tell_room(struct box *receiver, int64_t room)
 {
-    const struct post_bus *bus = &receiver->post->far.bus;
-    OWNED_BUFFER struct buffer text = {0};
     room = room > 0 ? room : 0;
     for (size_t i = receiver->far.asking_count; i-- > 0;) {
         struct asking *asking = &receiver->far.asking[i];
-        if (!text.length)
-            buffer_print(&text, "agent: %s\nroom: %lld\n", receiver->name, (long long)room);
         if (!asking->told || room)
-            bus->tell(bus->context, asking->node, &text);
+            buffer_print(&words_for(receiver->post, asking->node)->text, "agent: %s\nroom: %lld\n",
+                         receiver->name, (long long)room);
         asking->told = true;
         if (!room)
             continue;
@@ -132,9 +209,12 @@ bool post_keeps_place(struct box *receiver, int64_t room)
     return kept;
 }
 
-void post_asking_free(struct box *box)
+void post_arrivals_free(struct box *box)
 {
     for (size_t i = 0; i < box->far.asking_count; i++)
         free(box->far.asking[i].node);
     free(box->far.asking);
+    for (size_t i = 0; box->far.ended && i < ENDED_MAX; i++)
+        free(box->far.ended[i]);
+    free(box->far.ended);
 }

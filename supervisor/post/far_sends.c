@@ -12,6 +12,8 @@
 enum {
     ASK_AGAIN_MS = 10 * 1000, /* how long a verdict, and word of room, are waited for */
     SHELF_AGAIN_MS = 2000,    /* until a result is offered again to a receiver with many unread ones */
+    TIDY_AGAIN_MS = 100,      /* between two looks whether a sender has acted on a verdict */
+    AHEAD_MAX = 64,           /* envelopes that travel between two agents at once */
 };
 
 bool post_was_sent(struct box *sender, const char *id)
@@ -40,15 +42,50 @@ static enum mailbox_found read_sent(const struct index_entry *entry, struct enve
                         NULL);
 }
 
+/* The last envelope that travels before this one between the same two agents; NULL: none. */
+static const struct index_entry *ahead_of(const struct index_entry *entry)
+{
+    const struct index_entry *last = NULL;
+    for (const struct index_entry *other = entry->to->waits.first; other; other = other->next)
+        if (other->way == WAY_TRAVELS && other->box == entry->box && envelope_index_before(other, entry) &&
+            (!last || envelope_index_before(last, other)))
+            last = other;
+    return last;
+}
+
+static bool is_left_behind(const struct index_entry *entry)
+{
+    for (const struct index_entry *other = entry->to->waits.first; other; other = other->next)
+        if (other->way == WAY_WAITS && other->held_until_ms && other->box == entry->box &&
+            envelope_index_before(other, entry))
+            return true;
+    return false;
+}
+
+bool post_stays_behind(struct index_entry *entry)
+{
+    if (!is_left_behind(entry))
+        return false;
+    entry->way = WAY_TRIED; /* its copy is there */
+    entry->to->pump.wanted = true;
+    post_wake(entry->to);
+    return true;
+}
+
 void post_publish(struct index_entry *entry, const struct envelope *envelope, bool again)
 {
     const struct post_bus *bus = &entry->box->post->far.bus;
-    OWNED_BUFFER struct buffer text = {0};
+    const struct index_entry *ahead = ahead_of(entry);
+    OWNED_BUFFER struct buffer text = {0}, printed = {0};
     const struct post *post = entry->box->post; /* no bus may take the message for an earlier one */
     OWNED char *message =
         again ? memory_print("%s.%" PRId64 "-%" PRIu64, envelope->id, clock_now_ms(), post->pumps)
               : memory_text(envelope->id);
-    envelope_print(envelope, &text);
+    envelope_print(envelope, &printed);
+    if (ahead)
+        buffer_print(&text, POST_AHEAD "%s\n", ahead->id);
+    size_t begun = ahead ? strlen(POST_AHEAD_BEGINS) : 0;
+    buffer_add(&text, printed.data + begun, printed.length - begun);
     entry->way = WAY_TRAVELS;
     entry->held_until_ms = clock_monotonic_ms() + ASK_AGAIN_MS;
     bus->publish(bus->context, entry->to->name, message, &text);
@@ -88,28 +125,25 @@ static bool is_tidied(struct index_entry *entry)
 {
     struct post *post = entry->box->post;
     bool acts = has_tree(entry->box) || entry->box == post->people;
-    if (entry->way != WAY_ANSWERED ||
-        (entry->folder == FOLDER_OUTBOX && acts &&
-         mailbox_lies_in(post->data, entry->box->name, entry->id, 1u << FOLDER_OUTBOX)))
+    if (entry->way != WAY_ANSWERED || (!entry->to->far.tidies && entry->held_until_ms > clock_monotonic_ms()))
+        return false;
+    entry->held_until_ms = clock_monotonic_ms() + TIDY_AGAIN_MS;
+    if (entry->folder == FOLDER_OUTBOX && acts &&
+        mailbox_lies_in(post->data, entry->box->name, entry->id, 1u << FOLDER_OUTBOX))
         return false;
     mailbox_remove(post->data, entry->box->name, FOLDER_SENT, entry->id);
     post_forget(post, entry);
     return true;
 }
 
-/* An envelope whose time is over is sent all the same: only the receiver's node knows whether it was in time. */
-static bool is_to_go_again(const struct index_entry *entry)
-{
-    return (entry->way == WAY_TRAVELS || (entry->way == WAY_TRIED && post_is_over(entry, clock_now()))) &&
-           entry->held_until_ms <= clock_monotonic_ms();
-}
-
-/* False: the entry is gone. */
-static bool goes_again(struct index_entry *entry)
+static void goes_again(struct index_entry *entry)
 {
     struct envelope envelope;
     enum mailbox_found found = read_sent(entry, &envelope);
-    entry->to->far.silent = entry->to->far.silent || (entry->way == WAY_TRAVELS && entry->held_until_ms);
+    if (entry->way == WAY_TRAVELS && entry->held_until_ms) {
+        entry->to->far.silent = true;
+        entry->to->far.pace = 0;
+    }
     if (found == MAILBOX_READ) {
         post_publish(entry, &envelope, true);
         envelope_free(&envelope);
@@ -117,48 +151,116 @@ static bool goes_again(struct index_entry *entry)
         entry->held_until_ms = clock_monotonic_ms() + ASK_AGAIN_MS;
     } else if (entry->folder == FOLDER_SENT) { /* somebody has removed the copy */
         post_forget(entry->box->post, entry);
-        return false;
     } else {
         entry->way = WAY_TRIED; /* the envelope is sent from the outbox */
     }
-    return true;
 }
 
-enum { NO_MAIL = 1, NO_WORK = 2 };
+/* Bits of unread.count, about a sender's envelopes for the receiver in this pump: none of a kind may go, some of a kind
+ * came back, some of these may go again. */
+enum { NO_MAIL = 1, NO_WORK = 2, MAIL_CAME_BACK = 4, WORK_CAME_BACK = 8, MAIL_DUE = 16, WORK_DUE = 32 };
 
-static void hold_up(struct box *sender, int64_t kinds)
+static struct box *counted(struct box *sender)
 {
-    bool first = sender->unread.pump != sender->post->pumps;
+    if (sender->unread.pump != sender->post->pumps)
+        sender->unread.count = sender->unread.ahead = 0;
     sender->unread.pump = sender->post->pumps;
-    sender->unread.count = (first ? 0 : sender->unread.count) | kinds;
+    return sender;
 }
 
-static int64_t kind_of(const struct index_entry *entry)
+static bool is_work(const struct index_entry *entry)
 {
-    return envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER) ? NO_WORK : NO_MAIL;
+    return envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER);
+}
+
+static void count_sender(struct index_entry *entry, int64_t now_ms)
+{
+    struct box *sender = counted(entry->box);
+    sender->unread.ahead += entry->way == WAY_TRAVELS;
+    if (entry->way < WAY_LEAVES && entry->held_until_ms > now_ms)
+        sender->unread.count |= is_work(entry) ? NO_WORK : NO_MAIL;
+    else if (entry->way == WAY_TRIED)
+        sender->unread.count |= is_work(entry) ? WORK_DUE : MAIL_DUE;
+    if (entry->way == WAY_TRIED)
+        sender->unread.count |= is_work(entry) ? WORK_CAME_BACK : MAIL_CAME_BACK;
+}
+
+/* An envelope that came back and may go again waits until none travels: new envelopes wait for it. */
+static bool lets_another_go(const struct index_entry *entry)
+{
+    int64_t known = entry->box->unread.count;
+    return (known & MAIL_DUE) || ((known & WORK_DUE) && entry->to->far.room != 0);
 }
 
 bool post_is_held_up(const struct index_entry *entry)
 {
-    const struct box *sender = entry->box;
-    return sender->unread.pump == sender->post->pumps && (sender->unread.count & kind_of(entry));
+    const struct box *sender = counted(entry->box);
+    int64_t held = is_work(entry) ? NO_WORK : NO_MAIL,
+            back = is_work(entry) ? WORK_CAME_BACK : MAIL_CAME_BACK;
+    if (entry->way == WAY_TRIED)
+        return (sender->unread.count & held) || sender->unread.ahead > 0;
+    return (sender->unread.count & (held | back)) || lets_another_go(entry) ||
+           sender->unread.ahead >= post_far_pace(entry->to);
+}
+
+/* An envelope whose time is over is sent all the same: only the receiver's node knows whether it was in time. */
+static bool is_to_go_again(const struct index_entry *entry)
+{
+    bool back = entry->way == WAY_TRIED && counted(entry->box)->unread.ahead == 0;
+    return (entry->way == WAY_TRAVELS || (back && post_is_over(entry, clock_now()))) &&
+           entry->held_until_ms <= clock_monotonic_ms();
+}
+
+static int by_order(const void *a, const void *b)
+{
+    const struct index_entry *const *left = a, *const *right = b;
+    return envelope_index_before(*right, *left) - envelope_index_before(*left, *right);
+}
+
+/* In their order, so that each finds the one ahead of it under way. */
+static void send_again(const struct box *receiver)
+{
+    OWNED struct index_entry **due = memory_new(receiver->waits.count + 1, sizeof *due);
+    size_t count = 0;
+    for (struct index_entry *entry = receiver->waits.first; entry; entry = entry->next)
+        if (is_to_go_again(entry))
+            due[count++] = entry;
+    qsort(due, count, sizeof *due, by_order);
+    for (size_t i = 0; i < count; i++)
+        if (is_to_go_again(due[i])) {
+            counted(due[i]->box)->unread.ahead += due[i]->way == WAY_TRIED;
+            goes_again(due[i]);
+        }
+}
+
+int64_t post_far_pace(const struct box *receiver)
+{
+    return receiver->far.pace > 1 ? receiver->far.pace : 1;
+}
+
+void post_far_paces(struct box *receiver)
+{
+    int64_t pace = post_far_pace(receiver) + 1;
+    receiver->far.pace = pace < AHEAD_MAX ? pace : AHEAD_MAX;
+    receiver->far.paced_ms = clock_monotonic_ms();
 }
 
 int64_t post_far_room(struct box *receiver, int64_t *expected)
 {
-    int64_t travelling = 0, room = receiver->far.room;
+    int64_t travelling = 0, room = receiver->far.room, now_ms = clock_monotonic_ms();
     bool cut_off = post_is_cut_off(receiver);
     for (struct index_entry *entry = receiver->waits.first, *next; entry; entry = next) {
         next = entry->next;
-        if (is_tidied(entry) || (!cut_off && is_to_go_again(entry) && !goes_again(entry)))
-            continue;
-        if (entry->way == WAY_TRAVELS) {
-            hold_up(entry->box, NO_MAIL | NO_WORK);
-            travelling += envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER);
-        } else if (entry->way == WAY_TRIED && entry->held_until_ms > clock_monotonic_ms()) {
-            hold_up(entry->box, kind_of(entry));
-        }
+        if (!is_tidied(entry))
+            count_sender(entry, now_ms);
     }
+    receiver->far.tidies = false;
+    if (now_ms - receiver->far.paced_ms >= ASK_AGAIN_MS)
+        receiver->far.pace = 0;
+    if (!cut_off)
+        send_again(receiver);
+    for (const struct index_entry *entry = receiver->waits.first; entry; entry = entry->next)
+        travelling += entry->way == WAY_TRAVELS && is_work(entry);
     *expected = cut_off || receiver->far.silent ? 0
                 : room == ROOM_UNKNOWN          ? INT64_MAX
                 : room > travelling             ? room - travelling
@@ -172,7 +274,7 @@ void post_travels(struct box *sender, bool goes, int64_t *expected, bool counts)
 {
     if (!goes)
         return;
-    hold_up(sender, NO_MAIL | NO_WORK);
+    counted(sender)->unread.ahead++;
     *expected -= counts && *expected > 0 && *expected < INT64_MAX;
 }
 

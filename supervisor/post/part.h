@@ -160,6 +160,11 @@ struct box {
         int64_t room_at_ms;    /* when that node said so */
         struct asking *asking; /* nodes, of an agent that lives here; owned */
         size_t asking_count;
+        /* How many envelopes of one sender may travel to the agent, and since when (post_far_pace). */
+        int64_t pace, paced_ms;
+        bool tidies;  /* the next pump looks at every answered envelope */
+        char **ended; /* ids of this sender's envelopes that had their verdict here last; owned; NULL: none */
+        size_t ended_next;
         /* The last place of the window, for those nodes; clock_monotonic_ms; 0: it isn't kept. */
         int64_t kept_until_ms;
         bool kept_last; /* the place was kept the last time that it was free */
@@ -168,7 +173,8 @@ struct box {
         uint64_t pump; /* the pump that has counted */
         /* Results and bounces of this sender that lie unread with the receiver that is pumped. */
         int64_t count;
-    } unread; /* or, for a receiver elsewhere, bits of the kinds that may not go there now (post_is_held_up) */
+        int64_t ahead; /* envelopes of this sender that travel to a receiver elsewhere */
+    } unread; /* for such a receiver count has bits of the kinds that may not go there now (post_is_held_up) */
 };
 
 /* An envelope on its way into a tree, in this turn. */
@@ -237,7 +243,8 @@ struct post {
         struct post_bus bus; /* zeroed: there is none */
         bool connected;
         struct arrival *arrivals;
-        struct box *people; /* the operators of other nodes */
+        struct words *words; /* for other nodes, told at the turn's end */
+        struct box *people;  /* the operators of other nodes */
     } far;
     struct {
         struct count {
@@ -322,10 +329,23 @@ bool post_arrival_add(struct box *sender, struct box *receiver, const char *id, 
 void post_arrival_verdict(struct box *sender, const char *id, const char *status, const char *reason);
 void post_arrival_later(struct box *sender, const char *id, int64_t ms); /* the envelope comes again */
 void post_arrival_forget(struct arrival **at);                           /* at: its place in the list */
-void post_tell_room(struct box *receiver, int64_t room);                 /* to nodes that ask */
+/* Whether the envelope ahead of an arriving one was lost, or is still to come: the arriving one must not go past it. */
+bool post_arrival_is_early(const struct box *sender, const char *ahead);
+void post_tell_room(struct box *receiver, int64_t room); /* to nodes that ask */
 /* True: the only free place is kept a moment for envelopes that wait on other nodes, though others wait here. */
 bool post_keeps_place(struct box *receiver, int64_t room);
-void post_asking_free(struct box *box);
+void post_arrivals_free(struct box *box); /* the box's notes of arrivals */
+void post_words_tell(struct post *post);  /* verdicts and room, to the nodes that wait for them */
+void post_words_drop(struct post *post);  /* the bus has gone: the other nodes ask again */
+
+/* Between two verdicts, or words of room, in one message. */
+#define POST_NEXT_WORD "---\n"
+
+/* How an envelope on the bus begins that names the one ahead of it, before that one's id (envelope_parse passes the line
+ * over), and the reason of its verdict where that one isn't there. */
+#define POST_AHEAD_BEGINS "---\n"
+#define POST_AHEAD        POST_AHEAD_BEGINS "ahead: "
+#define POST_EARLY        "the one ahead of it has not come"
 
 /* far.c */
 void post_far_take_up(struct post *post);
@@ -438,12 +458,20 @@ bool post_is_cut_off(const struct box *receiver);
 char *post_far_absence(const struct box *receiver);
 /* The envelope is to be sent: its copy is durable in FOLDER_SENT. */
 void post_publish(struct index_entry *entry, const struct envelope *envelope, bool again);
+/* True: an earlier envelope of the sender could not be written, and waits again; this one, whose copy is written, goes
+ * behind it. */
+bool post_stays_behind(struct index_entry *entry);
+/* How many envelopes of one sender may travel to the receiver at once: one at first, one more for each verdict, one again
+ * after ten seconds without any. A node that dies with envelopes keeps them past their time, so only a node that answers
+ * is sent many. */
+int64_t post_far_pace(const struct box *receiver);
+void post_far_paces(struct box *receiver); /* a verdict came */
 /* An envelope that was sent before goes as it was sent then. False: it wasn't sent. */
 bool post_sends_again(struct index_entry *entry);
 /* An envelope of the sender's is on its way now; goes: or isn't. */
 void post_travels(struct box *sender, bool goes, int64_t *expected, bool counts);
-/* Between two agents one envelope travels at a time, and none overtakes an envelope that came back: so order is kept
- * whatever is lost. */
+/* Each envelope names the one ahead of it that travels between the same two agents, and is taken there behind that one
+ * only. An envelope that came back goes alone, and none overtakes it: so order is kept whatever is lost. */
 bool post_is_held_up(const struct index_entry *entry);
 void post_far_alarm(struct box *receiver); /* sets the time of the pump's next step by the clock */
 /* Adds an entry for a file in the box's FOLDER_SENT that is in no outbox: a bounce, or an envelope that was taken out

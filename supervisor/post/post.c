@@ -21,7 +21,7 @@ static void free_box(struct box *box)
     free(box->outbox.ids);
     post_refusals_free(box);
     post_origins_free(box);
-    post_asking_free(box);
+    post_arrivals_free(box);
     free(box->far.node);
     free(box->dead.from);
     free(box->name);
@@ -206,6 +206,7 @@ static void turn(void *context)
     decide_on_outboxes(post);
     post_submissions_join(post);
     pump_all(post);
+    post_words_tell(post);
     tell_workers(post);
     post->in_turn = false;
     rest(post);
@@ -428,7 +429,7 @@ static void take_stamps(struct box *box, struct file_stamp now[FOLDER_COUNT])
 static void scan(struct box *box)
 {
     if (is_far(box)) {
-        box->pump.wanted = box->waits.count > 0; /* answered envelopes are tidied */
+        box->pump.wanted = box->far.tidies = box->waits.count > 0;
         if (box->pump.wanted)
             post_wake(box);
         return;

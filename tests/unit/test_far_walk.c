@@ -1,6 +1,7 @@
 /* Envelopes between two nodes through everything at once: messages lost, repeated and turned round, a bus that forgets all,
  * connections that go, nodes killed, verdicts lost, while agents send, read, finish and let expire. At the end each envelope has
- * come to exactly one end, was given to its receiver at most once, and its sender was told. */
+ * come to exactly one end, was given to its receiver at most once, and its sender was told; and of one kind between two agents none
+ * was delivered before an earlier one. */
 #include "two_nodes.h"
 
 enum { ENVELOPES = 60, STEPS = 900, SEEDS = 5 };
@@ -18,6 +19,7 @@ static struct walk {
     struct sent {
         char id[16];
         const char *from, *to;
+        enum envelope_kind kind;
         int taken;
     } all[ENVELOPES];
     size_t heard; /* of two.verdicts */
@@ -42,6 +44,7 @@ static void send_one(void)
     struct envelope letter =
         office_letter(sent->id, chance(3) ? KIND_HANDOFF : KIND_MESSAGE, sent->from, sent->to);
     letter.ttl_seconds = chance(3) ? 0 : 1 + chance(3);
+    sent->kind = letter.kind;
     office_send(&node_of(sent->from)->office, &letter, sent->from);
 }
 
@@ -225,6 +228,25 @@ static void check(const struct sent *sent)
         fail_msg("%s: %zu bounces, expired %d", sent->id, bounces_of(sent), expired);
 }
 
+/* Where that was said first of the envelope; NULL: it was not. */
+static const char *said_of(const struct sent *sent, const char *agent, const char *event)
+{
+    OWNED char *line = memory_print("%s event %s %s", agent, event, sent->id);
+    const struct buffer *said = &node_of(agent)->office.said;
+    return said->data ? strstr(said->data, line) : NULL;
+}
+
+/* An envelope that was refused once has lost its place, also where its worker died before it heard of that. */
+static void check_order(const struct sent *first, const struct sent *second)
+{
+    const char *before = said_of(first, first->to, "delivered"),
+               *after = said_of(second, second->to, "delivered");
+    bool same = first->kind == second->kind && first->from == second->from && first->to == second->to;
+    if (same && before && after && before > after && !said_of(first, first->from, "refused"))
+        fail_msg("seed %u: %s was delivered before %s\n%s", walk.seed, second->id, first->id,
+                 node_of(first->to)->office.said.data);
+}
+
 static void test_each_ends_once_and_its_sender_is_told(void **state)
 {
     const char *first = getenv("WALK_SEED"); /* to walk other ways, or one again */
@@ -242,6 +264,9 @@ static void test_each_ends_once_and_its_sender_is_told(void **state)
             check(&walk.all[i]);
             finished += walk.all[i].taken;
         }
+        for (int i = 0; i < ENVELOPES; i++)
+            for (int k = i + 1; k < ENVELOPES; k++)
+                check_order(&walk.all[i], &walk.all[k]);
         print_message("seed %u: %d of %d were done, the others refused or expired; %zu sendings\n", seed,
                       finished, ENVELOPES, two.published);
         two_teardown(NULL);
