@@ -12,7 +12,7 @@
 struct schedule;
 struct supervisor;
 
-/* Reads the times that were given before. Nothing is given until schedule_apply. */
+/* Reads the times that were given before. No block is given until schedule_apply. */
 struct schedule *schedule_open(struct supervisor *supervisor);
 void schedule_close(struct schedule *schedule); /* NULL is fine */
 /* The supervisor's agents are defined otherwise now. */

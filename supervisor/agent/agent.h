@@ -37,7 +37,7 @@ struct agent {
     struct life life;
     struct timer life_timer, task_timer, alone_timer;
     struct line *line; /* of the present worker; NULL: there is none, or it isn't let in yet */
-    char *trouble;     /* what keeps the agent from starting, one sentence; NULL: nothing */
+    char *trouble;     /* the reason that keeps the agent from starting, one sentence; NULL: none */
     bool leaving;      /* the agent is taken out of agents.yaml: freed when its process has ended */
 
     struct {
@@ -159,7 +159,7 @@ void agent_order(struct agent *agent, enum life_event order, bool remember);
  * not known. */
 void agent_absence_changed(struct agent *agent); /* the agent's state has */
 const char *agent_absence(const struct agent *agent, int64_t *since);
-/* What keeps the agent from starting; NULL: nothing. */
+/* trouble: the reason that keeps the agent from starting, one sentence; NULL: none. */
 void agent_trouble(struct agent *agent, const char *trouble);
 
 /* line.c: messages to the worker */

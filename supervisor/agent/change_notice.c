@@ -122,7 +122,7 @@ void look_rest(struct agent *agent, bool called)
     close_tree(agent);
     if (!called) /* queue.md's stamp may be of a text that the worker hasn't seen */
         rested_note(agent);
-    life_event(&agent->life, EVENT_REST); /* last: whom the event tells may wake the agent */
+    life_event(&agent->life, EVENT_REST); /* last: a receiver of the event may wake the agent */
     if (called)
         life_event(&agent->life, EVENT_WAKE);
 }

@@ -19,7 +19,7 @@ struct lookup { /* zeroed at first */
     struct lookup_chain living; /* all agents with a pid */
     size_t settled;             /* agents that were ready once, or failed to become so */
     size_t with_process;        /* agents: life_has_process */
-    /* Nothing is sure to keep workers from forking, and a worker's clock shows no child's work. */
+    /* Workers may be able to fork, and a worker's clock shows no child's work. */
     bool workers_fork;
 };
 

@@ -4,7 +4,7 @@
  * that all of them see. The supervisor alone starts the process, with a socket pair to it (common/channel.h,
  * common/message.h: BUS_…). The process knows nothing of envelopes and agents, has no key of the model, and no file
  * but the resolver's and the authorities' for the check of certificates: its own credentials are read before it is
- * sealed. It ends when the supervisor does. */
+ * sealed. agentos-bus ends when the supervisor does. */
 #include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>

@@ -68,7 +68,7 @@ struct control *control_open(const struct control_owner *owner, int run_folder, 
 bool control_listen_again(struct control *control, int run_folder, struct fault *fault);
 void control_close(struct control *control); /* NULL is fine */
 
-/* One more client: its end of a stream socket (taken over), as if it had connected. False: there are CLIENTS_ADOPTED
+/* Adds a client: its end of a stream socket (taken over), as if it had connected. False: there are CLIENTS_ADOPTED
  * already, of any sort: the process that strangers speak to can't take the place of clients at the socket. */
 bool control_adopt(struct control *control, int fd);
 

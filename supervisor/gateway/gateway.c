@@ -171,7 +171,7 @@ static unsigned concurrency(void)
     return (unsigned)(wanted > 0 && wanted < most ? wanted : most);
 }
 
-/* Everything but the keys goes with the process. */
+/* The keys are overwritten; all other memory goes with the process. */
 static void forget_keys(void *context)
 {
     struct gateway *gateway = context;

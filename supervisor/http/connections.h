@@ -2,7 +2,7 @@
  * however it spreads its bytes. When many clients have come that time is short, so that the waiting connections get
  * in.
  *
- * Nothing is closed here: the socket is shut down, and its owner sees its end. */
+ * This file closes no socket: the socket is shut down, and its owner sees its end. */
 #pragma once
 
 #include <stdbool.h>

@@ -5,7 +5,7 @@
  *   B → A  write    the whole envelope, under its id
  *   A → B  verdict  durable in A's file, or refused (stale, no writer), or not now
  *
- * Any word may be lost, come twice, or late. What a crash leaves:
+ * Any word may be lost, come twice, or late. The state after a crash:
  *   B, whenever                        B's outbox has the write, which is asked for again
  *   A, before its file is durable      nothing was written; B asks again
  *   A, after that                      the file has the write's id: A answers a repeated question as before. A write whose

@@ -1,4 +1,4 @@
-/* What a crash at each step leaves:
+/* The state after a crash at each step:
  *   the key is asked for            no node has the name, or this node has: the next use asks the bucket
  *   the key is there, nothing used  this node is the home, and finds its name in the bucket at the next start
  *   the file is written             the file says `home:` too, which holds while the bus is away

@@ -3,7 +3,7 @@
  * anybody told. A second later, or when the journal is full, a checkpoint (syncfs) makes the files durable and empties
  * the journal. One or two envelopes are flushed in their folders, which is as fast.
  *
- * What a crash leaves, and what the next start makes of it:
+ * The state after a crash, and the work of the next start:
  *   no whole record                      nobody was told; envelopes that wait in memory or in an outbox are as they were
  *   a record, its files not all there    (killed within the turn) nobody was told; missing files are written, as the
  *                                        record says: accepted, like files that were flushed for a client that had gone

@@ -23,7 +23,7 @@ enum {
     UNFOLD_MS = 5 * 1000,
 };
 
-/* What a writer may still spend: it grows by `second` up to `most`. */
+/* A writer's allowance: it grows by `second` up to `most`. */
 struct allowance {
     int64_t left, most, second;
 };

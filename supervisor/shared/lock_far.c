@@ -14,7 +14,7 @@
  * is stopped before A gives the lock to another. A lock whose claim is in no list any more is free at once; a silent
  * node keeps its locks until their leases are over, and gets no other lock: the claims of others go first.
  *
- * What a crash leaves:
+ * The state after a crash:
  *   A, before the lock's file is durable    the token is a gap; B's next list claims again
  *   A, after that                           the file names node, claim and turn: they hold the lock on, for a whole
  *                                           lease from the start, or until a list of B, later than that turn, lacks the
