@@ -295,7 +295,7 @@ bool files_write(int folder, const char *path, const void *bytes, size_t length,
     fd = -1;
     errno = why;
     if (!written || renameat(parent, temporary, parent, name) != 0 || (durable && fsync(parent) != 0)) {
-        fault_errno(fault, "cannot write %s, the old one stays", path);
+        fault_errno(fault, "cannot write %s, the old file stays", path);
         unlinkat(parent, temporary, 0);
         return false;
     }
@@ -355,6 +355,6 @@ bool files_append(int folder, const char *path, const void *bytes, size_t length
     if (!append_all(fd, bytes, length))
         return fault_errno(fault, "cannot append to %s", path);
     if (fsync(fd) != 0)
-        return fault_errno(fault, "what was appended to %s may not be on disk", path);
+        return fault_errno(fault, "the text appended to %s may not be on disk", path);
     return true;
 }

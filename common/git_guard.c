@@ -198,7 +198,8 @@ static char *read_text(struct guard *guard, const struct folder *folder, const c
 }
 
 #define OWN_CONFIG                                                                                           \
-    "; whoever set that writes it to a file of their own, which git reads too: git config --global KEY "     \
+    "; a person who set that writes it to a file of their own, which git reads too: git config --global "    \
+    "KEY "                                                                                                   \
     "VALUE"
 
 /* Under git's own lock where it is free: a person's `git config` and this one don't undo each other. */
@@ -316,12 +317,13 @@ static void look_file(struct guard *guard, const struct folder *folder, const ch
         find(guard, folder, name, "names a repository somewhere else", "");
     else if ((folder->place == WORK || folder->place == INFO) && attributes)
         look_text(guard, folder, name, holds_driver, drivers,
-                  "; whoever set that writes it to ~/.config/git/attributes");
+                  "; a person who set that writes it to ~/.config/git/attributes");
     else if (folder->place == GIT)
         look_git_file(guard, folder, name);
     else if (folder->place == HOOKS && !has_end(name, ".sample") && !strstr(name, ".set-aside-"))
-        find(guard, folder, name, "is a hook, which git would run",
-             "; whoever set that names a folder of their own: git config --global core.hooksPath FOLDER");
+        find(
+            guard, folder, name, "is a hook, which git would run",
+            "; a person who set that names a folder of their own: git config --global core.hooksPath FOLDER");
     else if (folder->place == OBJECTS_INFO && alternates)
         find(guard, folder, name, "names other objects to be read as this repository's", "");
     else if (folder->place == REMOTES)
@@ -451,7 +453,8 @@ size_t guard_tree(int tree, const struct guard_look *look, struct buffer *said)
         walk(&guard, fd, "", WORK, 0);
     if (guard.seen > look->most)
         say(&guard,
-            "the folder holds more than %zu files; those beyond are not looked at for what git could run",
+            "the folder holds more than %zu files; the files beyond are not searched for settings that git "
+            "could run",
             look->most);
     if (guard.found > SAID_MAX)
         buffer_print(said, "%zu more of the kind\n", guard.found - SAID_MAX);

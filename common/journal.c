@@ -173,8 +173,7 @@ static void set_aside(struct journal *journal, char **damage)
 {
     char *aside = memory_print(JOURNAL_NAME ".damaged-%lld", (long long)clock_now());
     if (renameat(journal->tree, JOURNAL_NAME, journal->tree, aside) == 0 && damage && !*damage)
-        *damage = memory_print("the journal was damaged and lies in %s now; what was committed before stays",
-                               aside);
+        *damage = memory_print("the journal was damaged and lies in %s now; earlier commits stay", aside);
     free(aside);
 }
 
@@ -195,7 +194,7 @@ static bool lock(int fd, struct fault *fault)
             break;
         nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
     }
-    return fault_errno(fault, JOURNAL_NAME " is held by another process, so this one doesn't write here");
+    return fault_errno(fault, JOURNAL_NAME " is held by another process, so this process doesn't write here");
 }
 
 /* 1 usable, 0 damaged, -1 fault */

@@ -158,7 +158,7 @@ struct secrets *secrets_read(int fd, struct fault *fault)
     if (fstat(fd, &status) != 0)
         return fault_errno(fault, "the keys handed over by the supervisor can't be read"), NULL;
     if (!S_ISREG(status.st_mode) || status.st_size > SECRETS_MAX) {
-        fault_set(fault, "what the supervisor handed over as keys is no memory file of at most 1 MiB");
+        fault_set(fault, "the keys that the supervisor handed over are no memory file of at most 1 MiB");
         return NULL;
     }
     struct secrets *secrets = memory_new(1, sizeof *secrets);

@@ -49,7 +49,7 @@ enum setting_kind { SETTING_TEXT, SETTING_INTEGER, SETTING_NUMBER, SETTING_WORD,
       "a file with the authorities that sign the bus's certificate; unset: the system's")                    \
     X(AGENTOS_BUS_CERT_FILE, "AGENTOS_BUS_CERT_FILE", TEXT, NULL, 0, 0, false, NULL,                         \
       "a file with this node's own certificate, for a bus that asks for one")                                \
-    X(AGENTOS_BUS_KEY_FILE, "AGENTOS_BUS_KEY_FILE", TEXT, NULL, 0, 0, false, NULL, "and one with its key")   \
+    X(AGENTOS_BUS_KEY_FILE, "AGENTOS_BUS_KEY_FILE", TEXT, NULL, 0, 0, false, NULL, "a file with its key")    \
     X(AGENTOS_NODE, "AGENTOS_NODE", TEXT, NULL, 0, 0, false, NULL,                                           \
       "this supervisor's name on the bus; unset: the host's")                                                \
     X(AGENTOS_GIT_REMOTE, "AGENTOS_GIT_REMOTE", TEXT, NULL, 0, 0, false, NULL,                               \
@@ -59,10 +59,10 @@ enum setting_kind { SETTING_TEXT, SETTING_INTEGER, SETTING_NUMBER, SETTING_WORD,
     X(AGENTOS_GIT_KNOWN_HOSTS_FILE, "AGENTOS_GIT_KNOWN_HOSTS_FILE", TEXT, NULL, 0, 0, false, NULL,           \
       "a file with the keys of ssh hosts that are trusted, as ~/.ssh/known_hosts")                           \
     X(AGENTOS_SANDBOX, "AGENTOS_SANDBOX", WORD, "require", 0, 0, false, "require best-effort off",           \
-      "what happens where the kernel lacks a part of the sandbox")                                           \
+      "the way to go on where the kernel lacks a part of the sandbox")                                       \
     X(STOP_GRACE, "STOP_GRACE", INTEGER, "8", 0, 3600, false, NULL, "seconds that a stop lets work finish")  \
     X(LOG_LEVEL, "LOG_LEVEL", WORD, "info", 0, 0, false, "debug info warn warning error",                    \
-      "the least that is logged")                                                                            \
+      "the lowest level that is logged")                                                                     \
     X(LOG_FORMAT, "LOG_FORMAT", WORD, "text", 0, 0, false, "text json", "json: one object a line")
 
 enum setting {

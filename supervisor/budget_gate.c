@@ -229,7 +229,7 @@ bool budget_gate_reserve(void *asker, uint64_t serial, size_t bytes, int64_t *re
     choose_file(gate, limited);
     if (limited && state_file_being_filled(&gate->state_file)) {
         *retry_ms = STATE_FILE_FILLED_MS;
-        fault_set(why, "somebody is writing shared/budget.md; the work goes on when it is whole");
+        fault_set(why, "shared/budget.md is being written; the work goes on when the file is whole");
         return refuse(agent, &estimate);
     }
     if (limited)

@@ -138,8 +138,8 @@ static void try_to_listen(void *context)
         return;
     }
     log_event(http->pause_ms ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, "agentos", NULL,
-              "Cannot listen at %s (AGENTOS_LISTEN): %s. All else goes on, and it is tried again until it "
-              "can be done",
+              "Cannot listen at %s (AGENTOS_LISTEN): %s. The agents go on, and the supervisor tries again "
+              "until it succeeds",
               http->where, strerror(errno));
     http->pause_ms = http->pause_ms ? http->pause_ms * 2 : RETRY_MS;
     if (http->pause_ms > RETRY_MAX_MS)
@@ -154,9 +154,8 @@ static bool take_token(struct http_listener *http, struct fault *fault)
     const char *file = setting_text(SET_AGENTOS_TOKEN_FILE, NULL);
     bool any = file || secrets_taken(setting_name(SET_AGENTOS_TOKEN));
     if (!any && !address_is_loopback(&http->address))
-        return fault_set(fault,
-                         "others than this machine can reach it, and there is no AGENTOS_TOKEN for them to "
-                         "show; set one, or listen at 127.0.0.1");
+        return fault_set(fault, "other machines can reach it, and there is no AGENTOS_TOKEN for them to "
+                                "show; set one, or listen at 127.0.0.1");
     http->token = secrets_pick(http->supervisor->options->secrets, setting_name(SET_AGENTOS_TOKEN), fault);
     return http->token >= 0;
 }
@@ -175,7 +174,8 @@ struct http_listener *http_listener_open(struct supervisor *supervisor)
         try_to_listen(http);
         return http;
     }
-    log_error("agentos", NULL, "Nothing listens at %s (AGENTOS_LISTEN): %s. All else goes on.", where,
+    log_error("agentos", NULL,
+              "The HTTP interface does not listen at %s (AGENTOS_LISTEN): %s. The agents go on.", where,
               fault.text);
     http_listener_close(http);
     return NULL;

@@ -70,7 +70,7 @@ static bool save_token(void *context, uint64_t token, struct fault *fault)
 static void cannot_load(struct shared_locks *shared, const struct fault *fault)
 {
     if (shared->locks_unread++ == 0 && !shared->locks_unread_said)
-        log_warn("agentos", NULL, "What is known of the locks can't be read whole, which is tried again: %s",
+        log_warn("agentos", NULL, "The locks' files can't be read whole, and the read is tried again: %s",
                  fault->text);
 }
 
@@ -191,7 +191,7 @@ static void load_lock(void *context, const char *file)
     if (found == 0 || (found > 0 && locks_load(shared->locks, name, text, length, &fault)))
         return;
     if (shared_set_aside(data, SHARED_LOCKS, file, &aside, &other))
-        log_warn("agentos", NULL, "%s/%s is no lock: %s. It was set aside as %s.", SHARED_LOCKS, file,
+        log_warn("agentos", NULL, "%s/%s is no lock: %s. The file was set aside as %s.", SHARED_LOCKS, file,
                  fault.text, aside);
     else
         log_warn("agentos", NULL, "%s/%s is no lock: %s; and %s", SHARED_LOCKS, file, fault.text, other.text);

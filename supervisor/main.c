@@ -31,8 +31,9 @@ static void log_faults(char *faults)
         if (line[0] != '\0')
             log_error("agentos", NULL, "%s", line);
     }
-    log_error("agentos", NULL,
-              "The environment is not right, so nothing was started. `agentos check` checks it.");
+    log_error(
+        "agentos", NULL,
+        "The environment is not right, so nothing was started. `agentos check` checks the environment.");
 }
 
 static int run(struct invocation *invocation)

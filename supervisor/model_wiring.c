@@ -32,7 +32,7 @@ static void to_worker(void *asker, const struct buffer *message)
 {
     struct agent *agent = asker;
     if (agent->line && !line_send(agent->line, message))
-        agent_distrust(agent, "it does not read what it is sent");
+        agent_distrust(agent, "it does not read its messages");
 }
 
 static void surroundings(void *agent, struct buffer *peers, struct buffer *segments, struct buffer *budget)

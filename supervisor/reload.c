@@ -92,7 +92,7 @@ static void add_agent(struct supervisor *supervisor, const struct roster_agent *
     agent_begin(agent);
     report(said,
            agent->order.elsewhere         ? "is new; it runs on another node"
-           : agent->order.desired.stopped ? "is new; it stays stopped, as somebody ordered"
+           : agent->order.desired.stopped ? "is new; it stays stopped, as ordered"
                                           : "is new; it is started",
            agent->name);
 }

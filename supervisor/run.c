@@ -159,7 +159,7 @@ static void reap(struct supervisor *supervisor)
                  !far_reads_reap(supervisor->programs.reads, pid, status) &&
                  !move_reap(nodes_moves(supervisor->local.nodes), pid, status) &&
                  !audits_reap(supervisor->audits, pid, status))
-            log_debug("agentos", NULL, "Reaped process %d, which nobody looked after", (int)pid);
+            log_debug("agentos", NULL, "Reaped the orphan process %d", (int)pid);
     }
 }
 

@@ -119,7 +119,8 @@ static void print_entry(const struct entry *entry, struct buffer *out)
 static void say_failure(struct schedule *schedule, const char *fault)
 {
     if (!schedule->said)
-        log_error("agentos", NULL, "Schedule: %s. It is tried again every %d s; nothing is left out.", fault,
+        log_error("agentos", NULL,
+                  "Schedule: %s. The schedule is tried again every %d s; no time is left out.", fault,
                   RETRY_MS / 1000);
     schedule->failed = schedule->said = true;
 }
@@ -128,9 +129,8 @@ static bool save(struct schedule *schedule)
 {
     struct fault fault;
     OWNED_BUFFER struct buffer text = {0};
-    buffer_text(&text,
-                "# Schedule\n\nWhich time each line of the schedules in agents.yaml gave last. AgentOS "
-                "writes this file, and takes\n`last` as it is when somebody edits it.\n");
+    buffer_text(&text, "# Schedule\n\nThe last time that each line of the schedules in agents.yaml gave. "
+                       "AgentOS writes this file, and takes\n`last` as it is when somebody edits it.\n");
     for (size_t i = 0; i < schedule->entries.count; i++)
         print_entry(&schedule->entries.items[i], &text);
     schedule->dirty = !state_file_write(&schedule->state_file, &text, true, &fault);
@@ -342,7 +342,7 @@ void schedule_look(struct schedule *schedule)
             save(schedule);
     }
     if (schedule->said && !schedule->failed)
-        log_info("agentos", NULL, "Schedule: what could not be written is written");
+        log_info("agentos", NULL, "Schedule: the waiting entries are written");
     schedule->said = schedule->failed;
     set_timer(schedule);
 }

@@ -39,13 +39,13 @@ static void warn_of_listening(struct buffer *out)
     for (size_t i = 0; i < sizeof tokens / sizeof tokens[0]; i++) {
         any = any || is_given(tokens[i]);
         if (is_given(tokens[i]) && !*listen)
-            buffer_print(out, "%s is set, but AGENTOS_LISTEN is empty, so there is nobody to ask for it\n",
+            buffer_print(out, "%s is set, but AGENTOS_LISTEN is empty, so no interface asks for it\n",
                          setting_name(tokens[i]));
     }
     if (*listen && !any && address_parse(listen, &address, NULL) && !address_is_loopback(&address))
         buffer_print(out,
-                     "AGENTOS_LISTEN is %s, which others than this machine can reach, and there is no "
-                     "AGENTOS_TOKEN, so nothing will listen there\n",
+                     "AGENTOS_LISTEN is %s, which other machines can reach, and there is no AGENTOS_TOKEN, "
+                     "so the supervisor will not listen there\n",
                      listen);
 }
 
@@ -88,11 +88,10 @@ static void warn_of_owner(const char *variable, const struct roster *roster, str
         if (strncmp(variable, name, length) != 0 || strncmp(variable + length, "__", 2) != 0)
             continue;
         if (!is_for_somebody(variable, (enum setting)i, roster))
-            buffer_print(
-                out,
-                "%s is set, but no agent and no fallback of LLM_FALLBACKS has the name behind it, so "
-                "nobody uses it\n",
-                variable);
+            buffer_print(out,
+                         "%s is set, but no agent and no fallback of LLM_FALLBACKS has the name behind it, "
+                         "so no agent uses it\n",
+                         variable);
         return;
     }
 }

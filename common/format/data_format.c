@@ -17,7 +17,8 @@ static const struct {
     {2,
      "answers and finished envelopes past `keep` leave the work tree: git keeps them, `agentos answer` and "
      "`agentos show` find them"},
-    {2, "what an agent's git configuration could run or include is taken out, and kept aside"},
+    {2, "settings of an agent's git configuration that could run or include something are taken out, and "
+        "kept aside"},
     {2, "failed requests and reasoning tokens count in budgets"},
 };
 

@@ -105,7 +105,7 @@ static void look_at_key(const struct survey *survey, const struct found *key, co
     if (strncasecmp(url, "http://", 7) == 0 && !base_url_is_loopback(url) && strlen(key->value) >= KEY_LEAST)
         buffer_print(
             survey->out,
-            "%s is sent to %s without encryption, so whoever is on the way can read it; https:// is safe\n",
+            "%s is sent to %s without encryption, so any machine on the way can read it; https:// is safe\n",
             key->variable, url);
 }
 

@@ -143,7 +143,7 @@ static void check_agents(struct roster_reader *reader, const struct yaml_node *l
             reader_fault(reader, names->nodes[i]->line, names->nodes[i]->column,
                          "an agent cannot be called 'operator': that is the name of people as senders");
     if (list && list->kind == YAML_SEQUENCE && list->count == 0)
-        reader_fault(reader, list->line, list->column, "agents is an empty list; there is nobody to run");
+        reader_fault(reader, list->line, list->column, "agents is an empty list; there is no agent to run");
     if (list && list->kind == YAML_SEQUENCE && list->count > ROSTER_AGENTS_MAX)
         reader_fault(reader, list->line, list->column, "%zu agents are too many; at most %d can be run",
                      list->count, ROSTER_AGENTS_MAX);
@@ -156,7 +156,7 @@ static void check_queues(struct roster_reader *reader, const struct yaml_node *l
         const struct yaml_node *consumers = yaml_get(item, "consumers");
         if (consumers && consumers->kind == YAML_SEQUENCE && consumers->count == 0)
             reader_fault(reader, consumers->line, consumers->column,
-                         "consumers is an empty list; nobody would ever take an item");
+                         "consumers is an empty list; no agent would ever take an item");
     }
 }
 

@@ -45,7 +45,7 @@ static unsigned read_kinds(struct roster_reader *reader, const struct yaml_node 
     if (!events || yaml_is_null(events))
         return (1U << ALERT_KINDS) - 1;
     if (events->kind == YAML_SEQUENCE && events->count == 0)
-        FAULT(reader, events, "events is an empty list; nothing would ever be sent");
+        FAULT(reader, events, "events is an empty list; no alert would ever be sent");
     for (const struct yaml_node *item = events->child; item; item = item->next)
         found |= read_kind(reader, item);
     return found;

@@ -64,7 +64,7 @@ static void fail(struct agent *agent, const char *why)
 {
     bool lacks_room = agent->agents->room.lacks && strcmp(agent->agents->room.why.text, why) == 0;
     if (!lacks_room && (!agent->trouble || strcmp(agent->trouble, why) != 0))
-        log_error("agentos", NULL, "Agent '%s' cannot be started: %s. It is tried again every minute.",
+        log_error("agentos", NULL, "Agent '%s' cannot be started: %s. The start is tried again every minute.",
                   agent->name, why);
     agent_trouble(agent, why);
     agent->worker.spawning = false;

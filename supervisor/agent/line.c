@@ -17,7 +17,7 @@ bool agent_send(struct agent *agent, enum message_type type, ...)
     va_end(fields);
     if (line_send(agent->line, &message))
         return true;
-    agent_distrust(agent, "it does not read what it is sent");
+    agent_distrust(agent, "it does not read its messages");
     return false;
 }
 

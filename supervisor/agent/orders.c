@@ -17,8 +17,8 @@ static bool learn_order(struct agent *agent)
     bool known = desired_state_load(agent->agents->data, agent->name, &agent->order.desired, &fault);
     if (!known && !agent->order.unknown)
         log_warn("agentos", NULL,
-                 "Agent '%s' is not started: what was ordered for it can't be read, which is tried again; "
-                 "`agentos start %s` starts it: %s",
+                 "Agent '%s' is not started: its orders can't be read, and the read is tried again; `agentos "
+                 "start %s` starts it: %s",
                  agent->name, agent->name, fault.text);
     if (!known)
         timer_set(agent->agents->loop, &agent->order.timer, ORDER_AGAIN_MS);
@@ -74,7 +74,7 @@ static void remember_order(struct agent *agent, struct desired_state desired)
     struct fault fault;
     agent->order.desired = desired;
     if (agent->order.unknown)
-        fault_set(&fault, "what was ordered before can't be read and is not written over");
+        fault_set(&fault, "the earlier orders can't be read and are not written over");
     else if (desired_state_save(agent->agents->data, agent->name, desired, &fault))
         return;
     log_warn("agentos", NULL, "Agent '%s': the order holds only until the supervisor ends: %s", agent->name,

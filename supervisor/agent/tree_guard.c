@@ -107,7 +107,7 @@ void tree_guard_look(struct tree_guard *guard, int data, const char *name, const
         guard->problem = NULL;
     } else if (!guard->problem) {
         guard->problem =
-            memory_text("something that git would have run or followed lies in " GUARD_ASIDE
+            memory_text("a file or setting that git would have run or followed lies in " GUARD_ASIDE
                         "; the log and `agentos verify` said why. Remove it when you have seen it");
     }
 }

@@ -164,7 +164,7 @@ static void published(void *context, uint64_t ticket, const json_t *answer, cons
     const char *error = answer ? request_error(answer, &code) : why;
     report_send(bus->report, MESSAGE_BUS_PUBLISHED, ticket, error ? error : "");
     if (code == ERROR_STORE_FAILED && !bus->full) {
-        bus->full = memory_print("the stream AGENTOS is full (%s): what is for other nodes waits", error);
+        bus->full = memory_print("the stream AGENTOS is full (%s): envelopes for other nodes wait", error);
         tell_state(bus, "");
     } else if (!error && bus->full) {
         set(&bus->full, NULL);

@@ -111,8 +111,8 @@ static void on_error(natsConnection *nc, natsSubscription *subscription, natsSta
     (void)subscription;
     if (status == NATS_SLOW_CONSUMER)
         tell(context, TROUBLE,
-             memory_text(
-                 "a slow consumer: more came than could be taken, and what was dropped comes again later"));
+             memory_text("a slow consumer: more messages came than could be taken, and the dropped ones come "
+                         "again later"));
     else if (status == NATS_NOT_PERMITTED)
         tell(context, TROUBLE,
              memory_print("the server does not permit it: %s", unreached_text(nats_GetLastError(NULL))));

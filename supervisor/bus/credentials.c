@@ -117,7 +117,7 @@ bool credentials_give(const struct credentials *credentials, bool tls, natsOptio
 {
     const char *authorities = setting_text(SET_AGENTOS_BUS_CA_FILE, NULL);
     if (give_login(credentials, options) != NATS_OK)
-        return fault_set(fault, "AGENTOS_BUS_CREDS_FILE holds nothing that libnats takes: %s",
+        return fault_set(fault, "AGENTOS_BUS_CREDS_FILE holds no credentials that libnats takes: %s",
                          nats_GetLastError(NULL));
     if (tls && natsOptions_SetSecure(options, true) != NATS_OK)
         return fault_set(fault, "libnats has no TLS: %s", nats_GetLastError(NULL));

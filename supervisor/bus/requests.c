@@ -8,7 +8,7 @@
 #include "common/clock.h"
 #include "common/memory.h"
 
-const char REQUEST_NOBODY[] = "nobody takes it";
+const char REQUEST_NOBODY[] = "no subscriber takes it";
 
 struct request {
     uint64_t serial; /* first: the tree finds requests by it */

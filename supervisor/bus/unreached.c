@@ -60,10 +60,10 @@ static const char *try_address(const struct addrinfo *address)
     if (errno != EINPROGRESS)
         return strerrordesc_np(errno);
     if (poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, TRY_MS) <= 0)
-        return "nothing answers at its address";
+        return "no machine answers at its address";
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
         error = errno;
-    return error == ECONNREFUSED ? "nobody listens at its port" : error ? strerrordesc_np(error) : "";
+    return error == ECONNREFUSED ? "no server listens at its port" : error ? strerrordesc_np(error) : "";
 }
 
 static void try_to_reach(const struct bus_server *server, struct buffer *why)

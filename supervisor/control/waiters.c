@@ -234,8 +234,8 @@ static void judge_held(struct client *client, void *context)
     if (strcmp(client->waiter.task, held->task) != 0)
         return;
     client_complain(client, EX_TEMPFAIL,
-                    "the provider refuses the task as it is: %s. It stays in the queue and is tried again; "
-                    "`agentos cancel` takes it out",
+                    "the provider refuses the task as it is: %s. The task stays in the queue and is tried "
+                    "again; `agentos cancel` takes it out",
                     held->why);
     client_stop_waiting(client);
 }

@@ -45,7 +45,7 @@ void learned_report(const struct provider *provider, const struct usage *usage, 
     if (news == CONTEXT_CUTS)
         log_warn("gateway", NULL,
                  "%s (%s) cuts prompts without a word: prompts of different lengths report %" PRIu64
-                 " tokens. From now on they have at most %zu bytes",
+                 " tokens. From now on prompts have at most %zu bytes",
                  provider->name, provider->model, context->tokens, context_room(context, &provider->limits));
     else if (news == CONTEXT_FORGOTTEN)
         log_info("gateway", NULL, "%s (%s) holds more than %" PRIu64 " tokens after all: prompts grow again",

@@ -446,11 +446,12 @@ static void read_strange(struct response *response, const struct exchange *excha
     }
     body += strspn(body, " \t\r\n");
     bool html = *body == '<';
-    conclude(response, html ? ANSWER_REQUEST : ANSWER_PASSING, !html,
-             memory_print("answered %ld with %s: %s", exchange->status,
-                          html ? "a web page instead of a reply (is LLM_BASE_URL right? It often ends in /v1)"
-                               : "something that is no JSON, or JSON cut short",
-                          excerpt));
+    conclude(
+        response, html ? ANSWER_REQUEST : ANSWER_PASSING, !html,
+        memory_print("answered %ld with %s: %s", exchange->status,
+                     html ? "a web page instead of a reply (is LLM_BASE_URL right? The URL often ends in /v1)"
+                          : "text that is no JSON, or JSON cut short",
+                     excerpt));
 }
 
 static void read_body(struct response *response, const struct exchange *exchange, const char *body,

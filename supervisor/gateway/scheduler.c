@@ -37,7 +37,7 @@ static void note_fault(struct ask *ask, const struct verdict *verdict)
     if (verdict->kind == ANSWER_AUTH && !provider->endpoint->key && !provider->fault)
         buffer_text(&ask->faults, " (no key is set for this address)");
     if (verdict->status == 404 && base_url_lacks_version(provider->endpoint->url))
-        buffer_text(&ask->faults, " (is LLM_BASE_URL right? It often ends in /v1)");
+        buffer_text(&ask->faults, " (is LLM_BASE_URL right? The URL often ends in /v1)");
     if (first || verdict->kind == ANSWER_PASSING)
         ask->kind = verdict->kind;
     if (verdict->retry_after > 0 && (!ask->retry_after || verdict->retry_after < ask->retry_after))
@@ -202,7 +202,7 @@ static void begin(struct ask *ask)
         tell_provider(ask, false, text);
         give_up(ask, &(struct verdict){.kind = ANSWER_AUTH, .text = text, .retry_after = -1});
     } else if (held > now) {
-        OWNED char *sentence = memory_print("%s limits its rate; everybody who uses it waits %.1f s",
+        OWNED char *sentence = memory_print("%s limits its rate; every agent that uses it waits %.1f s",
                                             provider->name, (double)(held - now) / 1000);
         tell_waiting(ask, held - now, sentence);
         ask_wait(ask, held);
@@ -276,8 +276,9 @@ void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *name, cha
     LIST_INSERT_HEAD(&agent->asks, ask, sibling);
     ask_queue_up(ask, false);
     if (++agent->count > DESK_PER_AGENT_MAX) {
-        OWNED char *text = memory_print(
-            "%u questions of this agent are under way already; this one was not asked", DESK_PER_AGENT_MAX);
+        OWNED char *text =
+            memory_print("%u questions of this agent are under way already; this question was not asked",
+                         DESK_PER_AGENT_MAX);
         log_warn("gateway", agent->name, "%s", text);
         ask->retry_after = 1000;
         tell_answer(ask, ANSWER_PASSING, text, NULL, ask_provider_of(ask)->name);

@@ -38,7 +38,7 @@ int main(int count, char **arguments)
     struct secrets *secrets = secrets_read(handed[2], &fault);
     close(handed[2]);
     if (!secrets || !token_load(secrets, &token, &fault)) {
-        log_error("http", NULL, "%s; so nobody is answered. It is tried again", fault.text);
+        log_error("http", NULL, "%s; so no client is answered. The start is tried again", fault.text);
         return EX_CONFIG;
     }
     if (!confine(handed[3], &fault))

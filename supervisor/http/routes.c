@@ -280,11 +280,11 @@ static void queue(int data, const struct route *route, const json_t *named, stru
     {                                                                                                        \
         "priority", FIELD_PRIORITY, false, "high, normal or low", NULL                                       \
     }
-#define TTL COUNT("ttl_seconds", "seconds after which nobody reads it any more; 0: never")
+#define TTL COUNT("ttl_seconds", "seconds from now until it expires; 0: never")
 
 static const struct field no_fields[] = {{.name = NULL}};
 static const struct field task_fields[] = {
-    TEXT_OR("text", "task", true, "what the agent is to do; as in queue.md, `task` means the same"),
+    TEXT_OR("text", "task", true, "the task's text; as in queue.md, `task` means the same"),
     TEXT("id", false, "an id that makes the request safe to repeat"),
     PRIORITY,
     TTL,
@@ -294,21 +294,21 @@ static const struct field task_fields[] = {
 static const struct field message_fields[] = {
     TEXT_OR("text", "body", true, "the message; `body` means the same"), PRIORITY, TTL, {.name = NULL}};
 static const struct field item_fields[] = {
-    TEXT_OR("text", "task", true, "what the consumer is to do; `task` means the same"),
+    TEXT_OR("text", "task", true, "the item's text; `task` means the same"),
     TEXT("id", false, "an id that makes the request safe to repeat"),
     PRIORITY,
     TTL,
     {.name = NULL},
 };
 #define PAGE                                                                                                 \
-    SOME("limit", "so many items, 500 at most; without it 50"),                                              \
+    SOME("limit", "the number of items, 500 at most; by itself 50"),                                         \
         TEXT("cursor", false, "`next` of the page before"),                                                  \
     {                                                                                                        \
         .name = NULL                                                                                         \
     }
 static const struct field page_fields[] = {PAGE};
 static const struct field envelope_fields[] = {
-    TEXT("agent", false, "whose envelopes: from it, to it, or lying with it"),
+    TEXT("agent", false, "the envelopes from this agent, to it, or lying with it"),
     TEXT("kind", false, "handoff, message, result, bounce, item, task or segment"),
     TEXT("status", false,
          "pending, deferred, delivered, reading, finished, read, expired, refused or failed"),
@@ -319,13 +319,13 @@ static const struct field metrics_fields[] = {
     TEXT("agents", false, "all: a series for each agent, also past a thousand of them"), {.name = NULL}};
 static const struct field queue_fields[] = {TEXT("queue", false, "the items of this queue alone"), PAGE};
 static const struct field days_fields[] = {
-    SOME("days", "so many days up to today, 365 at most; without it 30"), {.name = NULL}};
+    SOME("days", "the number of days up to today, 365 at most; by itself 30"), {.name = NULL}};
 static const struct field wait_fields[] = {COUNT("wait", "seconds to wait for the task's end, 60 at most"),
                                            {.name = NULL}};
 static const struct field rollback_fields[] = {
-    TEXT("commit", true, "the commit to whose learning the agent goes back"), {.name = NULL}};
+    TEXT("commit", true, "the commit whose learning the agent goes back to"), {.name = NULL}};
 
-static const struct field move_fields[] = {TEXT("node", true, "the node that it is to live on"),
+static const struct field move_fields[] = {TEXT("node", true, "the node that the agent is to live on"),
                                            {.name = NULL}};
 
 #define GET(where, about, what, ...)                                                                         \
@@ -350,7 +350,7 @@ static const struct route routes[] = {
     GET("/metrics", "Figures in the text format of Prometheus.", ASKS_METRICS, .query = metrics_fields,
         .answer = metrics_page),
     GET("/", "The page.", ASKS_PAGE, .open = true),
-    GET("/page/{file}", "What the page is made of.", ASKS_PAGE, .open = true),
+    GET("/page/{file}", "A file of the page.", ASKS_PAGE, .open = true),
     GET("/v1/openapi.json", "This description of the interface.", ASKS_DESCRIPTION, .answer = NULL,
         .gives = "any"),
     GET("/v1/agents", "Every agent as `agentos status --json` has it.", ASKS_STATUS, .answer = agents_list,
@@ -367,16 +367,15 @@ static const struct route routes[] = {
     DONE("POST", "/v1/agents/{agent}/rollback", "rollback", "Learning is undone by a new commit.",
          rollback_fields),
     DONE("POST", "/v1/agents/{agent}/move", "move",
-         "The agent is carried to another node of the bus; answered when that has begun.", move_fields),
-    READ("/v1/agents/{agent}/skills", "skills",
-         "What the agent has learned, with its evidence and how far that has decayed.", .query = NULL,
-         .gives = "Skills"),
-    GET("/v1/agents/{agent}/rewards", "What the agent's tasks earned, newest first.", ASKS_FILES,
+         "The agent is carried to another node of the bus; answered when the move has begun.", move_fields),
+    READ("/v1/agents/{agent}/skills", "skills", "The agent's skills, with their evidence and its decay.",
+         .query = NULL, .gives = "Skills"),
+    GET("/v1/agents/{agent}/rewards", "The rewards of the agent's last tasks, newest first.", ASKS_FILES,
         .read = learned, .learned = LEARNED_REWARDS, .gives = "Rewards"),
-    GET("/v1/agents/{agent}/goals", "What the agent is after.", ASKS_FILES, .read = learned,
+    GET("/v1/agents/{agent}/goals", "The agent's goals.", ASKS_FILES, .read = learned,
         .learned = LEARNED_GOALS, .gives = "Goals"),
-    GET("/v1/agents/{agent}/reflections", "What the agent noted, newest first.", ASKS_FILES, .read = learned,
-        .learned = LEARNED_REFLECTIONS, .gives = "Reflections"),
+    GET("/v1/agents/{agent}/reflections", "The agent's reflections, newest first.", ASKS_FILES,
+        .read = learned, .learned = LEARNED_REFLECTIONS, .gives = "Reflections"),
     READ("/v1/agents/{agent}/log", "log", "The agent's commits, newest first.", .query = page_fields,
          .gives = "Log"),
     READ("/v1/agents/{agent}/commits", "commits", "The agent's commits with the files that each changed.",
@@ -385,7 +384,7 @@ static const struct route routes[] = {
          .query = NULL, .gives = "Changes"),
     READ("/v1/agents/{agent}/usage", "usage", "The agent's tokens, requests and cost by day.",
          .query = days_fields, .gives = "Usage"),
-    READ("/v1/usage", "usage", "All agents' tokens, requests and cost by day, and of each.",
+    READ("/v1/usage", "usage", "All agents' tokens, requests and cost by day, and each agent's sums.",
          .query = days_fields, .gives = "UsageOfAll"),
     CALL("POST", "/v1/agents/{agent}/tasks", "task",
          "A task goes into the agent's queue.md, durable when answered.", .fields = task_fields, .done = 201,
@@ -393,7 +392,7 @@ static const struct route routes[] = {
     GET("/v1/agents/{agent}/tasks", "The tasks of queue.md, in the order in which they are done.", ASKS_FILES,
         .read = queue, .gives = "Blocks"),
     GET("/v1/agents/{agent}/tasks/{task}",
-        "A task's state, with the answer when it is done; `wait` waits for its end.", ASKS_TASK,
+        "A task's state, with the answer when the task is done; `wait` waits for its end.", ASKS_TASK,
         .verb = "task", .query = wait_fields, .answer = read_done, .gives = "Task"),
     DONE("DELETE", "/v1/agents/{agent}/tasks/{task}", "cancel",
          "A pending task, or the task in hand, is cancelled.", no_fields),
@@ -410,12 +409,12 @@ static const struct route routes[] = {
          .query = NULL, .gives = "EnvelopeWithRoute"),
     DONE("POST", "/v1/envelopes/{id}/requeue", "requeue", "A dead letter is given a fresh life.", no_fields),
     DONE("DELETE", "/v1/envelopes/{id}", "purge", "A dead letter is removed.", no_fields),
-    DONE("POST", "/v1/reload", "reload", "agents.yaml is applied; says what was applied.", no_fields),
-    GET("/v1/locks", "Who holds which lock, and who waits.", ASKS_FILES, .read = notices,
+    DONE("POST", "/v1/reload", "reload", "agents.yaml is applied; the answer lists the changes.", no_fields),
+    GET("/v1/locks", "Every lock with its holder and its waiters.", ASKS_FILES, .read = notices,
         .folder = NOTICES_LOCKS, .gives = "Locks"),
     GET("/v1/segments", "Every segment with its version.", ASKS_FILES, .read = notices,
         .folder = NOTICES_SEGMENTS, .gives = "Segments"),
-    GET("/v1/events", "What happens, live, as server-sent events.", ASKS_EVENTS, .answer = NULL),
+    GET("/v1/events", "Events as they happen, as server-sent events.", ASKS_EVENTS, .answer = NULL),
 };
 
 const struct route *routes_at(size_t index)

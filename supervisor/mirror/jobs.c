@@ -189,7 +189,8 @@ static void begin(struct job *job)
         int error = errno;
         memory_close_at(&pipe[0]);
         memory_close_at(&pipe[1]);
-        log_warn("mirror", job->agent, "Its branch can be neither pushed nor fetched: %s; it is tried again",
+        log_warn("mirror", job->agent,
+                 "The agent's branch can be neither pushed nor fetched: %s; both are tried again",
                  strerror(error));
         job->failures++;
         due_in(job, pause_ms(job->failures));

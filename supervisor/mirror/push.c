@@ -206,8 +206,8 @@ static enum push_end push_tree(const struct push *push, struct fault *said)
         return PUSH_FAILED;
     if (guard_tree(tree, &(struct guard_look){.agents = agents, .most = GUARD_FILES_MOST}, &found) > 0) {
         fault_set(said,
-                  "something lies in the tree that git would obey, so it waits until that is taken "
-                  "out: %.*s",
+                  "the tree holds a file or setting that git would obey, so the push waits until that is "
+                  "taken out: %.*s",
                   (int)strcspn(found.data, "\n"), found.data);
         return PUSH_FAILED;
     }

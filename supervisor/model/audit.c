@@ -342,7 +342,7 @@ static void conclude(struct audits *audits, const struct audit *audit, int statu
     else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         why = memory_print("the auditor ended with %s%s%s", how, *said ? ": " : "", said);
     else if (printed->length && memchr(printed->data, 0, printed->length))
-        why = memory_text("what it printed is no text");
+        why = memory_text("its output is no text");
     if (why)
         answer(audits, audit, AUDIT_FAILED, why);
     else

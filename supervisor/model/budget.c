@@ -453,10 +453,9 @@ void budget_print(const struct budget *budget, int64_t now, struct buffer *out)
     char at[CLOCK_TEXT];
     buffer_print(
         out,
-        "# Budget\n\nWhat was spent, as of %s: tokens (cached ones are part of them), requests and cost of "
-        "each "
-        "day (UTC),\nwith what is reserved for requests under way, and the tasks that were begun within an "
-        "hour.\nAgentOS takes this file as it is when somebody edits it.\n",
+        "# Budget\n\nThe sums spent, as of %s: tokens (cached tokens are part of them), requests and cost of "
+        "each day (UTC),\nwith what is reserved for requests under way, and the tasks that were begun within "
+        "an hour.\nAgentOS takes this file as it is when somebody edits it.\n",
         clock_format(now, at));
     for (size_t i = 0; i < budget->account_count; i++)
         print_account(budget->accounts[i], now, out);

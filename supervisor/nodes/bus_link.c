@@ -43,7 +43,7 @@ static void set_state(struct bus_link *link, bool connected, const char *why)
     if (connected == was && strcmp(why, link->why) == 0)
         return;
     if (!connected)
-        log_warn("bus", NULL, "The bus is away: %s. What is for other nodes waits", why);
+        log_warn("bus", NULL, "The bus is away: %s. Envelopes for other nodes wait", why);
     else if (*why)
         log_warn("bus", NULL, "The bus: %s", why);
     else

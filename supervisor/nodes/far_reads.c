@@ -112,7 +112,7 @@ static void is_late(void *context)
     for (size_t i = 0; i < question->count; i++)
         if (*question->asked[i].name)
             complain(question->answer,
-                     memory_print("node '%s' did not answer within %d s: what it has is not shown",
+                     memory_print("node '%s' did not answer within %d s: its items are not shown",
                                   question->asked[i].name, FAR_READS_MS / 1000));
     finish(question);
 }
@@ -121,7 +121,7 @@ static void ask_node(void *context, const char *node, bool there)
 {
     struct question *question = context;
     if (!there)
-        complain(question->answer, memory_print("node '%s' is away: what it has is not shown", node));
+        complain(question->answer, memory_print("node '%s' is away: its items are not shown", node));
     else if (question->count == FAR_READS_NODES)
         complain(question->answer, memory_print("node '%s' was not asked, as no more than %d are at once",
                                                 node, FAR_READS_NODES));
@@ -139,7 +139,7 @@ static void say_question(struct question *question, const json_t *request)
             question->open++;
         } else {
             complain(question->answer,
-                     memory_print("node '%s' can't be asked now: what it has is not shown", name));
+                     memory_print("node '%s' can't be asked now: its items are not shown", name));
             *name = '\0';
         }
     }
@@ -160,7 +160,7 @@ json_t *far_reads_ask(struct far_reads *reads, const json_t *request, uint64_t t
         return answer;
     if (!bus_link_connected(local->bus)) {
         bus_link_problem(local->bus, &away);
-        complain(answer, memory_print("%.*s: what other nodes have is not shown",
+        complain(answer, memory_print("%.*s: the items of other nodes are not shown",
                                       (int)strcspn(away.data, "\n"), away.data));
         return answer;
     }
@@ -208,7 +208,7 @@ static void take(struct question *question, const char *node, const json_t *word
     if (question->bytes > TOTAL_BYTES)
         complain(question->answer, memory_print("node '%s' told so much that it is not shown", node));
     else if (is_deep(told, DEPTH_MAX))
-        complain(question->answer, memory_print("node '%s' told what is no answer", node));
+        complain(question->answer, memory_print("node '%s' sent no valid answer", node));
     else if (json_is_object(told))
         json_array_append_new(json_object_get(question->answer, "nodes"),
                               json_pack("{s:s, s:O}", "node", node, "answer", told));
@@ -279,8 +279,7 @@ static void is_readable(void *context, uint32_t events)
     if (count < 0 && !(events & (EPOLLHUP | EPOLLERR)))
         return;
     if (reading->in.length > FAR_READS_BYTES)
-        refuse(reading->reads, reading->node, reading->number,
-               "what it has of that is too much for one answer");
+        refuse(reading->reads, reading->node, reading->number, "its items are too many for one answer");
     else if (end)
         tell(reading, (size_t)(end - reading->in.data));
     else if (count <= 0)

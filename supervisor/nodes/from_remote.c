@@ -26,8 +26,9 @@ static int check_settings(const struct local_node *local, const struct agent *ag
 {
     const char *pinned = agent->definition->node;
     if (!nodes_lease(local->nodes, agent->name))
-        return no(fault, EX_CONFIG,
-                  memory_text("AGENTOS_BUS is not set, so nobody knows whether the agent lives elsewhere"));
+        return no(
+            fault, EX_CONFIG,
+            memory_text("AGENTOS_BUS is not set, so this node can't tell whether the agent lives elsewhere"));
     if (!local->mirror)
         return no(fault, EX_CONFIG,
                   memory_print("AGENTOS_GIT_REMOTE is not set, so there is nothing to take agent '%s' from",
@@ -50,10 +51,11 @@ static int check_lease(const struct agent *agent, const struct lease *lease, str
     if (lease->stage != LEASE_FREE)
         return no(fault, EX_CONFIG, memory_print("agent '%s' lives on this node", agent->name));
     if (!lease->connected || !lease->known)
-        return no(fault, EX_TEMPFAIL,
-                  memory_print("the bus is away, and without it nobody can tell whether agent '%s' lives "
-                               "elsewhere",
-                               agent->name));
+        return no(
+            fault, EX_TEMPFAIL,
+            memory_print(
+                "the bus is away, and without it this node can't tell whether agent '%s' lives elsewhere",
+                agent->name));
     if (there && !lease->seen.released && clock_boot_ms() - lease->quiet_since < LEASE_MS)
         return no(fault, EX_TEMPFAIL,
                   memory_print("node '%s' has the lease of agent '%s'; `agentos move` there carries over all "
@@ -89,13 +91,12 @@ static void name_lacks(const struct lease *lease, const json_t *told, struct buf
 {
     const char *unpushed = node_word_text(told, "unpushed");
     name_pending(lease, told, lacks);
-    buffer_text(lacks,
-                "Nor the worker's notes (how often a task was tried, answers that were paid for and not "
-                "used yet), what people ordered (stop, pause), and commits of its last moment\n");
+    buffer_text(lacks, "Nor the worker's notes (how often a task was tried, answers that were paid for and "
+                       "not used yet), people's orders (stop, pause), and commits of its last moment\n");
     if (*unpushed)
         buffer_print(lacks, "That node told last: %s", unpushed);
     buffer_text(lacks, "If its directory is still there, on a disk that can be mounted, copy it to agents/ "
-                       "instead: that has all of it\n");
+                       "instead: the copy has all of it\n");
 }
 
 int from_remote_move(const struct local_node *local, const struct agent *agent, const char *node, bool begin,

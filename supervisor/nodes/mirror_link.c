@@ -50,7 +50,7 @@ static void is_pushed(struct mirror_link *link, const char *agent)
         return;
     tdelete(was, &link->failing, names_order);
     free_failing(was);
-    log_info("mirror", agent, "Its branch is at the remote again");
+    log_info("mirror", agent, "The agent's branch is at the remote again");
 }
 
 /* A new fault is logged: a remote that is down for a day is one line. */
@@ -70,7 +70,8 @@ static void is_not_pushed(struct mirror_link *link, const char *agent, bool dive
     was->why = why;
     was->diverged = diverged;
     OWNED char *url = git_remote_of(setting_text(SET_AGENTOS_GIT_REMOTE, NULL), agent);
-    log_warn("mirror", agent, "Its branch is not pushed to %s: %s. It is tried again", url, why);
+    log_warn("mirror", agent, "The agent's branch is not pushed to %s: %s. The push is tried again", url,
+             why);
 }
 
 static void end_fetch(struct mirror_link *link, const char *why, const char *commit)
@@ -144,7 +145,7 @@ struct mirror_link *mirror_link_open(const struct local_node *local)
                                          .started = started,
                                          .context = link}))
         return link;
-    log_error("mirror", NULL, "Nothing is pushed to AGENTOS_GIT_REMOTE: %s can't be started", arguments[0]);
+    log_error("mirror", NULL, "No branch is pushed to AGENTOS_GIT_REMOTE: %s can't be started", arguments[0]);
     free(link);
     return NULL;
 }

@@ -120,7 +120,7 @@ static bool put_aside(const struct move *move, const char *agent, const char *to
         return false;
     if (renameat(agents, agent, agents, aside) != 0)
         return errno == ENOENT || fault_errno(fault, "agents/%s can't be put aside", agent);
-    log_info("agentos", agent, "Its directory of before is kept as agents/%s", aside);
+    log_info("agentos", agent, "The agent's old directory is kept as agents/%s", aside);
     return fsync(agents) == 0 || fault_errno(fault, "agents can't be flushed");
 }
 
@@ -136,10 +136,10 @@ static void end_out(struct move *move, enum stage stage, const char *why)
 {
     OWNED char *path = path_of(move, "out");
     if (stage == FAILED) {
-        log_warn("agentos", move->out.agent, "It was not moved to node '%s': %s", move->out.node, why);
+        log_warn("agentos", move->out.agent, "The agent was not moved to node '%s': %s", move->out.node, why);
         fault_set(&move->out.why, "%s", why);
     } else {
-        log_info("agentos", move->out.agent, "It was moved to node '%s'", move->out.node);
+        log_info("agentos", move->out.agent, "The agent was moved to node '%s'", move->out.node);
     }
     move->out.stage = stage;
     memory_close_at(&move->out.file);
@@ -175,8 +175,8 @@ int move_begin(struct move *move, struct agent *agent, const char *node, struct 
     move->out.desired = agent->order.desired;
     move->out.stage = DRAINING;
     forget_fetch(move, agent->name);
-    log_info("agentos", agent->name, "It is moved to node '%s': its work is finished or put down first",
-             node);
+    log_info("agentos", agent->name,
+             "The agent is moved to node '%s': its work is finished or put down first", node);
     move->owner.claim(move->owner.context, agent->name);
     return EX_OK;
 }
@@ -360,8 +360,7 @@ static void order(const struct move *move, const char *name, struct desired_stat
     if (agent)
         agent->order.desired = desired;
     if (!desired_state_save(move->local->data, name, desired, &fault))
-        log_warn("agentos", name, "What was ordered for it holds only until the supervisor ends: %s",
-                 fault.text);
+        log_warn("agentos", name, "The agent's orders hold only until the supervisor ends: %s", fault.text);
 }
 
 static const char *begin_import(struct move *move)
@@ -440,7 +439,7 @@ static bool note_epoch(const struct move *move)
 
 static void end_fetch(struct move *move, const char *why)
 {
-    log_warn("agentos", move->fetch.agent, "It was not taken from the git remote: %s", why);
+    log_warn("agentos", move->fetch.agent, "The agent was not taken from the git remote: %s", why);
     fault_set(&move->fetch.why, "%s", why);
     move->fetch.stage = FAILED;
 }
@@ -449,7 +448,7 @@ static void has_fetched(void *context, const char *why, const char *commit)
 {
     struct move *move = context;
     if (!why)
-        log_info("agentos", move->in.agent, "The git remote has it at commit %.7s, which is unpacked",
+        log_info("agentos", move->in.agent, "The git remote has the agent at commit %.7s, which is unpacked",
                  commit);
     move->fetch.stage = UNPACKING;
     why = why ? why : begin_import(move);
@@ -472,7 +471,7 @@ int move_fetch(struct move *move, const char *agent, uint64_t epoch, struct faul
     }
     memory_set(&move->fetch.agent, agent);
     move->fetch.stage = FETCHING;
-    log_info("agentos", agent, "It is taken from the git remote");
+    log_info("agentos", agent, "The agent is taken from the git remote");
     move->owner.claim(move->owner.context, agent); /* from here on the agent is not begun anew */
     mirror_link_fetch(move->local->mirror, agent, FOLDER "/in.bundle", has_fetched, move);
     return EX_OK;
@@ -543,7 +542,7 @@ void move_turn(struct move *move)
     else if (move->out.stage == SENDING && move->out.ticket == 0)
         send_piece(move);
     else if (move->out.stage == ARRIVING && clock_boot_ms() - move->out.arriving_at > ARRIVING_MS)
-        end_out(move, FAILED, "that node does not say what became of it");
+        end_out(move, FAILED, "that node does not say what became of the agent");
     if (move->fetch.stage == LEASING)
         look_for_lease(move);
 }

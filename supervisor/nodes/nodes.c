@@ -109,7 +109,7 @@ static void write_epoch(const struct place *place, uint64_t epoch)
     OWNED_FD int tree = trees_open(place->nodes->local->data, place->agent, &fault);
     OWNED_FD int notes = tree < 0 ? -1 : files_open_folder(tree, TREE_NOTES, true, &fault);
     if (notes < 0 || !files_write(tree, EPOCH_FILE, text, strlen(text), false, &fault))
-        log_warn("agentos", place->agent, "The epoch of its lease can't be noted: %s", fault.text);
+        log_warn("agentos", place->agent, "The epoch of the agent's lease can't be noted: %s", fault.text);
 }
 
 /* --- the agent's node --- */
@@ -159,7 +159,8 @@ static void may_start(void *context, uint64_t epoch)
     struct agent *agent = agent_of(place);
     if (!agent)
         return;
-    log_info("agentos", place->agent, "It lives on this node ('%s') now, epoch %" PRIu64, node_name(), epoch);
+    log_info("agentos", place->agent, "The agent lives on this node ('%s') now, epoch %" PRIu64, node_name(),
+             epoch);
     write_epoch(place, epoch);
     agent->order.epoch = epoch;
     say_where(place, agent); /* the post office first: the worker asks it */
@@ -173,7 +174,8 @@ static void must_stop(void *context, bool hard, const char *why)
     if (!agent)
         return;
     log_event(hard ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "agentos", place->agent,
-              "It does not run on this node any more: %s%s", why, hard ? "; its worker is killed" : "");
+              "The agent does not run on this node any more: %s%s", why,
+              hard ? "; its worker is killed" : "");
     agent_live_here(agent, why, hard);
     if (hard) /* nothing more is delivered here in this turn, nor expires */
         say_where(place, agent);
@@ -206,7 +208,7 @@ static char *why_not(const struct place *place, const struct agent *agent)
         return memory_print("agents.yaml has it on node '%s'", agent->definition->node);
     if (!lease->connected || !lease->known)
         return memory_text(
-            "the bus is away, and without it nobody can tell whether the agent lives elsewhere");
+            "the bus is away, and without it this node can't tell whether the agent lives elsewhere");
     if (lives_elsewhere(lease) && clock_boot_ms() - lease->quiet_since < LEASE_MS)
         return memory_print("it lives on node '%s'", lease->seen.node);
     if (lease_is_stale(lease))

@@ -293,7 +293,7 @@ static void is_gone(struct hook *hook)
     hook->gone = true;
     hook->serial = 0;
     log_error("agentos", NULL,
-              "%s has answered 410 Gone: nothing is sent there until agents.yaml is applied anew",
+              "%s has answered 410 Gone: no alert is sent there until agents.yaml is applied anew",
               hook->host);
     drop_all(hook, "410 Gone");
 }
@@ -396,8 +396,8 @@ void alerts_problems(const struct alerts *alerts, struct buffer *lines)
         const struct hook *hook = alerts->hooks[i];
         if (hook->gone)
             buffer_print(lines,
-                         "alerts: %s has answered 410 Gone, so nothing is sent there; `agentos reload` tries "
-                         "it again\n",
+                         "alerts: %s has answered 410 Gone, so no alert is sent there; `agentos reload` "
+                         "tries it again\n",
                          hook->host);
         else if (hook->why && hook->count)
             buffer_print(lines, "alerts: %zu message(s) for %s wait: %s\n", hook->count, hook->host,

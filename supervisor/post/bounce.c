@@ -112,7 +112,7 @@ static char *body_of(const struct envelope *about, const char *from, const char 
     size_t length = about->body ? strlen(about->body) : 0, cut = length < QUOTED_MAX ? length : QUOTED_MAX;
     while (cut < length && cut > 0 && ((unsigned char)about->body[cut] & 0xc0) == 0x80)
         cut--; /* not in the middle of a character */
-    return memory_print("Your %s %s to %s came to nothing: %s.\n\nIt said:\n\n%.*s%s\n",
+    return memory_print("Your %s %s to %s came to nothing: %s.\n\nIts text:\n\n%.*s%s\n",
                         envelope_kind_name(about->kind), about->id, from, reason, (int)cut,
                         about->body ? about->body : "", cut < length ? "\n[…]" : "");
 }
@@ -228,7 +228,7 @@ bool post_bounce(struct post *post, const struct envelope *about, const char *fr
 {
     enum bounce bounce = post_bounce_now(post, about, from, reason, fault);
     if (bounce == BOUNCE_WAITS)
-        fault_set(fault, "'%s' has not read what it has from %s", about->from, from);
+        fault_set(fault, "'%s' has not read the results and bounces that it has from %s", about->from, from);
     return bounce == BOUNCE_NEEDLESS || bounce == BOUNCE_ADDED;
 }
 
@@ -273,7 +273,7 @@ bool post_repeated(struct box *sender, struct box *receiver, const struct envelo
         if (!same)
             post_refuse(sender, envelope, "another envelope has this id already");
         else if (!mailbox_sync(post->data, receiver->name, folder, envelope->id))
-            post_try_later(sender, envelope->id, "what lies with its receiver cannot be flushed to disk");
+            post_try_later(sender, envelope->id, "its receiver's copy cannot be flushed to disk");
         else
             post_verdict(sender, envelope->id, expired ? "expired" : "delivered", "");
         return true;

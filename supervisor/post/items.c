@@ -52,7 +52,7 @@ static bool read_any(int source, const char *file, char **text, size_t *length, 
         return false;
     if (S_ISREG(status.st_mode) && status.st_size <= ENVELOPE_FILE_MAX)
         return false; /* the file can't be read now */
-    *text = memory_text("This was no file that could be read.\n");
+    *text = memory_text("The item's file could not be read.\n");
     *length = strlen(*text);
     return true;
 }

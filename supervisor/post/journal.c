@@ -74,7 +74,7 @@ static bool on_one_file_system(int a, int b)
 static void complain(struct post *post, const char *what, const struct fault *fault)
 {
     if (!post->journal.complained)
-        log_warn("post", NULL, "%s; what is accepted is flushed where it lies until then: %s", what,
+        log_warn("post", NULL, "%s; until then accepted envelopes are flushed where they lie: %s", what,
                  fault->text);
     post->journal.complained = true;
 }
@@ -210,7 +210,8 @@ static bool redo_all(struct post *post)
                  count);
     if (read && missing && torn)
         return true;
-    complain(post, "Envelopes that were accepted cannot be written from the journal; it is tried again",
+    complain(post,
+             "Envelopes that were accepted cannot be written from the journal; the write is tried again",
              &fault);
     return false;
 }
@@ -296,7 +297,7 @@ static void checkpoint(struct post *post)
     end_ahead(post);
     post->journal.doubtful = !read || !empty_journal(post, &fault);
     if (post->journal.doubtful) {
-        complain(post, "The disk does not take what was accepted; it is tried again", &fault);
+        complain(post, "The disk does not take the accepted envelopes; the write is tried again", &fault);
         try_again(post);
     } else {
         post->journal.complained = false;
@@ -342,7 +343,7 @@ bool post_journal_settle(struct post *post, struct fault *fault)
         (journal_size(post->journal.records) || post->journal.doubtful))
         checkpoint(post);
     return !post->journal.records || (post->journal.redone && !post->journal.doubtful) ||
-           fault_set(fault, "what was accepted last is not on disk yet");
+           fault_set(fault, "the envelopes accepted last are not on disk yet");
 }
 
 static bool is_ready(struct post *post)

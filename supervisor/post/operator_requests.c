@@ -189,7 +189,8 @@ static bool is_owed(struct box *box, const struct envelope *envelope, struct fau
     bool looked = !box->fresh && !box->dead.wanted && !box->dead.from && !box->dead.after_ms;
     enum bounce bounce = looked && !box->dead.owe ? BOUNCE_NEEDLESS : post_tell_end(box, envelope, &why);
     if (bounce == BOUNCE_WAITS)
-        fault_set(&why, "'%s' has not read what it has from %s", envelope->from, box->name);
+        fault_set(&why, "'%s' has not read the results and bounces that it has from %s", envelope->from,
+                  box->name);
     if (bounce != BOUNCE_WAITS && bounce != BOUNCE_LATER)
         return false;
     fault_set(fault, "the sender of %s has not been told yet (%s); it is purged when that is done",

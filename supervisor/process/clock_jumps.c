@@ -26,7 +26,7 @@ static void on_timer(void *context, uint32_t events)
         return;
     if (set == CLOCK_SET_AND_BLIND)
         loop_change(wallclock->loop, wallclock->watch, 0);
-    log_info("agentos", NULL, "The clock was set: what expires is looked at again");
+    log_info("agentos", NULL, "The clock was set: all times to live are looked at again");
     wallclock->changed(wallclock->context);
 }
 

@@ -34,18 +34,16 @@ int preflight_sandbox(const char *data)
     OWNED char *summary = sandbox_summary(mode, &facts);
     sandbox_harden();
     if (mode == SANDBOX_OFF) {
-        log_warn(
-            "agentos", NULL,
-            "AGENTOS_SANDBOX is 'off': NOTHING keeps the agents from the files, the network and each other. "
-            "This is for debugging only.");
+        log_warn("agentos", NULL,
+                 "AGENTOS_SANDBOX is 'off': NOTHING keeps the agents from the files, the network and each "
+                 "other. The setting is for debugging only.");
         return EX_OK;
     }
     bool holds = sandbox_floor(&facts, &fault) && sandbox_prove(mode, data, &fault);
     if (!holds && mode == SANDBOX_REQUIRE) {
         log_error("agentos", NULL,
-                  "%s. Nothing was started; `agentos doctor` says more. AGENTOS_SANDBOX=best-effort would go "
-                  "on with "
-                  "what there is.",
+                  "%s. No agent was started; `agentos doctor` says more. AGENTOS_SANDBOX=best-effort would "
+                  "go on with the parts that are there.",
                   fault.text);
         return EX_CONFIG;
     }
@@ -55,8 +53,7 @@ int preflight_sandbox(const char *data)
     sandbox_lacks(&facts, &lacks);
     if (lacks.length)
         log_info("agentos", NULL,
-                 "Sandbox: %s. This kernel lacks some of what newer ones add; `agentos doctor` says "
-                 "what.",
+                 "Sandbox: %s. This kernel lacks parts that newer kernels add; `agentos doctor` names them.",
                  summary);
     else
         log_debug("agentos", NULL, "Sandbox: %s", summary);
@@ -120,6 +117,6 @@ int preflight_roster(const char *data_dir, int secrets, struct roster **roster)
     if (*roster)
         return EX_OK;
     log_lines(LOG_LEVEL_ERROR, &faults);
-    log_error("agentos", NULL, "Nothing was started. `agentos check` checks the file.");
+    log_error("agentos", NULL, "No agent was started. `agentos check` checks the file.");
     return EX_CONFIG;
 }

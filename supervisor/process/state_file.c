@@ -49,8 +49,8 @@ static void set_aside(const struct state_file *state_file, const char *why)
     bool moved = folder >= 0 && renameat(folder, state_file->name, folder, aside) == 0;
     log_error("agentos", NULL, "%s/%s: %s. %s%s%s", FOLDER, state_file->name, why,
               moved ? "The file as it was is kept as "
-                    : "It can't be set aside; what can be read of it holds",
-              moved ? aside : "", moved ? "; what could be read of it holds" : "");
+                    : "The file can't be set aside; its readable lines hold",
+              moved ? aside : "", moved ? "; its readable lines hold" : "");
 }
 
 /* "- key: value"; false: the line is of another form. Cuts the line up. */
@@ -88,8 +88,8 @@ static bool is_readable(struct state_file *state_file, int got, const char *why)
 {
     bool failed = got < 0 && !files_lasting(errno);
     if (failed && !state_file->unread)
-        log_error("agentos", NULL, "%s/%s: %s. It is tried again, and not written meanwhile", FOLDER,
-                  state_file->name, why);
+        log_error("agentos", NULL, "%s/%s: %s. The file is read again later, and not written meanwhile",
+                  FOLDER, state_file->name, why);
     state_file->unread = failed;
     return !failed;
 }

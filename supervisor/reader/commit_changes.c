@@ -258,5 +258,5 @@ bool commit_changes_add(git_repository *repository, const char *commit, bool tex
                         json_integer(count > CHANGES_FILES_MAX ? (json_int_t)count - CHANGES_FILES_MAX : 0));
     git_diff_free(diff);
     return why.text[0] == '\0' ||
-           fault_set(fault, "what commit %.12s changed is not told: %s", commit, why.text);
+           fault_set(fault, "the changes of commit %.12s are not told: %s", commit, why.text);
 }

@@ -59,7 +59,7 @@ static int list(const struct reading *reading, const char *path, struct page *pa
     if (!commit_log_each(path, SIZE_MAX, take, page, fault))
         reading->complain(fault->text);
     if (!page->begun) {
-        fault_set(fault, "cursor is what the page before said as its next one");
+        fault_set(fault, "cursor is `next` of the page before");
         json_decref(page->items);
         return EX_USAGE;
     }

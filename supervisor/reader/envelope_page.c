@@ -108,7 +108,7 @@ static int list(const struct reading *reading, struct envelope_choice *choice, j
     struct envelope_mark mark;
     OWNED char *cursor = memory_text(reading_text(reading, "cursor"));
     if (cursor && !read_mark(cursor, &mark))
-        return fault_set(fault, "cursor is what the page before said as its next one"), EX_USAGE;
+        return fault_set(fault, "cursor is `next` of the page before"), EX_USAGE;
     choice->data_dir = reading->data_dir;
     choice->complain = reading->complain;
     choice->most = reading_count(reading, "limit", PAGE_ITEMS, PAGE_ITEMS_MAX);

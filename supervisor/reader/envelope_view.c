@@ -238,7 +238,7 @@ bool envelope_view_read(struct envelope_view *view, const char *id)
                   view->complain);
     } else {
         OWNED char *sentence =
-            memory_print("%s; the commits are missing from the route, and what it cost", fault.text);
+            memory_print("%s; the commits and the cost are missing from the route", fault.text);
         view->complain(sentence);
     }
     envelope_trace_sort(&view->route);

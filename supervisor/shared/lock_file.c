@@ -39,14 +39,15 @@ static void print_body(const struct lock *lock, size_t waiting, struct buffer *o
     if (lock->holder)
         buffer_print(
             out,
-            "Held by %s for its task %s since %s, until %s at the latest. What it does carries the token "
-            "%" PRIu64 "; whoever is told a lower one must refuse it.\n",
+            "Held by %s for its task %s since %s, until %s at the latest. Its work carries the token %" PRIu64
+            "; a service that is told a lower token must refuse the work.\n",
             lock->holder->agent, lock->holder->task, clock_format(lock->since, since),
             clock_format(lock->lease_until, until), lock->token);
     else
-        buffer_text(out, "Free. The next holder's token is higher than the one above.\n");
+        buffer_text(out, "Free. The next holder's token is higher than the token above.\n");
     if (waiting > LOCK_WAITERS_SHOWN)
-        buffer_print(out, "%zu tasks wait for it; the first %d are listed.\n", waiting, LOCK_WAITERS_SHOWN);
+        buffer_print(out, "%zu tasks wait for the lock; the first %d are listed.\n", waiting,
+                     LOCK_WAITERS_SHOWN);
 }
 
 void lock_print(struct locks *locks, const struct lock *lock, struct buffer *out)

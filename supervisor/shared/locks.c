@@ -131,7 +131,7 @@ static void storage_failed(struct locks *locks, const struct fault *fault)
 {
     if (!locks->retry_wait)
         log_warn("agentos", NULL,
-                 "Locks: %s. Nobody is given a lock that can't be written down; it is tried again.",
+                 "Locks: %s. No task is given a lock that can't be written down; the write is tried again.",
                  fault->text);
     locks->retry_wait = locks->retry_wait ? locks->retry_wait * 2 : RETRY_MS;
     if (locks->retry_wait > RETRY_MAX_MS)
@@ -493,11 +493,10 @@ void locks_scan(struct locks *locks)
             forget(locks, i);
             continue;
         }
-        log_warn(
-            "agentos", NULL,
-            "shared/locks/%s.md was changed by hand; it shows again how it is (who waits or holds is not "
-            "decided there)",
-            lock->file);
+        log_warn("agentos", NULL,
+                 "shared/locks/%s.md was changed by hand; it shows the true state again (holders and waiters "
+                 "are not decided there)",
+                 lock->file);
         lock->behind = true;
     }
     lock_set_timer(locks);

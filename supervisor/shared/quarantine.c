@@ -64,7 +64,7 @@ static char *what_it_lacks(const struct looking *looking, const char *path)
     struct fault fault;
     size_t length;
     if (looking->of != OF_QUEUE)
-        return memory_text("it is not what it should be there; the log says why");
+        return memory_text("it is not in the format of its folder; the log says why");
     int found = files_read(looking->data, path, ENVELOPE_FILE_MAX, &text, &length, NULL, &fault);
     if (found == 0)
         return NULL;

@@ -75,8 +75,8 @@ static void refuse(struct work_queue *queue, const char *file, const char *why)
     struct fault fault;
     OWNED char *aside = NULL;
     if (shared_set_aside(queue->queues->data, queue->folder, file, &aside, &fault))
-        log_warn("post", NULL, "%s/%s is no item: %s. It was set aside as %s.", queue->folder, file, why,
-                 aside);
+        log_warn("post", NULL, "%s/%s is no item: %s. The file was set aside as %s.", queue->folder, file,
+                 why, aside);
     else
         log_warn("post", NULL, "%s/%s is no item: %s; and %s", queue->folder, file, why, fault.text);
 }
@@ -297,7 +297,7 @@ static void see(void *context, const char *file)
     }
     look->failed = true;
     if (!queue->full_said)
-        log_warn("post", NULL, "The queue %s has %d items; what else lies in %s waits until there are fewer",
+        log_warn("post", NULL, "The queue %s has %d items; the other files in %s wait until there are fewer",
                  queue->name, QUEUE_ITEMS_MAX, queue->folder);
     queue->full_said = true;
 }

@@ -72,7 +72,7 @@ def test_what_says_a_locks_token_and_can_not_be_read_at_start_is_neither_set_asi
     system.prefix = ["strace", "-D", "-qq", "-o", "/dev/null", "-P", path, "-e", "trace=openat2",
                      "-e", f"inject=openat2:error={fault}:when=1..2"]
     system.start()
-    system.wait_log(f"can't be read whole, which is tried again: cannot read {re.escape(path)}")
+    system.wait_log(f"can't be read whole, and the read is tried again: cannot read {re.escape(path)}")
     system.add("second", "Print it again", lock="press")
     system.wait_done("second")
     assert not list(shown.parent.glob("*.unreadable-*"))

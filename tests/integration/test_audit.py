@@ -377,7 +377,7 @@ def test_the_program_judges_what_comes_on_its_standard_input():
 def test_the_program_says_what_is_wrong_with_its_input(text):
     result = audit(text)
     assert result.returncode == 65 and result.stdout == ""
-    assert result.stderr.startswith("agentos-audit: what is to be audited")
+    assert result.stderr.startswith("agentos-audit: the case")
 
 
 def test_what_made_room_for_a_disputed_skill_comes_back_from_the_history(make_system, model):

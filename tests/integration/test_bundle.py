@@ -164,7 +164,7 @@ def test_an_import_arrives_stopped_and_says_what_it_would_do(make_system, model,
     there.cli("export", "orion", path)
     said = elsewhere.cli("import", path).stdout
     for words in (
-        "it is stopped; `agentos start orion`",
+        "the agent is stopped; `agentos start orion`",
         "queue: 2 pending task(s) and 0 envelope(s)",
         "checker: /bin/cat --odd",
         "schedule: 0 7 * * 1-5: Write the report",

@@ -303,7 +303,7 @@ def test_a_server_that_is_killed_costs_time_and_nothing_else(nats, make_bus):
     bus.arrived("one")
     revision, _ = bus.put("put lease.iris 0 one")
     nats.kill()
-    bus.away("nobody listens")
+    bus.away("no server listens")
     assert bus.ask(f"publish {IRIS} id-2 two")[2] is False
     nats.start()
     bus.connected()
@@ -319,7 +319,7 @@ def test_a_server_that_lost_its_store_gets_stream_bucket_and_consumers_again(nat
     bus.put("put lease.iris 0 one")
     nats.kill()
     nats.lose()
-    bus.away("nobody listens")
+    bus.away("no server listens")
     bus.heard.clear()
     nats.start()
     bus.connected()
@@ -395,7 +395,7 @@ def test_a_server_without_jetstream_is_said(make_nats, make_bus):
 def test_several_servers_are_tried_in_turn_and_each_says_why(make_nats, make_bus):
     nats, nobody = make_nats(), free_port()
     bus = make_bus(f"nats://127.0.0.1:{nobody},{nats.url}")
-    bus.away(f"127.0.0.1:{nobody}: nobody listens", f"127.0.0.1:{nats.port}: nobody listens")
+    bus.away(f"127.0.0.1:{nobody}: no server listens", f"127.0.0.1:{nats.port}: no server listens")
     nats.start()
     bus.connected()
     assert bus.ask("problem")[1] == ""

@@ -72,7 +72,7 @@ def test_pruned_skills_expired_tasks_people_and_rollbacks_have_their_lines(syste
     system.cli("rollback", "orion", "HEAD~2")
     said = system.cli("log", "orion").stdout
     for pattern in (
-        r"orion +orion\(rollback\): to \w{7}\n    undone: what was learned since",
+        r"orion +orion\(rollback\): to \w{7}\n    undone: the learning since",
         r"\n    skill restored: old-00 \(evidence 1, last success 2026-01-01T00:00:00Z\)",
         r"orion\(escalation\): late expired \(expired\)",
         r"\n    skill pruned: old-00 \(score 0\.",

@@ -97,7 +97,7 @@ def test_items_of_work_queues_are_seen_from_each_node_and_one_that_is_away_is_a_
     gone = wait_until(lambda: (said := a.cli("queues", seconds=60)) and "node 'b' is away" in said.stderr and said, "b is missed", 90)
     [mine] = [item for item in home if home[item] == "a"]
     assert mine in gone.stdout and not [item for item in home if home[item] == "b" and item in gone.stdout]
-    assert "node 'b' is away: what it has is not shown" in get(a, "/v1/queues")["problems"]
+    assert "node 'b' is away: its items are not shown" in get(a, "/v1/queues")["problems"]
     [iris] = json.loads(a.cli("status", "iris", "--all-nodes", "--json").stdout)["agents"]
     assert iris["node"] == "b" and iris["state"] == "stopped"
 

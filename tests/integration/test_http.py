@@ -288,7 +288,7 @@ def test_metrics_need_the_token_and_health_does_not(make_system, model, given):
 
 def test_beyond_this_machine_nothing_listens_without_a_token_and_the_agents_work(make_system, model):
     system = make_system(model=model, env={"AGENTOS_LISTEN": "0.0.0.0:0"}).start()
-    assert "AGENTOS_TOKEN" in system.wait_log(r"ERROR .*Nothing listens at 0\.0\.0\.0:0.*")[0]
+    assert "AGENTOS_TOKEN" in system.wait_log(r"ERROR .*The HTTP interface does not listen at 0\.0\.0\.0:0.*")[0]
     assert "http" not in system.processes()
     system.add("anyway", "Do it")
     system.wait_done("anyway")
@@ -331,7 +331,7 @@ def test_a_port_that_is_taken_is_said_and_taken_up_when_it_is_free(make_system, 
         other.listen()
         port = other.getsockname()[1]
         system = make_system(model=model, env={"AGENTOS_LISTEN": f"127.0.0.1:{port}"}).start()
-        assert system.wait_log(rf"WARN .*Cannot listen at 127.0.0.1:{port} .*in use. All else goes on")
+        assert system.wait_log(rf"WARN .*Cannot listen at 127.0.0.1:{port} .*in use. The agents go on")
         system.add("anyway", "Do it")
         system.wait_done("anyway")
     assert Http(system).ask("/healthz")[0] == 200

@@ -84,7 +84,7 @@ def test_the_branch_of_an_agent_of_another_node_is_left_to_that_node(make_system
     system.add("one")
     system.wait_done("one")
     is_mirrored(system, remotes / "orion.git")
-    assert "Its branch is not pushed" not in system.log()
+    assert "The agent's branch is not pushed" not in system.log()
     assert not any("git remote" in problem for problem in system.agent_status("iris")["problems"])
 
 
@@ -100,14 +100,14 @@ def test_a_branch_that_went_another_way_is_reported_and_left(make_system, model,
     system.add("one")
     system.wait_done("one")
     problem_of(system, "the remote's branch went another way and is left as it is")
-    system.wait_log("Its branch is not pushed to file://")
+    system.wait_log("The agent's branch is not pushed to file://")
     assert tip(remote) == theirs
     system.add("two")
     system.wait_done("two")  # work goes on
     git(remote, "update-ref", "refs/heads/main", f"{theirs}~1")  # a person puts it right
     is_mirrored(system, remote)
     no_problem(system)
-    system.wait_log("Its branch is at the remote again")
+    system.wait_log("The agent's branch is at the remote again")
 
 
 def test_commits_of_a_time_without_the_mirror_are_pushed_when_it_is_back(make_system, model, remotes):
@@ -323,7 +323,7 @@ def test_a_tree_that_holds_what_git_would_obey_waits_until_that_is_taken_out(mak
     before = tip(remotes / "orion.git")
     system.add("one")
     system.wait_done("one")
-    problem_of(system, "something lies in the tree that git would obey")
+    problem_of(system, "the tree holds a file or setting that git would obey")
     assert tip(remotes / "orion.git") == before
     (system.tree() / ".git/objects/info/alternates").unlink()
     is_mirrored(system, remotes / "orion.git")

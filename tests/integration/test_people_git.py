@@ -115,7 +115,7 @@ def test_an_unfinished_merge_is_told_and_how_it_ends(system):
 )
 def test_a_copy_beside_a_state_file_is_told_and_never_work(system, model, copy):
     (system.tree() / copy).write_text("## other\ntask: Never do this\n")
-    problems(system, copy, "nobody reads it")
+    problems(system, copy, "AgentOS does not read the copy")
     system.cli("task", "orion", "Do it", "--wait")
     (system.tree() / copy).unlink()
     no_problems(system)

@@ -149,7 +149,7 @@ def test_a_commit_beside_the_history_is_refused(system):
     stray = system.git("-c", "user.name=x", "-c", "user.email=x@y", "commit-tree", "-m", "stray", tree).strip()
     before = head(system)
     result = rollback(system, stray, check=False)
-    assert result.returncode == 65 and "is no part of what led to the present one" in result.stderr
+    assert result.returncode == 65 and "is not among the commits that led to the present one" in result.stderr
     assert head(system) == before
 
 
@@ -157,7 +157,7 @@ def test_nothing_learned_since_is_said_and_makes_no_commit(system):
     learn(system, "one")
     before = head(system)
     result = rollback(system, "HEAD")
-    assert result.stdout.startswith("nothing to undo: nothing was learned since")
+    assert result.stdout.startswith("nothing to undo: the agent has learned nothing since")
     assert head(system) == before
 
 

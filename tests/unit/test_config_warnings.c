@@ -112,7 +112,7 @@ static void test_listening_beyond_this_machine_without_a_token_is_doubted(void *
     for (size_t i = 0; i < sizeof beyond / sizeof beyond[0]; i++) {
         setenv("AGENTOS_LISTEN", beyond[i], 1);
         OWNED char *said = doubts(ORION);
-        assert_non_null(strstr(said, "nothing will listen there"));
+        assert_non_null(strstr(said, "the supervisor will not listen there"));
     }
     for (size_t i = 0; i < sizeof within / sizeof within[0]; i++) {
         setenv("AGENTOS_LISTEN", within[i], 1);

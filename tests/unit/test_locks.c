@@ -483,7 +483,7 @@ static void test_many_waiters_are_served_in_order_and_shown_in_part(void **state
         ask(world, agent, task);
     }
     pass(world, 0);
-    assert_non_null(strstr(text_of(world, "db"), "150 tasks wait for it; the first 100 are listed."));
+    assert_non_null(strstr(text_of(world, "db"), "150 tasks wait for the lock; the first 100 are listed."));
     locks_give_up(world->locks, "orion", "first", "db");
     world->read = world->said_count - 1;
     expect(world, "agent-0 t0 db 2 ");

@@ -209,7 +209,7 @@ static void test_every_fault_is_told_in_one_run_in_order_and_at_its_place(void *
         "colour: blue\n",
         "agents.yaml:2:33: consumers names 'orin', and there is no such agent; did you mean 'orion'?\n"
         "agents.yaml:3:12: queue 'reviews' stands here again; first in line 2\n"
-        "agents.yaml:3:32: consumers is an empty list; nobody would ever take an item\n"
+        "agents.yaml:3:32: consumers is an empty list; no agent would ever take an item\n"
         "agents.yaml:4:12: 'name' belongs to one agent, not in defaults\n"
         "agents.yaml:4:34: ttl_seconds must be a whole number from 0 to 3155760000, not -1\n"
         "agents.yaml:6:5: agent 'orion' needs 'persona'\n"
@@ -316,7 +316,7 @@ static void test_what_stands_for_all_is_checked_too(void **state)
          "agents.yaml:2:35: method 'command' needs a command"},
         {"", "agents.yaml:1:1: the file is empty"},
         {"# nothing\n", "agents.yaml:1:1: the file is empty"},
-        {"agents: []", "agents.yaml:1:9: agents is an empty list; there is nobody to run"},
+        {"agents: []", "agents.yaml:1:9: agents is an empty list; there is no agent to run"},
         {"agents:\n", "agents.yaml:1:1: agents.yaml needs 'agents'"},
         {"budget: {}\n", "agents.yaml:1:1: agents.yaml needs 'agents'"},
         {"- name: a\n", "agents.yaml:1:1: agents.yaml must be a mapping, lines of 'key: value', not a list"},

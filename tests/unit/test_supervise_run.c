@@ -371,7 +371,7 @@ static void test_an_agent_that_is_redefined_before_its_order_is_known_does_not_g
     supervised_wait(supervised);
     assert_int_equal(system(hide), 0);
     supervised_start(supervised);
-    EVENTUALLY(supervised_logged(supervised, "what was ordered for it can't be read"));
+    EVENTUALLY(supervised_logged(supervised, "its orders can't be read"));
     supervised_yaml(supervised, "warm_workers: 0\nagents: [{name: rester, persona: another}]\n");
     EVENTUALLY(supervised_exit_of(supervised, "{\"verb\":\"reload\"}") == 0);
     assert_false(supervised_logged(supervised, "Agent 'rester' ready"));

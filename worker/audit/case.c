@@ -16,12 +16,12 @@ static bool read(struct audit_case *subject, const json_t *object, struct fault 
 {
     const json_t *reward = json_object_get(object, "reward"), *answer = json_object_get(object, "answer");
     if (!json_is_object(object))
-        return fault_set(fault, "what is to be audited is no JSON object");
+        return fault_set(fault, "the case is no JSON object");
     if (!json_is_string(answer))
-        return fault_set(fault, "what is to be audited has no answer");
+        return fault_set(fault, "the case has no answer");
     json_int_t value = json_integer_value(reward);
     if (!json_is_integer(reward) || value < -1 || value > 1)
-        return fault_set(fault, "what is to be audited has no reward of -1, 0 or 1");
+        return fault_set(fault, "the case has no reward of -1, 0 or 1");
     const json_t *skill = json_object_get(object, "skill");
     subject->agent = text_of(object, "agent");
     subject->task = text_of(object, "task");
@@ -41,10 +41,10 @@ bool audit_case_parse(struct audit_case *subject, const char *json, size_t lengt
     json_error_t error;
     *subject = (struct audit_case){0};
     if (length > AUDIT_CASE_MAX)
-        return fault_set(fault, "what is to be audited has more than %d bytes", AUDIT_CASE_MAX);
+        return fault_set(fault, "the case has more than %d bytes", AUDIT_CASE_MAX);
     json_auto_t *object = json_loadb(json, length, 0, &error);
     if (!object)
-        return fault_set(fault, "what is to be audited is no JSON: %s", error.text);
+        return fault_set(fault, "the case is no JSON: %s", error.text);
     return read(subject, object, fault);
 }
 

@@ -83,7 +83,7 @@ bool verdict_parse(struct verdict *verdict, const char *text, size_t length, boo
 {
     *verdict = (struct verdict){0};
     if (length > VERDICT_MAX)
-        return fault_set(fault, "what the auditor said has %zu bytes, more than %d", length, VERDICT_MAX);
+        return fault_set(fault, "the auditor's output has %zu bytes, more than %d", length, VERDICT_MAX);
     json_error_t error;
     json_auto_t *object = json_loadb(text, length, 0, &error);
     bool found = read_object(verdict, object);
@@ -92,8 +92,8 @@ bool verdict_parse(struct verdict *verdict, const char *text, size_t length, boo
         return true;
     if (length == 0)
         return fault_set(fault, "the auditor said nothing");
-    return is_object ? fault_set(fault, "what the auditor said has no audit_score of -1, 0 or 1")
-                     : fault_set(fault, "what the auditor said is no JSON object: %.*s",
+    return is_object ? fault_set(fault, "the auditor's output has no audit_score of -1, 0 or 1")
+                     : fault_set(fault, "the auditor's output is no JSON object: %.*s",
                                  (int)utf8_cut(text, length, 60), text);
 }
 

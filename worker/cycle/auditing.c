@@ -134,7 +134,8 @@ static void record(struct worker *worker)
         learning_forget(worker->learning);
         cycle_refresh(worker);
         worker->auditing->record_ms = clock_monotonic_ms() + RECORD_BUSY_MS;
-        log_warn("agent", worker->name, "Audits could not be recorded: %s. It is tried again.", fault.text);
+        log_warn("agent", worker->name, "Audits could not be recorded: %s. The commit is tried again.",
+                 fault.text);
     }
 }
 

@@ -143,11 +143,10 @@ static void follow(struct work *work, size_t index, const struct buffer *wanted,
         name_it(&work->rewritten, path);
     } else if (work->noted[index]) {
         struct fault note;
-        fault_set(
-            &note,
-            "%s was edited since it was made from agents.yaml, so what has changed there is not taken over "
-            "into it; do that by hand, or remove the file to have it made anew",
-            path);
+        fault_set(&note,
+                  "%s was edited since it was made from agents.yaml, so the changes there are not taken over "
+                  "into the file; take them over by hand, or remove the file to have it made anew",
+                  path);
         buffer_print(work->problems, "%s\n", note.text);
         log_warn("bootstrap", work->agent->name, "%s", note.text);
     }
@@ -241,7 +240,7 @@ static void tell(const struct work *work, const char *path)
     if (work->first)
         log_info("bootstrap", NULL, "Initialised git repo at %s", path);
     else if (work->made.length)
-        log_info("bootstrap", work->agent->name, "Made again what was missing: %s", work->made.data);
+        log_info("bootstrap", work->agent->name, "Made missing files again: %s", work->made.data);
     if (work->rewritten.length)
         log_info("bootstrap", work->agent->name, "Taken over from agents.yaml: %s", work->rewritten.data);
 }

@@ -132,8 +132,8 @@ static void end_work(struct worker *worker, const char *commit)
     } else {
         if (!queue_take(worker->queue, task->id, task->hash, &fault))
             log_warn("agent", worker->name,
-                     "Task %s is done (%.7s) but its block could not be taken out of queue.md: %s. It is not "
-                     "done again.",
+                     "Task %s is done (%.7s) but its block could not be taken out of queue.md: %s. The task "
+                     "is not done again.",
                      task->id, commit, fault.text);
         attempts_end(worker->attempts, task->id, task->hash);
     }

@@ -38,8 +38,8 @@ bool cycle_record_edits(struct worker *worker)
     OWNED_BUFFER struct buffer subject = {0};
     bool recorded = history_edits(worker->history, look, collect, &edits, &fault);
     if (!recorded) {
-        log_warn("agent", worker->name, "Cannot tell what people edited: %s. It is looked at again later.",
-                 fault.text);
+        log_warn("agent", worker->name,
+                 "Cannot tell people's edits: %s. The files are looked at again later.", fault.text);
     } else if (edits.count > 0) {
         edits_subject(&edits, &subject);
         const struct commit_request request = {.author = AUTHOR_PEOPLE,
@@ -50,7 +50,7 @@ bool cycle_record_edits(struct worker *worker)
         if (recorded)
             log_info("agent", worker->name, "Recorded people's edits: %s", subject.data + strlen("people: "));
         else
-            log_warn("agent", worker->name, "Cannot record people's edits: %s. They stay in the files.",
+            log_warn("agent", worker->name, "Cannot record people's edits: %s. The edits stay in the files.",
                      fault.text);
     }
     return recorded;

@@ -17,7 +17,7 @@ static bool commit_end(struct worker *worker, const struct envelope *envelope, u
     OWNED char *subject =
         expired ? memory_print("%s(escalation): %s expired", worker->name, envelope->id)
                 : memory_print("%s(escalation): %s failed: %s", worker->name, envelope->id, why);
-    OWNED char *text = memory_print("The %s from %s was not done: %s (%s). It lies in %s/%s.md.",
+    OWNED char *text = memory_print("The %s from %s was not done: %s (%s). The envelope lies in %s/%s.md.",
                                     envelope_kind_name(envelope->kind), envelope->from,
                                     expired ? "expired" : "failed", why, TREE_DEAD_LETTERS, envelope->id);
     struct question_usage usage = deferred_usage(worker->trouble.deferred, envelope->id, hash);

@@ -84,7 +84,7 @@ static void untrack_oldest(struct worker *worker, struct tracked *tracked, const
     OWNED char *subject = memory_print(
         "%s(%s): %zu older %s leave the tree", worker->name,
         strrchr(few->folder, '/') ? strrchr(few->folder, '/') + 1 : few->folder, changes.count, few->what);
-    OWNED char *body = memory_print("They stay in %s/ on disk and in this history.", few->folder);
+    OWNED char *body = memory_print("The files stay in %s/ on disk and in this history.", few->folder);
     const struct commit_request request = {
         .author = AUTHOR_AGENT,
         .subject = subject,
@@ -93,8 +93,9 @@ static void untrack_oldest(struct worker *worker, struct tracked *tracked, const
         .change_count = changes.count,
     };
     if (!history_commit(worker->history, &request, commit, &fault))
-        log_warn("agent", worker->name, "Older %s could not leave the tree: %s. It is tried again later.",
-                 few->what, fault.text);
+        log_warn("agent", worker->name,
+                 "Older %s could not leave the tree: %s. The removal is tried again later.", few->what,
+                 fault.text);
 }
 
 void outputs_tidy(struct worker *worker, enum kept_few_kind kind, size_t added)

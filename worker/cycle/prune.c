@@ -225,8 +225,8 @@ static bool go(struct pruning *pruning)
 {
     struct fault fault;
     OWNED char *body =
-        memory_print("This history has them: git log -- %s/ID.md, or `agentos %s`.", pruning->kind->folder,
-                     pruning->kind == &kinds[KEPT_OUTPUTS] ? "answer" : "show");
+        memory_print("This history has the files: git log -- %s/ID.md, or `agentos %s`.",
+                     pruning->kind->folder, pruning->kind == &kinds[KEPT_OUTPUTS] ? "answer" : "show");
     bool done = commit(pruning, " are recorded", NULL, &fault) &&
                 pruned_add(pruning->worker->tree, pruning->notes, pruning->count, &fault);
     for (size_t i = 0; done && i < pruning->changes.count; i++)
@@ -234,8 +234,8 @@ static bool go(struct pruning *pruning)
     done = done && commit(pruning, PRUNED_SUBJECT_END, body, &fault);
     if (!done)
         log_warn("agent", pruning->worker->name,
-                 "Older %s could not leave the work tree: %s. It is tried again later.", pruning->kind->what,
-                 fault.text);
+                 "Older %s could not leave the work tree: %s. The removal is tried again later.",
+                 pruning->kind->what, fault.text);
     return done;
 }
 

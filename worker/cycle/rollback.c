@@ -128,7 +128,7 @@ static int commit_it(struct rollback *rollback, const struct buffer *since, char
     struct fault fault;
     struct worker *worker = rollback->worker;
     OWNED char *subject = memory_print("%s(rollback): to %.7s", worker->name, rollback->commit);
-    OWNED char *body = memory_print("undone: what was learned since %s\n%s", since->data,
+    OWNED char *body = memory_print("undone: the learning since %s\n%s", since->data,
                                     rollback->body.data ? rollback->body.data : "");
     const struct commit_request request = {
         .author = AUTHOR_AGENT,
@@ -166,7 +166,7 @@ static int roll_back(struct rollback *rollback, struct buffer *said)
                      blocked);
         status = EX_TEMPFAIL;
     } else if (rollback->changes.count == 0)
-        buffer_print(said, "nothing to undo: nothing was learned since %s\n", since.data);
+        buffer_print(said, "nothing to undo: the agent has learned nothing since %s\n", since.data);
     else
         status = commit_it(rollback, &since, id, said);
     learning_forget(worker->learning);

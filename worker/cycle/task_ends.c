@@ -85,7 +85,8 @@ static void list_changes(struct worker *worker, const struct block *block, const
 {
     OWNED_BUFFER struct buffer letter = {0};
     OWNED char *path = memory_print("%s/%s.md", TREE_DEAD_LETTERS, file);
-    OWNED char *text = memory_print("The task was not done: %s (%s). It lies in %s.", status, reason, path);
+    OWNED char *text =
+        memory_print("The task was not done: %s (%s). The task lies in %s.", status, reason, path);
     print_dead_letter(worker, block, file, status, reason, now, &letter);
     change_list_add(changes, CHANGE_WRITE, path, letter.data, letter.length);
     if (strlen(block->task) + 4096 > ENVELOPE_MAX) {

@@ -79,9 +79,8 @@ static bool print_copies(struct worker *worker)
             young = true;
         else
             buffer_print(&worker->problems.people,
-                         "%s is a copy that a synchroniser or an editor left; nobody reads it: carry over "
-                         "what it has, and "
-                         "remove it\n",
+                         "%s is a copy that a synchroniser or an editor left; AgentOS does not read the "
+                         "copy: carry over its text, and remove it\n",
                          name);
     }
     if (names)

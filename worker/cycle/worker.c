@@ -518,8 +518,8 @@ int worker_live(struct worker_start *start)
         work(&worker, signals);
     } else {
         log_error("agent", worker.name,
-                  "Cannot work in %s: %s. It is tried again later; the files stay as they are.", worker.path,
-                  fault.text);
+                  "Cannot work in %s: %s. The work is tried again later; the files stay as they are.",
+                  worker.path, fault.text);
         worker_say(&worker, MESSAGE_PROBLEMS, fault.text);
         status = EX_CANTCREAT;
     }

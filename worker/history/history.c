@@ -402,7 +402,7 @@ bool history_finished(struct history *history, const char *task, uint64_t task_h
     commit[0] = '\0';
     if ((history->pending && !record_redo_all(history, &why)) || !history_look(history, &why) ||
         !ledger_refresh(history, &why))
-        log_warn("agent", history->agent, "%s; what is done is taken from memory", why.text);
+        log_warn("agent", history->agent, "%s; the finished tasks are taken from memory", why.text);
     if (!ledger_find(history, task, task_hash, &id))
         return false;
     git_oid_tostr(commit, COMMIT_TEXT, &id);

@@ -186,7 +186,8 @@ bool ledger_refresh(struct history *history, struct fault *fault)
             return read_git(history, &known, fault);
     }
     if (ledger->records > 0)
-        log_info("agent", history->agent, "HEAD was moved; what is done is read from the history again");
+        log_info("agent", history->agent,
+                 "HEAD was moved; the finished tasks are read from the history again");
     clear(ledger);
     if (ftruncate(ledger->fd, 0) != 0)
         return fault_errno(fault, "cannot begin the ledger anew");

@@ -58,9 +58,10 @@ enum past history_past(struct history *history, const char *name, char commit[CO
         return past;
     if (!git_oid_equal(&id, &history->head.commit) &&
         git_graph_descendant_of(repository, &history->head.commit, &id) != 1) {
-        fault_set(fault,
-                  "commit %.7s is no part of what led to the present one, so nothing was learned since it",
-                  git_oid_tostr_s(&id));
+        fault_set(
+            fault,
+            "commit %.7s is not among the commits that led to the present one, so no learning dates from it",
+            git_oid_tostr_s(&id));
         return PAST_ELSEWHERE;
     }
     git_oid_tostr(commit, COMMIT_TEXT, &id);

@@ -86,11 +86,10 @@ static void print_kept(struct history *history, bool detached, struct buffer *li
 static void print_detached(struct history *history, struct buffer *lines)
 {
     const char *kept = history->head.kept, *branch = kept + strlen("refs/heads/");
-    buffer_print(
-        lines,
-        "git: HEAD is on no branch, since somebody checked out a commit; what is committed meanwhile is kept "
-        "on the branch %s, and `git checkout main` (or another branch) goes back\n",
-        kept[0] ? branch : "kept/TIME");
+    buffer_print(lines,
+                 "git: HEAD is on no branch, since somebody checked out a commit; commits are kept on the "
+                 "branch %s meanwhile, and `git checkout main` (or another branch) goes back\n",
+                 kept[0] ? branch : "kept/TIME");
 }
 
 static void print_unfinished(struct history *history, struct buffer *lines)

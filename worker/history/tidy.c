@@ -85,7 +85,7 @@ static bool write_pack(struct history *history, const struct id_list *list, char
         commits_fault(fault, "the objects can't be packed, they stay as they are");
     git_packbuilder_free(builder);
     return good && (place_pack(history, name) ||
-                    fault_errno(fault, "a new pack can't be placed, what is in it stays where it was"));
+                    fault_errno(fault, "a new pack can't be placed, its objects stay where they were"));
 }
 
 /* A pack of .git/objects/pack that may be joined. */
@@ -204,7 +204,7 @@ static bool add_pack(struct history *history, const char *name, struct id_list *
         return true;
     list->count = before;
     if (!reading.large)
-        log_warn("agent", history->agent, "The pack %s is damaged. It stays as it is.", name);
+        log_warn("agent", history->agent, "The pack %s is damaged and stays as it is.", name);
     return false;
 }
 

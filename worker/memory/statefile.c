@@ -117,8 +117,8 @@ static enum statefile_news look_regular(struct statefile *file, int tree, const 
     if (read < 0 && errno == EACCES)
         return salvage(file, tree, status->st_ino, "may not be read", NULL, 0);
     if (read < 0) {
-        trouble(file, memory_print("%s; what was known of it before counts, and it is read again later",
-                                   fault.text));
+        trouble(file,
+                memory_print("%s; its last known text counts, and the file is read again later", fault.text));
         file->blocked = true;
         return STATEFILE_SAME;
     }
@@ -167,8 +167,8 @@ void statefile_mend(struct statefile *file, int tree, const char *text, size_t l
     struct fault fault = {0};
     know(file, memory_slice(text, length), length);
     if (!files_write(tree, file->path, file->known, length, false, &fault)) {
-        trouble(file, memory_print("%s was set aside, but what was saved of it can't be written: %s",
-                                   file->path, fault.text));
+        trouble(file, memory_print("%s was set aside, but its salvaged text can't be written: %s", file->path,
+                                   fault.text));
         return;
     }
     file->aside = 0;
@@ -219,11 +219,10 @@ void statefile_report_aside(int tree, struct buffer *problems)
     struct listing *names = listing_open(tree, ".", &fault);
     for (const char *name; names && (name = listing_next(names));)
         if (strstr(name, ASIDE))
-            buffer_print(
-                problems,
-                "%s was set aside because it couldn't be read as what it should be; take from it what "
-                "you need and remove it\n",
-                name);
+            buffer_print(problems,
+                         "%s was set aside because it is not in its format; take from it what you need and "
+                         "remove it\n",
+                         name);
     if (!names || !listing_close(names, &fault))
-        buffer_print(problems, "what was set aside can't be told: %s\n", fault.text);
+        buffer_print(problems, "the files that were set aside can't be listed: %s\n", fault.text);
 }

@@ -140,7 +140,7 @@ enum replaced queue_replace(struct queue *queue, struct buffer *rest, size_t bas
         if (errno == ENOENT)
             queue_forget(queue);
         else
-            fault_errno(fault, "cannot put a new queue.md in the old one's place; that one stays as it is");
+            fault_errno(fault, "cannot put a new queue.md in the place of the old one, which stays as it is");
     }
     unlinkat(queue->notes, making.name, 0);
     remove_pair(queue, leftover.name);
@@ -154,7 +154,7 @@ enum replaced queue_create(struct queue *queue, struct buffer *rest, struct faul
     if (queue->missing_ms == 0)
         queue->missing_ms = now;
     if (now - queue->missing_ms < QUEUE_GRACE_MS) {
-        fault_set(fault, "queue.md is missing; what belongs in it waits in %s", TREE_NOTES);
+        fault_set(fault, "queue.md is missing; its text waits in %s", TREE_NOTES);
         return REPLACE_FAULT;
     }
     struct making making;
@@ -168,7 +168,7 @@ enum replaced queue_create(struct queue *queue, struct buffer *rest, struct faul
         else if (errno == EEXIST)
             result = REPLACE_AGAIN;
         else
-            fault_errno(fault, "cannot make queue.md anew; what belongs in it waits in %s", TREE_NOTES);
+            fault_errno(fault, "cannot make queue.md anew; its text waits in %s", TREE_NOTES);
     }
     unlinkat(queue->notes, making.name, 0);
     close(making.fd);

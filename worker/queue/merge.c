@@ -86,7 +86,7 @@ static bool merge(struct queue *queue, size_t index, const struct theirs *theirs
             return result == REPLACED;
     }
     return fault_set(fault,
-                     "queue.md changes faster than what was written to its last version can be joined");
+                     "queue.md changes faster than the text written to its last version can be joined");
 }
 
 /* What queue.md has from this leftover now. A writer who is still at it has taken nothing out yet. */
@@ -124,7 +124,7 @@ static bool merge_file(struct queue *queue, size_t index, const char *text, size
         rebase(queue, index, &theirs);
     else if (!queue->leftovers[index].warned) {
         queue->leftovers[index].warned = true;
-        log_warn("queue", NULL, "What was written to %s/%s, once queue.md, isn't joined yet: %s", TREE_NOTES,
+        log_warn("queue", NULL, "The text written to %s/%s, once queue.md, isn't joined yet: %s", TREE_NOTES,
                  queue->leftovers[index].name, fault.text);
     }
     free(theirs.marks.items);

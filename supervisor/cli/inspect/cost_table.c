@@ -65,6 +65,6 @@ void cost_show(const json_t *cost)
     add_numbers(&table, cost);
     table_cell(&table, json_is_true(json_object_get(cost, "complete"))
                            ? NULL
-                           : "at least: what is unknown is not in it");
+                           : "at least: unknown costs are not in the sum");
     table_show(&table);
 }

@@ -259,7 +259,7 @@ static const struct verb_listing LISTINGS[] = {
     LISTING("reflections", learned, .learned = LEARNED_REFLECTIONS, "%s has noted nothing yet.",
             .show = show_reflections),
     LISTING("handoffs", envelopes, LETTERS(1u << KIND_HANDOFF, PLACE_COUNT, "envelopes", "handoff"),
-            "Nothing has been handed over.",
+            "There are no handoffs yet.",
             .columns = {{"CREATED", "created"},
                         {"ID", "id"},
                         {"FROM", "from"},

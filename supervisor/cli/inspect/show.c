@@ -143,7 +143,7 @@ static void complain_unknown(const struct invocation *invocation, const char *id
         known = is_now || is_old || (tree >= 0 && pruned_find(tree, TREE_OUTPUTS, file, &pruned));
         OWNED char *word = printable_word(id);
         OWNED char *where = is_now || is_old ? memory_print("%s/%s", agents, is_now ? path : old)
-                                             : memory_print("what `agentos answer %s %s` shows", name, word);
+                                             : memory_print("shown by `agentos answer %s %s`", name, word);
         if (known)
             output_complain("'%s' is no envelope but a task from %s's queue, which is done: its answer is "
                             "%s, and `agentos log %s` tells what came of it",

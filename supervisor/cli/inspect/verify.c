@@ -103,7 +103,7 @@ static void verify_journal(struct verify *verify)
         verify->half_done = true;
         buffer_print(verify->notes,
                      "%s: the journal holds %d commit(s) that a crash left half done; the next start "
-                     "finishes them, and what is found here may be only that\n",
+                     "finishes them, and the findings here may be only those\n",
                      verify->where, unfinished);
     }
 }
@@ -185,7 +185,7 @@ static void verify_tree(const char *agents, const char *name, struct buffer *fin
                 buffer_print(findings, "agents/%s: %s\n", name, line);
     } else if (folder >= 0 && guard_has_aside(folder)) {
         buffer_print(notes,
-                     "agents/%s: something that git would have run or followed lies in " GUARD_ASIDE
+                     "agents/%s: a file or setting that git would have run or followed lies in " GUARD_ASIDE
                      "; remove it when you have seen it\n",
                      name);
     }
@@ -330,8 +330,7 @@ int verb_verify(struct invocation *invocation)
     if (!repository_library_start(&fault))
         return output_fail(EX_SOFTWARE, "%s", fault.text);
     if (running) {
-        printf("note: a supervisor is running on %s; what looks wrong is looked at twice\n",
-               invocation->data_dir);
+        printf("note: a supervisor is running on %s; each fault is looked at twice\n", invocation->data_dir);
     }
     int looked = verify_trees(invocation->data_dir, &findings, &notes);
     if (looked < 0) {

@@ -68,16 +68,15 @@ static int say_unreachable(const struct invocation *invocation, int error)
     if (holder != 0) {
         OWNED char *pid = holder > 0 ? memory_print("process %d", (int)holder)
                                      : memory_text("a process that can't be seen from here");
-        output_complain(
-            "%s holds the lock of %s, but nobody listens in %s: the control socket was removed (the "
-            "supervisor makes it anew within POLL_INTERVAL), the supervisor is just starting, or its "
-            "AGENTOS_RUN_DIR is another one; try again",
-            pid, invocation->data_dir, invocation->run_dir);
+        output_complain("%s holds the lock of %s, but no supervisor listens in %s: the control socket was "
+                        "removed (the supervisor makes it anew within POLL_INTERVAL), the supervisor is just "
+                        "starting, or its AGENTOS_RUN_DIR is another one; try again",
+                        pid, invocation->data_dir, invocation->run_dir);
         return EX_TEMPFAIL;
     }
     OWNED char *word = printable_word(invocation->data_dir);
-    output_complain("no supervisor is running on %s; start one with `agentos run --data %s` (whatever only "
-                    "reads works without)",
+    output_complain("no supervisor is running on %s; start one with `agentos run --data %s` (verbs that only "
+                    "read work without)",
                     invocation->data_dir, word);
     return EX_UNAVAILABLE;
 }
@@ -187,7 +186,7 @@ json_t *client_answer(struct client *client, int patience, int *status)
             output_complain(
                 *status == EX_TEMPFAIL
                     ? "the supervisor did not answer in time; try again"
-                    : "the supervisor ended before it answered; whether it was done is not known");
+                    : "the supervisor ended before it answered; whether the order was done is not known");
             return NULL;
         }
     }

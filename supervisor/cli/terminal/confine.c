@@ -45,7 +45,7 @@ void confine_guard(const char *data_dir, const char *name)
     struct guard_look look = {.agents = agents, .take = true, .most = GUARD_FILES_MOST};
     if (folder >= 0 && guard_tree(folder, &look, &said) > 0) {
         OWNED char *clean = output_clean(said.data, 1);
-        output_complain("in %s's folder something lay that git would have obeyed:\n%s", name, clean);
+        output_complain("%s's folder held files or settings that git would have obeyed:\n%s", name, clean);
     }
 }
 

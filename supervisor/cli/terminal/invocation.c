@@ -205,7 +205,7 @@ static bool check_usage(const struct invocation *invocation, struct fault *fault
     if (data != NULL && data[0] == '\0')
         return fault_set(fault, "--data needs a directory's name");
     if (verb == NULL)
-        return fault_set(fault, "what shall it do? A verb is missing");
+        return fault_set(fault, "a verb is missing");
     for (size_t i = 0; i < OPTION_COUNT; i++)
         if (invocation->options[i] != NULL && (verb->options & (1u << i)) == 0)
             return fault_set(fault, "%s has no option %s", verb->name, OPTIONS[i].name);

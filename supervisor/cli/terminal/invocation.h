@@ -15,19 +15,19 @@
     X(JSON, "--json", NULL, "for programs: one JSON object")                                                 \
     X(ID, "--id", "ID", "the task's or item's id (else one is made)")                                        \
     X(PRIORITY, "--priority", "P", "high, normal or low (else normal)")                                      \
-    X(TTL, "--ttl", "TIME", "not done any more this long after now: 90 (seconds), 10m, 1h")                  \
-    X(LOCK, "--lock", "NAME", "done only while it holds this lock")                                          \
+    X(TTL, "--ttl", "TIME", "time to live, from now: 90 (seconds), 10m, 1h")                                 \
+    X(LOCK, "--lock", "NAME", "the lock that the task must hold while it is done")                           \
     X(WAIT, "--wait", NULL, "print the answer when the task has ended; 65 for reward -1 and for no answer")  \
-    X(TIMEOUT, "--timeout", "TIME", "wait no longer than this: 90 (seconds), 10m, 1h; then 75")              \
-    X(NO_WAIT, "--no-wait", NULL, "return at once, not when it is so")                                       \
+    X(TIMEOUT, "--timeout", "TIME", "the longest wait: 90 (seconds), 10m, 1h; then 75")                      \
+    X(NO_WAIT, "--no-wait", NULL, "return at once, before the order is carried out")                         \
     X(ALL, "--all", NULL, "every agent of agents.yaml")                                                      \
-    X(ALL_NODES, "--all-nodes", NULL, "and on which node of the bus each lives, as that node tells")         \
-    X(FROM_REMOTE, "--from-remote", NULL, "from AGENTOS_GIT_REMOTE, when its node is gone")                  \
+    X(ALL_NODES, "--all-nodes", NULL, "also the node of the bus that each agent lives on")                   \
+    X(FROM_REMOTE, "--from-remote", NULL, "from AGENTOS_GIT_REMOTE, when the agent's node is gone")          \
     X(MOVED, "--moved", "AGENT", "as `move` does: an agent of agents.yaml, whose order stays")               \
     X(NOTES, "--notes", NULL, "as `move` does: with the worker's notes")                                     \
-    X(FOLLOW, "--follow", NULL, "then go on with what comes, until Ctrl-C (also -f)")                        \
+    X(FOLLOW, "--follow", NULL, "then print new lines as they come, until Ctrl-C (also -f)")                 \
     X(WATCH, "--watch", NULL, "again and again, until Ctrl-C; on a terminal as one screen")                  \
-    X(NEWEST, "-n", "COUNT", "at most so many, the newest (also -5)")                                        \
+    X(NEWEST, "-n", "COUNT", "at most the newest COUNT items (also -5)")                                     \
     X(TABLE, "--table", NULL, "for programs: a line for each verb with its arguments, options and summary")  \
     X(KEEP, "--keep", NULL, "leave the scratch directory for you to look at")
 

@@ -110,7 +110,7 @@ static int read_file(struct definition *definition, const char *data_dir, struct
     struct roster *roster = roster_load(data_dir, &faults);
     roster_free(roster);
     if (!roster) {
-        fault_set(fault, "agents.yaml must be sound before anybody is added to it:\n%s", faults.data);
+        fault_set(fault, "agents.yaml must be sound before an agent is added to it:\n%s", faults.data);
         return EX_CONFIG;
     }
     if (read_text(definition, &definition->before, &definition->before_length, fault) != 1)

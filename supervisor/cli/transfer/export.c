@@ -106,7 +106,7 @@ static int take_moment(struct export *export, git_oid *tree, struct fault *fault
         buffer_free(&export->notes);
         export->notes = (struct buffer){0};
         if (!read_head(export, &export->head) || is_committing(export)) {
-            fault_set(fault, "somebody is at its repository all the time");
+            fault_set(fault, "another process writes to its repository all the time");
             continue;
         }
         if (!snapshot_take(export->odb, export->folder, export->with_notes, tree, &export->notes, fault))

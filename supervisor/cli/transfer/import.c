@@ -270,7 +270,7 @@ static void tell_intent(const struct import *import)
 {
     const struct roster_agent *agent = import->definition.agent;
     OWNED_BUFFER struct buffer text = {0};
-    buffer_print(&text, "it is stopped; `agentos start %s` starts it. Then\n", agent->name);
+    buffer_print(&text, "the agent is stopped; `agentos start %s` starts it. Then\n", agent->name);
     buffer_print(&text, "  queue: %zu pending task(s) and %zu envelope(s) are done or sent here too\n",
                  count_pending(import), count_envelopes(import));
     buffer_text(&text, "  checker: ");

@@ -188,7 +188,7 @@ char *roster_append(const char *text, size_t length, const struct roster_agent *
     if (!made && faults.length + appending.faults.length > 0)
         fault_set(fault, "%s", faults.length ? faults.data : appending.faults.data);
     else if (!made)
-        fault_set(fault, "agents.yaml is written in a way that nothing can be added to safely");
+        fault_set(fault, "agents.yaml is written in a way that no agent can be added to safely");
     free(appending.best);
     buffer_free(&appending.faults);
     yaml_free(root);
