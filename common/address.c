@@ -11,7 +11,7 @@
 
 enum { PORT_MAX = 65535 };
 
-/* False: it is no port, or there is none. *colon: where the address ends. */
+/* False: the text has no port, or an invalid one. *colon: the end of the address. */
 static bool parse_port(const char *text, const char **colon, in_port_t *port)
 {
     char *end = NULL;

@@ -15,6 +15,6 @@ struct address {
 };
 
 bool address_parse(const char *text, struct address *address, struct fault *fault);
-bool address_is_loopback(const struct address *address); /* nobody from beyond this machine reaches it */
+bool address_is_loopback(const struct address *address); /* no other machine reaches this address */
 /* "127.0.0.1:8080", "[::1]:8080". Returns text. */
 const char *address_text(const struct address *address, char text[ADDRESS_TEXT]);

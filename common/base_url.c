@@ -34,7 +34,7 @@ static size_t path_end(const char *url)
     return length;
 }
 
-/* ?key=…, &access_token=…: such a query would stand in logs and errors, where a key never does. */
+/* ?key=…, &access_token=…: a key in a query would stand in logs and errors, where no key may stand. */
 static bool has_key_in_query(const char *url)
 {
     static const char *const names[] = {"key", "token", "sig", "secret", "password"};

@@ -31,20 +31,21 @@ static const struct {
     [INSTANCES] = {"inotify instances", 1, 0, 0, 0},
 };
 
-/* Of one limit: what it allows (-1: everything) and what is taken of it. */
+/* Of one limit: the number that it allows (-1: any) and the number that is taken. */
 struct amount {
     int64_t most, taken;
 };
 
-/* Whose limits are looked at, and the threads that are there. */
+/* The process whose limits count, and the threads that exist. */
 struct scene {
-    pid_t of;            /* 0: the caller's */
-    int64_t all;         /* threads on the machine */
-    int64_t users, ours; /* of this user; of the supervisor with its children. Both -1: not counted yet */
-    int64_t spare;       /* so much room needs no counting */
+    pid_t of;    /* 0: the caller's */
+    int64_t all; /* threads on the machine */
+    /* Threads of this user; threads of the supervisor with its children. Both are -1 before the count. */
+    int64_t users, ours;
+    int64_t spare; /* so much room needs no counting */
 };
 
-/* The first number in a file of the kernel's; -1: it can't be read, or is none ("max"). */
+/* The first number in a file of the kernel's; -1: the file can't be read, or has no number ("max"). */
 static int64_t number_in(const char *path)
 {
     char text[64] = "";
@@ -268,7 +269,7 @@ static struct capacity compare(const struct row *row, struct amount amount, size
     return capacity;
 }
 
-/* What others have taken. Descriptors are the supervisor's alone. */
+/* The number that other processes have taken. Descriptors are the supervisor's alone. */
 static struct amount without_ours(const struct scene *scene, enum thing thing, struct amount amount)
 {
     int64_t ours = thing == THREADS ? scene->ours : thing == DESCRIPTORS ? amount.taken : 0;

@@ -24,7 +24,7 @@ struct channel {
 struct channel_piece {
     const void *bytes;
     size_t length;
-    struct shared_bytes *kept; /* they are among these; NULL: nobody keeps them */
+    struct shared_bytes *kept; /* the bytes are among these; NULL: no other reader keeps them */
 };
 
 void channel_open(struct channel *channel, int fd);
@@ -38,7 +38,8 @@ bool channel_send_pieces(struct channel *channel, const struct channel_piece *pi
 bool channel_flush(struct channel *channel);
 bool channel_pending(const struct channel *channel);
 
-/* Read what is there, some of it at a time. False: end of file, an error, or a frame over MESSAGE_MAX; what came before is kept. */
+/* Read the bytes that are there, some at a time. False: end of file, an error, or a frame over MESSAGE_MAX; the frames
+ * before it are kept. */
 bool channel_fill(struct channel *channel);
 /* The next whole message, borrowed until the next channel call; false: none complete yet. */
 bool channel_next(struct channel *channel, const void **bytes, size_t *length);

@@ -29,6 +29,6 @@ enum clock_set clock_set_read(int fd);
 /* "2026-04-29T10:05:00Z" (20 characters). Returns text. Seconds out of the years 0000 to 9999 are clamped. */
 const char *clock_format(int64_t seconds, char text[CLOCK_TEXT]);
 
-/* ISO 8601 as people write it: date, 'T' or blank, time with optional seconds and fraction, 'Z', an offset
- * or nothing (then UTC); or the date alone. Blanks and quotes around it are fine. False: it is no such time. */
+/* ISO 8601 as people write it: date, 'T' or blank, time with optional seconds and fraction, 'Z', an offset or nothing
+ * (then UTC); or the date alone. Blanks and quotes around the time are fine. False: the text is no such time. */
 bool clock_parse(const char *text, int64_t *seconds);

@@ -1,5 +1,5 @@
-/* What happens to an envelope, in words, for the log and for `agentos events`.
- * X(event, level, words behind "handoff ID from A to B") */
+/* The events of an envelope's life, in words, for the log and for `agentos events`. X(event, level, words behind
+ * "handoff ID from A to B") */
 #pragma once
 
 #define ENVELOPE_EVENTS(X)                                                                                   \

@@ -1,7 +1,7 @@
-/* A fault is a sentence for a person: what failed, on what, and what happens now.
+/* A fault is a sentence for a person: the operation that failed, its object, and the consequence.
  *
- * Library functions return false and fill the fault that the caller handed in; only main() and the
- * child side of a fork end the process. A NULL fault is allowed everywhere: the caller does not care why. */
+ * Library functions return false and fill the fault that the caller handed in; only main() and the child side of a fork
+ * end the process. A NULL fault is allowed everywhere: the caller does not care why. */
 #pragma once
 
 #include <stdbool.h>

@@ -105,7 +105,7 @@ int files_open(int folder, const char *path, int flags, unsigned mode)
     long fd;
     if (refused)
         return open_by_steps(folder, path, (int)how.flags, mode);
-    /* EAGAIN: a rename elsewhere raced with the walk (openat2(2)); it is safe to try again. */
+    /* EAGAIN: a rename elsewhere raced with the walk (openat2(2)); another try is safe. */
     for (int tries = 0; tries < 32; tries++) {
         fd = syscall(SYS_openat2, folder, path, &how, sizeof how);
         if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
@@ -291,7 +291,7 @@ bool files_write(int folder, const char *path, const void *bytes, size_t length,
         return fault_errno(fault, "cannot write %s", path);
     bool written = files_write_all(fd, bytes, length) && (!durable || fsync(fd) == 0);
     int why = errno;
-    close(fd); /* before it has its name: who watches the folder hears of one change, not of two */
+    close(fd); /* before the file has its name: a watcher of the folder hears of one change, not of two */
     fd = -1;
     errno = why;
     if (!written || renameat(parent, temporary, parent, name) != 0 || (durable && fsync(parent) != 0)) {

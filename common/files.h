@@ -17,7 +17,7 @@
 #define FILES_MARK ".md.new-"
 #define BATCH_MARK ".md.post-"
 
-/* What tells one state of a file from another without reading it. All zero: there is no file. */
+/* A stamp tells one state of a file from another without reading the file. All zero: there is no file. */
 struct file_stamp {
     uint64_t device, inode, size;
     int64_t modified_ns, changed_ns;
@@ -38,11 +38,12 @@ int files_open_folder(int folder, const char *path, bool create, struct fault *f
 /* The folder at an absolute or relative path of the user's (links are the user's own affair here). */
 int files_open_path(const char *path, struct fault *fault);
 
-/* For a process that takes leases (F_SETLEASE) for microseconds: SIGIO, by which the kernel tells that somebody waits for
- * the file, would end it, and is ignored from here on. */
+/* For a process that takes leases (F_SETLEASE) for microseconds: SIGIO, by which the kernel tells that another process
+ * waits for the file, would end the process, and is ignored from here on. */
 void files_leases_silent(void);
 
-/* Whether fd, a folder's descriptor, still names what lies at path (absolute). It may have been removed, or moved. */
+/* Whether fd, a folder's descriptor, still names the folder at path (absolute). The folder may have been removed, or
+ * moved. */
 bool files_is_at(int fd, const char *path);
 /* Where it doesn't, and another folder lies there, fd names that from now on. */
 void files_follow(int fd, const char *path);
@@ -57,14 +58,16 @@ int files_read(int folder, const char *path, size_t limit, char **text, size_t *
 bool files_write(int folder, const char *path, const void *bytes, size_t length, bool durable,
                  struct fault *fault);
 
-/* The file that the temporary of this name was to become, to be freed by the caller; NULL: it is none of files_write's.
- * A temporary that lies there without its writer was cut short by a kill, and the folder's only writer removes it. */
+/* The file that the temporary of this name was to become, to be freed by the caller; NULL: the name is none of
+ * files_write's. A temporary that lies there without its writer was cut short by a kill, and the folder's only writer
+ * removes it. */
 char *files_unfinished(const char *name);
 
-/* Append in one write(2), fsynced; the file is created when missing. What doesn't fit on the disk isn't left in pieces. */
+/* Append in one write(2), fsynced; the file is created when missing. An append that doesn't fit on the disk leaves no
+ * piece. */
 bool files_append(int folder, const char *path, const void *bytes, size_t length, struct fault *fault);
 
-/* An errno of files_open or files_read that waiting doesn't mend: what lies there is a link, no regular file, too large. */
+/* An errno of files_open or files_read that waiting doesn't mend: the file is a link, no regular file, or too large. */
 bool files_lasting(int error);
 
 /* All of bytes, over short writes and EINTR. False and errno. */

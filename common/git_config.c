@@ -211,7 +211,7 @@ static bool is_over(const char *at)
     return *at == '\0' || *at == '#' || *at == ';';
 }
 
-/* `[name]` or `[name "sub"]`, put into reading. Returns what stands behind it; NULL: it is neither. */
+/* `[name]` or `[name "sub"]`, put into reading. Returns the text behind the header; NULL: the line has neither form. */
 static const char *read_header(struct reading *reading, const char *at)
 {
     size_t n = strspn(++at, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-");
@@ -237,7 +237,8 @@ static const char *read_header(struct reading *reading, const char *at)
     return at + 1;
 }
 
-/* The value as git reads it. False: it has an escape that git refuses, goes on in the next line, or is too long. */
+/* The value as git reads it. False: the value has an escape that git refuses, goes on in the next line, or is too
+ * long. */
 static bool read_value(const char *at, char value[VALUE_MAX])
 {
     static const char escapes[] = "nt\"\\b", meant[] = "\n\t\"\\\b";
@@ -266,7 +267,7 @@ static bool read_value(const char *at, char value[VALUE_MAX])
     return !quoted && length < VALUE_MAX - 1;
 }
 
-/* `key`, which means true, or `key = value`. name: what a refusal calls it. */
+/* `key`, which means true, or `key = value`. name: the key's name in a refusal. */
 static bool take_setting(const struct reading *reading, const char *at, unsigned number, struct buffer *name)
 {
     char key[NAME_MAX_BYTES], value[VALUE_MAX] = "true";

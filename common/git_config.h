@@ -4,7 +4,7 @@
 #include "common/buffer.h"
 
 /* Adds to kept the lines whose key stands on the allow list, with their sections, and to refused the name of each other
- * key ("core.pager"), a line each; a line that git could read in two ways is refused as "line N". What is kept has one
+ * key ("core.pager"), a line each; a line that git could read in two ways is refused as "line N". The kept text has one
  * reading only, for git, libgit2 and this function alike. agents: the folder of all agents, absolute, which no remote
  * may lead into. Returns the number of refused lines; 0: the text may stay as it is. */
 size_t git_config_filter(const char *text, size_t length, const char *agents, struct buffer *kept,

@@ -82,7 +82,8 @@ static size_t count_entries(int folder)
     return count;
 }
 
-/* A new name in the folder for what is aside; NULL: it can't be opened, or holds enough. Caller frees. */
+/* A new name in the folder of findings that are set aside; NULL: the folder can't be opened, or is full. Caller
+ * frees. */
 static char *aside_name(struct guard *guard, const char *name)
 {
     struct stat status;
@@ -116,7 +117,7 @@ static bool put_beside(const struct folder *folder, const char *name, char **whe
     return true;
 }
 
-/* Where it lies now; NULL and errno: it could not be moved. Caller frees. */
+/* The path where the file lies now; NULL and errno: the file could not be moved. Caller frees. */
 static char *take_out(struct guard *guard, const struct folder *folder, const char *name)
 {
     char *where = NULL;
@@ -170,7 +171,7 @@ static bool holds_driver(const char *text)
     return false;
 }
 
-/* A list of what a rebase does next may hold commands for the shell. */
+/* A rebase's list of next steps may hold commands for the shell. */
 static bool holds_command(const char *text)
 {
     for (const char *at = text; at; at = strchr(at, '\n')) {
@@ -182,7 +183,7 @@ static bool holds_command(const char *text)
     return false;
 }
 
-/* The text of a file that is small enough; NULL: it was found wanting, or is gone. Caller frees. */
+/* The text of a file that is small enough; NULL: the file is a finding, or is gone. Caller frees. */
 static char *read_text(struct guard *guard, const struct folder *folder, const char *name, size_t *length)
 {
     char *text = NULL;
@@ -202,7 +203,7 @@ static char *read_text(struct guard *guard, const struct folder *folder, const c
     "KEY "                                                                                                   \
     "VALUE"
 
-/* Under git's own lock where it is free: a person's `git config` and this one don't undo each other. */
+/* Under git's own lock where it is free: a person's `git config` and this change don't undo each other. */
 static bool write_config(const struct folder *folder, const struct buffer *kept, struct fault *fault)
 {
     int lock = openat(folder->fd, "config.lock", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);

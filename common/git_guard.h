@@ -1,9 +1,9 @@
-/* What git would run, include or follow in a tree that an agent can write: its configuration, hooks, attributes,
- * alternates, links, and files of a size that no repository has.
+/* The guard finds settings and files that git would run, include or follow in a tree that an agent can write:
+ * configuration, hooks, attributes, alternates, links, and files of a size that no repository has.
  *
- * The worker is the one who may have written it, so the supervisor and the verbs look, not the worker. No link is
- * followed, no file but a regular one is opened, and what is taken out is moved by its name, whatever it is by then. A
- * worker that was taken over can write again at once; then the next look finds it. */
+ * The worker may have written such a finding, so the supervisor and the verbs look, not the worker. The guard follows
+ * no link, opens no file but a regular one, and moves a finding by its name, whatever lies there by then. A worker that
+ * was taken over can write again at once; then the next look finds it. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,16 +17,16 @@
 struct guard_look {
     const char *agents;    /* the folder of all agents, absolute */
     bool take;             /* false: only say what there is */
-    size_t most;           /* files and folders that are looked at; what is beyond is a finding */
-    size_t *texts;         /* counts files whose text was read, but .git/config; NULL: nobody wants to know */
-    struct buffer *config; /* gets .git/config's text as it was judged; NULL: likewise. The caller's */
+    size_t most;           /* files and folders that are looked at; a tree with more is a finding */
+    size_t *texts;         /* counts files whose text was read, but .git/config; NULL: no count is wanted */
+    struct buffer *config; /* gets .git/config's text as it was judged; NULL: not wanted. The caller's */
 };
 
 /* Looks at .git and at each repository that lies elsewhere in the tree. Adds a sentence and a line end to said for each
- * finding: the file, what it could do, where it lies now, and how a person does the same for themselves; at most 20
+ * finding: the file, its danger, the place where it lies now, and how a person does the same for themselves; at most 20
  * sentences, the rest is counted. Returns the number of findings. A configuration keeps the keys of git_config.h, and
  * the whole file lies aside. Every step is durable before the next one, so a crash leaves a finding in its place or
- * aside, never nowhere. At most 64 things are kept aside; a further one is removed, and that is said. */
+ * aside, never nowhere. At most 64 findings are kept aside; a further finding is removed, and that is said. */
 size_t guard_tree(int tree, const struct guard_look *look, struct buffer *said);
 
 /* Does anything lie aside? */

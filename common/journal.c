@@ -42,7 +42,7 @@ struct journal {
     int fd;
     struct journal_header header;
     off_t end, last, allocated; /* end of the records, start of the last one, size of the file */
-    off_t written;              /* where they end when what is written is flushed */
+    off_t written;              /* the end of the records when the written bytes are flushed */
     bool power_was_cut;
     bool named;  /* the folder's entry is durable */
     bool broken; /* a flush failed: begin a new file before the next record */
@@ -325,7 +325,7 @@ static bool write_record(struct journal *journal, const struct record_header *he
     return true;
 }
 
-/* Nothing may redo a record whose caller was told that nothing happened. */
+/* No start may redo a record whose caller was told that the write failed. */
 static void take_back(struct journal *journal)
 {
     int error = errno;

@@ -11,7 +11,8 @@
 #include "common/memory.h"
 #include "common/names.h"
 
-/* Names come straight from the kernel: fdopendir asks four times for what is known of a descriptor of files_open. */
+/* Names come straight from the kernel: fdopendir asks four times for facts that are known of a descriptor of
+ * files_open. */
 struct listing {
     int fd;             /* owned */
     char *path;         /* owned */
@@ -25,7 +26,7 @@ struct listing {
 static bool fill(struct listing *listing)
 {
     ssize_t got = listing->error ? 0 : getdents64(listing->fd, listing->entries, sizeof listing->entries);
-    if (got < 0 && errno != ENOENT) /* which a folder that was removed says: it has no names */
+    if (got < 0 && errno != ENOENT) /* the error of a folder that was removed: such a folder has no names */
         listing->error = errno;
     listing->at = 0;
     listing->length = got > 0 ? (size_t)got : 0;
@@ -41,7 +42,7 @@ struct listing *listing_take(int fd, const char *path, struct fault *fault)
     listing->path = memory_text(path);
     listing->error = 0;
     listing->at = listing->length = 0;
-    return listing; /* nothing is read yet: the caller may take the folder's stamp before its names */
+    return listing; /* no name is read yet: the caller may take the folder's stamp before its names */
 }
 
 struct listing *listing_open(int folder, const char *path, struct fault *fault)
@@ -100,7 +101,7 @@ bool listing_close(struct listing *listing, struct fault *fault)
 {
     errno = listing->error;
     bool whole = errno == 0 || fault_errno(fault, "cannot list the folder %s to its end", listing->path);
-    close(listing->fd); /* reads nothing and writes nothing: it has no news */
+    close(listing->fd); /* closing reads nothing and writes nothing: its result has no news */
     errno = listing->error;
     free(listing->path);
     free(listing);

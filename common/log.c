@@ -94,7 +94,7 @@ static void format(struct buffer *line, enum log_level level, const char *compon
 }
 
 static struct {
-    int folder, fd; /* fd -1: nothing is kept */
+    int folder, fd; /* fd -1: no line is kept */
     size_t bytes;
 } kept = {.folder = -1, .fd = -1};
 

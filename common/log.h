@@ -13,7 +13,8 @@ enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERRO
 
 /* From LOG_LEVEL and LOG_FORMAT's texts (NULL: the defaults). False: not one of the allowed words, defaults stay. */
 bool log_start(const char *level, const char *format);
-/* For a process that the supervisor starts: it alone reads standard error and makes the lines (log_record.h). */
+/* For a process that the supervisor starts: the supervisor alone reads the standard error and makes the lines
+ * (log_record.h). */
 void log_to_supervisor(void);
 /* For the supervisor, first thing: from here on no reader of standard error can stop this process (log_writer.h). */
 void log_write_in_background(void);
@@ -24,7 +25,7 @@ void log_write_in_background(void);
 #define LOG_KEPT_ELDER "log.1"
 enum { LOG_KEPT_BYTES = 4 * 1024 * 1024 };
 void log_keep(int folder);
-/* Before such a process ends: what is still to be written, within half a second. */
+/* Before such a process ends: writes the waiting lines, within half a second. */
 void log_end(void);
 
 /* agent may be NULL. component is the word in the first brackets: agentos, agent, bootstrap, gateway. */

@@ -16,5 +16,5 @@ struct log_record {
 /* Without the line's own end. */
 void log_record_write(struct buffer *line, enum log_level level, const char *component, const char *agent,
                       const char *message);
-/* line is changed. False: it is no record, and is as it was. */
+/* line is changed. False: the line is no record, and is as it was. */
 bool log_record_read(char *line, struct log_record *record);

@@ -33,7 +33,7 @@ static void tell_dropped(void)
     add(&line);
 }
 
-/* Somebody else may have made the description non-blocking. */
+/* Another process may have made the description non-blocking. */
 static bool may_go_on(void)
 {
     if (errno == EAGAIN)

@@ -1,15 +1,16 @@
 /* Allocation that either succeeds or ends the process with a sentence on standard error.
  *
- * Running out of memory is the one fault that no caller could handle better than a restart does: every
- * state that matters lies in files, and a worker is restarted by its supervisor, a supervisor by its
- * container. What comes from outside is capped in size before it is allocated. */
+ * Running out of memory is the one fault that no caller could handle better than a restart does: every state that
+ * matters lies in files, and a worker is restarted by its supervisor, a supervisor by its container. Input from outside
+ * is capped in size before it is allocated. */
 #pragma once
 
 #include <stddef.h>
 
 void *memory_new(size_t count, size_t size);             /* zeroed */
 void *memory_grow(void *old, size_t count, size_t size); /* like reallocarray */
-/* Room for one more item behind the `count` that the array has: it grows in powers of two, and shrinks so, too. */
+/* Room for one more item behind the `count` that the array has: the array grows in powers of two, and shrinks so,
+ * too. */
 #define MEMORY_MORE(items, count) ((items) = memory_more((items), (count), sizeof *(items)))
 void *memory_more(void *old, size_t count, size_t size);
 /* Points to that item, which is counted now, and not zeroed. */

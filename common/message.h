@@ -1,9 +1,9 @@
-/* What the processes say to each other, and how it is put into bytes.
+/* The messages between the processes, and their form in bytes.
  *
- * One table names every message with its number, who may send it to whom, and its fields in order. A message
+ * One table has every message with its number, its sender, its receiver, and its fields in order. A message
  * is a 4-byte header (version, 0, type as 16 bits little-endian) and then the fields: numbers as 8 bytes
- * little-endian, texts and bytes as 4 bytes of length and that many bytes. Whoever reads checks each field and that
- * nothing is left over; a message that fails ends its connection, never its reader.
+ * little-endian, texts and bytes as 4 bytes of length and that many bytes. The reader checks each field and
+ * that no byte is left over; a message that fails ends its connection, never its reader.
  *
  *   worker  <-> supervisor   nng pair sockets over ipc, one each (a message is one nng message)
  *   zygote  <-> supervisor   a socket pair (framed by channel.h)
@@ -182,16 +182,16 @@ enum message_type {
 #undef X
 };
 
-/* What a worker does now, as it says itself; the supervisor derives the agent's state from it. */
+/* The activity of a worker, as the worker says; the supervisor derives the agent's state from it. */
 enum agent_activity { ACTIVITY_IDLE, ACTIVITY_WORKING, ACTIVITY_WAITING, ACTIVITY_PAUSED };
 
-/* What may have changed in an agent's tree. */
+/* The parts of an agent's tree that may have changed. */
 enum look {
     LOOK_QUEUE = 1,
     LOOK_TREE = 2,
     LOOK_IAC = 4,
     LOOK_ALL = 7,
-    LOOK_BUDGET = 8, /* not the tree: whoever waits for its budget may go on */
+    LOOK_BUDGET = 8, /* not the tree: a worker that waits for its budget may go on */
     LOOK_RETRY = 16, /* nor this: a person wants the provider to be asked now, whatever backoff runs */
     LOOK_SHELF = 32  /* results and bounces are to be read now: no more are let in before that */
 };
@@ -203,20 +203,22 @@ enum answer_kind {
     ANSWER_AUTH,    /* 401, 403: the key is wrong; ask again with a backoff, somebody must mend it */
     ANSWER_QUOTA,   /* 402, or a 429 that says the quota or the money is used up */
     ANSWER_REQUEST, /* 400, 404, 413, 422 …: this request as it is will never be answered */
-    ANSWER_BUDGET, /* the supervisor's: it was not asked, no budget allows it before retry_after_ms, or LOOK_BUDGET */
+    ANSWER_BUDGET, /* the supervisor's: the question was not asked, no budget allows it before retry_after_ms, or
+                    * LOOK_BUDGET */
     ANSWER_LENGTH, /* the prompt is too long: ask again with one of at most the bytes of ROOM */
 };
 
-/* What one request to a model has cost. */
+/* The cost of one request to a model. */
 enum spent {
-    SPENT_FREE,  /* it was sent, and certainly generated nothing: 400, 401, 403, 404, 413, 422, 429, 503 */
+    SPENT_FREE, /* the request was sent, and certainly generated nothing: 400, 401, 403, 404, 413, 422, 429, 503 */
     SPENT_KNOWN, /* the tokens that its reply reports */
-    SPENT_UNKNOWN, /* it was sent, and nobody says what it took: at least the tokens named, and what was reserved */
+    SPENT_UNKNOWN, /* the request was sent, and nobody says how many tokens it took: at least the tokens named, and its
+                    * reservation */
 };
 
-/* What came of an audit. */
+/* The end of an audit. */
 enum audit_end {
-    AUDIT_PRINTED, /* the auditor has ended well; what it printed is anything at all, no NUL in it */
+    AUDIT_PRINTED, /* the auditor has ended well; its output is any text without a NUL */
     AUDIT_FAILED,  /* there will be no score; a sentence says why */
     AUDIT_LATER,   /* too many wait: ask again */
 };
@@ -240,7 +242,8 @@ void message_make_list(struct buffer *message, enum message_type type, va_list f
 struct reader {
     const unsigned char *at, *end;
     bool failed;
-    struct shared_bytes *kept; /* the message is among these; NULL: it is gone when its reader is */
+    struct shared_bytes
+        *kept; /* the message is among these bytes; NULL: the message is gone with its reader */
 };
 
 /* False: too short, too long, another version. *type may be a number that is in no table. */

@@ -41,8 +41,8 @@ bool names_skill(const char *name)
 
 enum { SUFFIX = 9 }; /* '-' and 8 hex digits */
 
-/* The bytes of a character beyond ASCII that may stand in a file's name, 0: none is here. Blanks, punctuation and what
- * can't be seen, or turns the direction of writing, may not. */
+/* The bytes of a character beyond ASCII that may stand in a file's name, 0: no such character is here. Blanks,
+ * punctuation and characters that can't be seen, or turn the direction of writing, may not. */
 static size_t letter_at(const char *at, size_t left)
 {
     size_t size = utf8_character(at, left);

@@ -1,4 +1,4 @@
-/* Names and ids: what may become a file's name. */
+/* Names and ids: the texts that may become a file's name. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,11 +15,12 @@ bool names_skill(const char *name);
  * unchanged. Every envelope's id is one. */
 bool names_id(const char *id);
 
-/* A name that an editor, a copier, a synchroniser or the system itself gives to a file while it is written, or to a copy
- * that it keeps: hidden, "x~", "~$x", "#x#", "x.tmp", "x.md.part", "x.md.unreadable-TIME". Nobody's work and nobody's
- * mistake: such a file is left alone and not told of. */
+/* A name that an editor, a copier, a synchroniser or the system itself gives to a file while it is written, or to a
+ * copy that it keeps: hidden, "x~", "~$x", "#x#", "x.tmp", "x.md.part", "x.md.unreadable-TIME". Such a file is neither
+ * work nor a mistake: the reader leaves it alone and does not report it. */
 bool names_temporary(const char *file);
-/* A synchroniser's conflict copy ("x.sync-conflict-….md", "x (conflicted copy).md"): it is told of and never work. */
+/* A synchroniser's conflict copy ("x.sync-conflict-….md", "x (conflicted copy).md"): the copy is reported and never
+ * work. */
 bool names_conflict(const char *file);
 /* "x.md", whatever else it is. */
 bool names_markdown(const char *file);
@@ -29,11 +30,11 @@ bool names_work(const char *file);
 bool names_stray(const char *file);
 
 /* A task's id as people write it, made into a file's name of at most ID_MAX bytes: letters (of any alphabet), digits,
- * '-', '_', '.' stay, the rest becomes '-'; never empty, never starting with '.' or '-'; a long or changed id, and one
- * that is not plain ASCII, gets '-' and 8 hex digits of its hash behind it, so that two ids never share a name. Caller
- * frees. */
+ * '-', '_', '.' stay, the rest becomes '-'; never empty, never starting with '.' or '-'; a long or changed id, and an
+ * id that is not plain ASCII, gets '-' and 8 hex digits of its hash behind it, so that two ids never share a name.
+ * Caller frees. */
 char *names_file(const char *id);
-/* The name that earlier versions made of it: what they left is still found. Caller frees. */
+/* The name that earlier versions made of the id: their files are still found. Caller frees. */
 char *names_file_before(const char *id);
 
 /* A new id: UTC time, four hex digits of sequence and eight of chance: "20260429T100505-0001-9f86d081"; sorts

@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-/* tree: descriptor of the agent's folder; path: beneath it. *fd is as the last call left it, -1 at first, and the caller's to
- * close; where somebody has removed the file, or its folder, it is made anew. False and errno: it can't be opened, *fd
- * is -1. */
+/* tree: descriptor of the agent's folder; path: beneath it. *fd is as the last call left it, -1 at first, and the
+ * caller's to close; a file that was removed, or whose folder was, is made anew. False and errno: the file can't be
+ * opened, *fd is -1. */
 bool notefile_open(int tree, const char *path, int *fd);

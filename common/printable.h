@@ -1,7 +1,7 @@
-/* What may be shown: texts come from models, agents and other people, and a terminal or a reader of the log must not be
- * steered by one. Unsafe are the control characters (C0, DEL, C1: some terminals obey U+009B like ESC [), what turns the
- * direction of writing (U+061C, U+200E/F, U+202A-202E, U+2066-2069), the line separators that are no line end for
- * anybody here (U+2028/9), and what is not UTF-8. */
+/* Texts that may be shown: texts come from models, agents and other people, and no text may steer a terminal or a
+ * reader of the log. Unsafe are the control characters (C0, DEL, C1: some terminals obey U+009B like ESC [), the
+ * characters that turn the direction of writing (U+061C, U+200E/F, U+202A-202E, U+2066-2069), the line separators that
+ * end no line here (U+2028/9), and bytes that are not UTF-8. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,6 +15,6 @@ char *printable_text(const char *text, size_t length, bool lines);
  * frees. */
 char *printable_word(const char *text);
 
-/* JSON text that says the same and has none of the unsafe characters: they are escaped. Line ends stay: in JSON text they
- * stand between values only. Caller frees. */
+/* JSON text of the same meaning, with the unsafe characters escaped. Line ends stay: in JSON text they stand between
+ * values only. Caller frees. */
 char *printable_json(const char *json);

@@ -15,7 +15,7 @@ struct proxy {
 };
 
 bool proxy_find(const struct secrets *secrets, const char *url, struct proxy *proxy); /* false: directly */
-void proxy_free(struct proxy *proxy); /* overwritten first; one of zeros is fine */
+void proxy_free(struct proxy *proxy); /* overwritten first; a struct of zeros is fine */
 
 /* Whether entry ("NAME=VALUE" of secrets_each) is a proxy's; *proxy is filled then. */
 bool proxy_read(const char *entry, struct proxy *proxy);

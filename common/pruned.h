@@ -1,10 +1,10 @@
-/* Which files left an agent's work tree and are in its git alone: .agentos/pruned, one record a file, in the order in
- * which they left. It answers what the file itself would answer while it lay there: was a task of this id asked with this
- * text, was this envelope read to its end?
+/* The ledger of files that left an agent's work tree and are in its git alone: .agentos/pruned, one record a file, in
+ * the order in which they left. The ledger answers the questions that the file itself answered while it lay there: was
+ * a task of this id asked with this text, was this envelope read to its end?
  *
- * Its worker alone writes it, before the files go, so a file that is gone is in it; made anew from git's commits where it
- * is missing (worker/cycle/prune.c). The supervisor reads it too, and believes it as little as any file of a worker's:
- * at most PRUNED_BYTES_MAX of its end. */
+ * The agent's worker alone writes the ledger, before the files go, so a file that is gone is in it; a missing ledger is
+ * made anew from git's commits (worker/cycle/prune.c). The supervisor reads the ledger too, and believes it as little
+ * as any file of a worker's: at most PRUNED_BYTES_MAX of its end. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,7 +20,7 @@ enum { PRUNED_BYTES_MAX = 16 * 1024 * 1024 /* 400,000 files */ };
 struct pruned {
     uint64_t file;   /* pruned_file of its path */
     int64_t created; /* of an envelope; 0: an answer */
-    uint64_t asked;  /* answer_hash of what was asked, without what was answered */
+    uint64_t asked;  /* answer_hash of the text that was asked, without the answer */
     int64_t reward;  /* of an answer: -1, 0, 1 */
     uint64_t sum;    /* set by pruned_add */
 };

@@ -20,7 +20,7 @@ struct secrets {
     size_t length, mapped;
 };
 
-/* The names of what was taken, NUL-terminated each, for settings_check (the header says so). */
+/* The names of the variables that were taken, NUL-terminated each, for settings_check (the header says so). */
 static struct buffer taken;
 
 #define X(symbol, name, kind, ...) {name, SETTING_##kind},

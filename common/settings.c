@@ -152,7 +152,7 @@ static bool check_number(const struct row *row, const char *value, struct fault 
     return fault_set(fault, "must be a number from %g to %g, not '%s'", row->least, row->most, value);
 }
 
-/* The log's words are taken in any case, as log_start takes them; the others are compared as they stand. */
+/* The log's words are taken in any case, as log_start takes them; other words are compared as they stand. */
 static bool check_word(const struct row *row, const char *value, struct fault *fault)
 {
     bool any_case = row == &table[SET_LOG_LEVEL] || row == &table[SET_LOG_FORMAT];
@@ -164,7 +164,8 @@ static bool check_word(const struct row *row, const char *value, struct fault *f
     return fault_set(fault, "must be one of: %s; not '%s'", row->words, value);
 }
 
-/* Each fallback is named once and described by a variable of its own; else it would only be the first again. */
+/* Each fallback is named once and described by a variable of its own; else the fallback would only be the first
+ * provider again. */
 static bool check_fallbacks(const char *value, struct fault *fault)
 {
     OWNED char *names = memory_text(value);

@@ -1,7 +1,7 @@
 /* The environment (contract section 2) as one table: name, default, kind, range, help.
  *
- * A setting for one agent is the variable, two underscores, and the agent's name in capitals with '-' as '_';
- * for a fallback provider likewise with its name. Values are read from the environment when asked for. */
+ * A setting for one agent is the variable, two underscores, and the agent's name in capitals with '-' as '_'; a
+ * fallback provider's settings are named in the same way. Values are read from the environment when asked for. */
 #pragma once
 
 #include <stdbool.h>
@@ -73,10 +73,10 @@ enum setting {
 };
 
 const char *setting_name(enum setting setting);
-/* owner: an agent's or a fallback's name, or NULL. Its own value, else the general one, else the default; an
+/* owner: an agent's or a fallback's name, or NULL. The owner's own value, else the general one, else the default; an
  * empty variable counts as unset, except AGENTOS_LISTEN. NULL: unset without default. Borrowed. */
 const char *setting_text(enum setting setting, const char *owner);
-/* Only the owner's own variable; NULL: not set for this owner. LLM_API_KEY_FILE is also found as
+/* Only the owner's own variable; NULL: not set for this owner. The variable LLM_API_KEY_FILE is also found as
  * LLM_API_KEY__NAME_FILE (so an owner whose name ends in "file" takes the other spelling). */
 const char *setting_own(enum setting setting, const char *owner);
 int64_t setting_integer(enum setting setting, const char *owner); /* after settings_check; else the default */

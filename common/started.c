@@ -13,8 +13,8 @@
 #include "common/log.h"
 #include "common/settings.h"
 
-/* The lowest free number is given, so what comes out above the three shows that they are all taken. Where there is no
- * /dev/null, the root folder keeps the place: it can be neither read nor written. */
+/* open gives the lowest free number, so a descriptor above the three shows that all three are taken. Where there is no
+ * /dev/null, the root folder keeps the place: the descriptor can be neither read nor written. */
 void started_standard(void)
 {
     int fd;

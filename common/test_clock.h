@@ -1,10 +1,10 @@
-/* A clock that tests can move. It exists where AGENTOS_TEST_CLOCK is defined (the dev, asan and fuzz presets); a release
- * build has no trace of it. Two offsets are added to the kernel's clocks: one to the wall clock, one to the monotonic
- * clock. They are a process's own, or those of the file that the variable AGENTOS_TEST_CLOCK names: 16 bytes, two
- * 64-bit numbers of milliseconds. Each process maps that file before main, so before its sandbox is complete; workers
- * inherit the page from their zygote.
+/* A clock that tests can move. The clock exists where AGENTOS_TEST_CLOCK is defined (the dev, asan and fuzz presets); a
+ * release build has no trace of it. Two offsets are added to the kernel's clocks: one to the wall clock, one to the
+ * monotonic clock. The offsets are a process's own, or stand in the file that the variable AGENTOS_TEST_CLOCK names: 16
+ * bytes, two 64-bit numbers of milliseconds. Each process maps that file before main, so before its sandbox is
+ * complete; workers inherit the page from their zygote.
  *
- * A test of a whole system moves the wall clock alone where it can: then nothing that watches for life is hastened, since
+ * A test of a whole system moves the wall clock alone where it can: then no watch for life is hastened, since
  * heartbeats, start deadlines and task_seconds wait by the monotonic clock. A move of the monotonic clock, however far,
  * is one heartbeat at most, and a worker is hung after three without an answer; so a test that moves it waits for an
  * effect between two moves, and moves it while no worker starts or has a request under way. */

@@ -15,7 +15,7 @@ enum { THREADS_STACK = 256 * 1024 /* bytes */ };
 
 struct threads_before {
     cpu_set_t cpus;
-    int tasks; /* folder of our threads; -1: nothing is to be undone */
+    int tasks; /* folder of our threads; -1: there is no step to undo */
 };
 
 /* The first step looks into /proc, so it comes before the sandbox; the others may be inside. */

@@ -17,6 +17,6 @@ struct timer_heap {        /* zeroed to begin with */
 };
 
 void timer_heap_set(struct timer_heap *heap, struct timer *timer, int64_t at); /* a set one is moved */
-void timer_heap_clear(struct timer_heap *heap, struct timer *timer); /* one that isn't set: nothing */
+void timer_heap_clear(struct timer_heap *heap, struct timer *timer); /* a timer that isn't set stays so */
 struct timer *timer_heap_first(const struct timer_heap *heap);       /* NULL: none is set */
 void timer_heap_free(struct timer_heap *heap); /* timers that are still set are simply forgotten */

@@ -21,7 +21,7 @@
 
 /* In DATA_DIR/agents, beside the agents: the folder that an import unpacks, until it is renamed to the agent's name. */
 #define TREE_IMPORT_PREFIX ".import-"
-/* Likewise: the folder of an agent that was moved to another node. */
+/* The prefix of the folder of an agent that was moved to another node. */
 #define TREE_MOVED_PREFIX ".moved-"
 
 enum {

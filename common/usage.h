@@ -1,4 +1,4 @@
-/* What questions to a model took. Costs are counted in a thousand millionth of the operator's currency. */
+/* The usage of questions to a model. Costs are counted in a thousand millionth of the operator's currency. */
 #pragma once
 
 #include <stdint.h>
@@ -11,7 +11,7 @@ enum { USAGE_COST_UNIT = 1000 * 1000 * 1000 };
 /* The sums of all requests of a question. */
 struct question_usage {
     uint64_t tokens_in, tokens_out, cached /* part of tokens_in */, requests;
-    uint64_t cost; /* USAGE_NO_COST until one with a price is added */
+    uint64_t cost; /* USAGE_NO_COST until a question with a price is added */
 };
 
 void usage_add(struct question_usage *sum, const struct question_usage *more);

@@ -1,11 +1,11 @@
-/* UTF-8 (RFC 3629): everything that is stored or shown is valid UTF-8; what comes in may not be. */
+/* UTF-8 (RFC 3629): every text that is stored or shown is valid UTF-8; input may not be. */
 #pragma once
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The bytes of the valid character at the start of text, which has at least one byte; 0: it is none. */
+/* The bytes of the valid character at the start of text, which has at least one byte; 0: the bytes are none. */
 size_t utf8_character(const char *text, size_t length);
 
 bool utf8_valid(const char *text, size_t length);

@@ -465,7 +465,7 @@ static int supervise(struct supervisor *supervisor)
         loop_run(supervisor->loop);
         log_info("agentos", NULL, "AgentOS has stopped");
     } else {
-        log_error("agentos", NULL, "%s. Nothing runs.", fault.text);
+        log_error("agentos", NULL, "%s. The supervisor ends.", fault.text);
         status = EX_OSERR;
     }
     end_parts(supervisor);

@@ -15,17 +15,18 @@ struct answer_file {
     uint64_t asked;   /* answer_hash of the task's text; 0: the file doesn't say */
 };
 
-/* tree: descriptor of the agent's folder. Found under today's name of the id or under that of earlier versions. 1 and an
- * answer to free, 0: there is none, -1 and fault: it can't be read. */
+/* tree: descriptor of the agent's folder. The answer is found under today's name of the id or under that of earlier
+ * versions. 1 and an answer to free, 0: there is no answer, -1 and fault: the answer can't be read. */
 int answer_read(int tree, const char *task, struct answer_file *answer, struct fault *fault);
-/* The one that was written last. */
+/* The answer that was written last. */
 int answer_read_last(int tree, struct answer_file *answer, struct fault *fault);
 void answer_free(struct answer_file *answer);
 #define OWNED_ANSWER __attribute__((cleanup(answer_free)))
 /* Of a task's text, blanks at its end left out: never 0. */
 uint64_t answer_hash(const char *text);
-/* The same of what was asked by an archived envelope, whose body its worker ended with what it answered (ANSWER_SECTION). */
+/* answer_hash of the text that an archived envelope asked; the envelope's worker ended the body with the answer
+ * (ANSWER_SECTION). */
 #define ANSWER_SECTION "\n---\n\n# Answer\n"
 uint64_t answer_hash_asked(const char *body);
-/* What is in an answer's file; text is taken over. False: it is none, and text is freed. */
+/* The content of an answer's file; text is taken over. False: the text is no answer, and is freed. */
 bool answer_parse(struct answer_file *answer, char *text, size_t length, const char *path);

@@ -1,5 +1,6 @@
-/* A stray is a heading of any level or shape, with a field below it, that people meant as a block. It is looked at in a
- * folded form: small ASCII letters, so that alphabets, widths, case and invisible characters make no difference. */
+/* A stray is a heading of any level or shape, with a field below it, that people meant as a block. A stray is looked at
+ * in a folded form: small ASCII letters, so that alphabets, widths, case and invisible characters make no
+ * difference. */
 #include "common/format/block_stray.h"
 
 #include <stdlib.h>
@@ -79,7 +80,7 @@ static char likeness(unsigned point)
     return '\0';
 }
 
-/* '\0': it can't be seen. */
+/* '\0': the character can't be seen. */
 static char fold(unsigned point)
 {
     if (point >= 0xff01 && point <= 0xff5e) /* full width */
@@ -186,7 +187,7 @@ bool stray_is_task(const char *at, const char *end, const char **value)
 
 /* --- the heading --- */
 
-/* What underlines a heading: two or more of one kind and nothing else. */
+/* The underline of a heading: two or more of one character and nothing else. */
 static bool is_rule(const char *at, const char *stop)
 {
     const char *start = at;
@@ -198,7 +199,7 @@ static bool is_rule(const char *at, const char *stop)
     return long_enough && at == stop;
 }
 
-/* The line of its field: the next one with text that is no underline. NULL: there is none. */
+/* The line of the stray's field: the next line with text that is no underline. NULL: there is no such line. */
 static const char *stray_field(const char *at, const char *end)
 {
     const char *next;

@@ -138,7 +138,7 @@ static bool has_checker(const struct roster_agent *agent)
            agent->reward_audit.command.count > 0;
 }
 
-/* What stands under `defaults:` is said once, not for each agent. */
+/* A fault under `defaults:` is said once, not for each agent. */
 static bool was_met(const struct roster *roster, size_t index)
 {
     const struct roster_agent *agent = &roster->agents[index];

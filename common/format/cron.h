@@ -12,7 +12,8 @@ struct cron {
     bool every_day, every_weekday; /* the field starts with '*': both must be met, else either is enough */
 };
 
-/* False and a sentence that names the field: it is no such line, or a day that never comes (30 February). */
+/* False and a sentence that names the field: the text is no such line, or names a day that never comes (30
+ * February). */
 bool cron_parse(struct cron *cron, const char *line, struct fault *fault);
 
 /* The first time that is meant after `after`; INT64_MAX: none within fifty years. Epoch seconds, whole minutes. */

@@ -10,10 +10,11 @@
 #define DATA_FORMAT_FILE ".agentos-format"
 enum { DATA_FORMAT = 2 /* 1 had no such file */ };
 
-/* This version can work with what lies in data, DATA_DIR's descriptor. False and fault, a sentence: its format is newer, or
- * can't be read. */
+/* This version can work with data, DATA_DIR's descriptor. False and fault, a sentence: the directory's format is newer,
+ * or can't be read. */
 bool data_format_is_known(int data, struct fault *fault);
-/* 1: the same, and the directory says this version's format from now on, durably; changes gets a sentence a line for each
- * thing that is different from its former format, nothing for a new directory. 0 and fault: it is known, but can't be
- * noted now, so the next start tells the changes again, as it does after a crash. -1 and fault: it is not known. */
+/* 1: this version can work with the directory, which says this version's format from now on, durably; changes gets a
+ * sentence a line for each change since the former format, nothing for a new directory. 0 and fault: the format is
+ * known, but can't be noted now, so the next start tells the changes again, as it does after a crash. -1 and fault: the
+ * format is not known. */
 int data_format_bring_forward(int data, struct buffer *changes, struct fault *fault);

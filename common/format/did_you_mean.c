@@ -17,7 +17,7 @@ static size_t did_you_mean_distance(const char *a, const char *b, size_t limit)
     size_t height = strlen(a), width = strlen(b);
     if (height > LONGEST || width > LONGEST || (height > width ? height - width : width - height) > limit)
         return limit + 1;
-    size_t rows[3][LONGEST + 1]; /* the row before the last, the last, and the one being filled */
+    size_t rows[3][LONGEST + 1]; /* the row before the last, the last, and the row being filled */
     size_t *before = rows[0], *last = rows[1], *row = rows[2];
     for (size_t x = 0; x <= width; x++)
         last[x] = x;

@@ -1,4 +1,4 @@
-/* "Did you mean …?": the known word nearest to one that was mistyped. */
+/* "Did you mean …?": the known word nearest to a mistyped word. */
 #pragma once
 
 #include <stddef.h>

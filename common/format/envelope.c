@@ -112,8 +112,8 @@ static bool is_address(const char *text)
     return names_agent(text);
 }
 
-/* Only a task's own id and sender may be any text: they are what a person wrote in queue.md, and no path is
- * made of them without names_file. Everything else here may become a path or a receiver. */
+/* Only a task's own id and sender may be any text: a person wrote them in queue.md, and no path is made of them without
+ * names_file. Every other field here may become a path or a receiver. */
 static bool is_allowed(const struct envelope *envelope, enum form form, const char *text)
 {
     if (envelope->kind == KIND_TASK || (form != FORM_ID && form != FORM_ADDRESS))
@@ -129,7 +129,7 @@ static bool set_text(struct envelope *envelope, const struct field *field, const
     return true;
 }
 
-/* Quoted, too: what other programs write often is. */
+/* Quoted values, too: other programs often quote. */
 static bool parse_count(const struct yaml_node *node, int64_t *count)
 {
     struct yaml_node bare = *node;
@@ -178,7 +178,7 @@ static bool read_head(struct envelope *envelope, const struct yaml_node *head, c
     const struct yaml_node *kind = yaml_get(head, "kind");
     envelope->kind = KIND_HANDOFF;
     if (kind && kind->kind == YAML_SCALAR)
-        kind_parse(kind->text, &envelope->kind); /* first: it decides what the others may be */
+        kind_parse(kind->text, &envelope->kind); /* first: other fields are read by the kind */
     envelope->priority = PRIORITY_NORMAL;
     for (size_t i = 0; i < FIELDS; i++) {
         const struct field *field = &fields[i];

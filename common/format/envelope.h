@@ -23,18 +23,18 @@ enum envelope_kind {
     KIND_TASK,
     KIND_SEGMENT
 };
-/* In what the kinds differ for everybody who handles envelopes; the table is in envelope.c. */
+/* The traits in which kinds differ for all code that handles envelopes; the table is in envelope.c. */
 enum kind_trait {
     KIND_IS_WORK = 1, /* lies in the receiver's handoffs/ and is done; its good end is "finished" */
     KIND_IS_MAIL = 2, /* lies in the receiver's inbox/ and is read along with work; its good end is "read" */
-    KIND_STARTS_CYCLE = 4,  /* by itself; the others wait until a cycle reads them */
+    KIND_STARTS_CYCLE = 4,  /* by itself; envelopes of other kinds wait until a cycle reads them */
     KIND_EXPECTS_ANSWER = 8 /* takes a place in a window, and its sender is told of a bad end */
 };
 enum priority { PRIORITY_HIGH, PRIORITY_NORMAL, PRIORITY_LOW };
 
-/* KIND_TASK: a task of the agent's own queue that became a dead letter; it never travels.
- * KIND_SEGMENT: a write to a shared segment, on its way through the writer's outbox like everything that leaves a tree.
- * status: pending (outbox), deferred, delivered, reading, finished, read, expired, refused, failed. */
+/* KIND_TASK: a task of the agent's own queue that became a dead letter; it never travels. KIND_SEGMENT: a write to a
+ * shared segment, on its way through the writer's outbox like every envelope that leaves a tree. status: pending
+ * (outbox), deferred, delivered, reading, finished, read, expired, refused, failed. */
 struct envelope {
     char *id;
     enum envelope_kind kind;
@@ -47,8 +47,8 @@ struct envelope {
     char *trace;
     char *in_reply_to, *reason;        /* NULL: not yet true */
     int64_t delivered, read, finished; /* 0: not yet true */
-    char *consumer;                    /* an item: who has it now; NULL: nobody */
-    int64_t base_version;              /* KIND_SEGMENT: what the writer saw; 0: nothing, or another kind */
+    char *consumer;                    /* the consumer that has the item now; NULL: none */
+    int64_t base_version; /* KIND_SEGMENT: the version that the writer saw; 0: none, or another kind */
     char *body;
 };
 

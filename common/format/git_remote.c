@@ -64,7 +64,7 @@ static bool begins_with(const char *folder, const char *data_dir)
     return folder && agents && strncmp(folder, agents, strlen(agents)) == 0;
 }
 
-/* Agents could lead what is written there elsewhere, and their trees are their workers' to write. */
+/* A worker may write its agent's tree, and could lead a remote there elsewhere. */
 static bool lies_apart(const char *url, const char *data_dir, struct fault *fault)
 {
     OWNED char *real = realpath(data_dir, NULL);

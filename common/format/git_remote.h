@@ -13,9 +13,9 @@ bool git_remote_check(const char *url, struct fault *fault);
  * to faults. */
 bool git_remote_check_setting(const char *data_dir, struct buffer *faults);
 
-/* All of these want a URL that passed the check. The caller frees texts. */
+/* The functions below want a URL that passed the check. The caller frees texts. */
 char *git_remote_of(const char *url, const char *agent); /* {agent} is the agent's name */
 const char *git_remote_folder(const char *url); /* the path of a file: URL, within url; NULL: another kind */
 bool git_remote_is_open(
-    const char *url);                 /* nothing on the way is encrypted: http: or git: beyond this machine */
+    const char *url);                 /* the connection is not encrypted: http: or git: beyond this machine */
 int git_remote_port(const char *url); /* 0: a file: URL */

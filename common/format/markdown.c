@@ -82,8 +82,8 @@ bool markdown_is_code(struct fence_walk *walk, const char *text, size_t length, 
     }
     if (!is_fence)
         return false;
-    /* Looking ahead costs the rest of the text; it is done again only for a shorter fence than the last that
-     * found no end, so a text of nothing but fences doesn't take forever. */
+    /* The look ahead costs the rest of the text, and comes again only for a shorter fence than the last that found no
+     * end, so a text of nothing but fences doesn't take forever. */
     size_t *hopeless = fence.mark == '`' ? &walk->hopeless_backtick : &walk->hopeless_tilde;
     if (*hopeless && fence.count >= *hopeless)
         return false;

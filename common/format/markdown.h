@@ -1,5 +1,5 @@
-/* What state files, replies and prompts need of Markdown: lines, code fences, front matter. Pure; no files.
- * Every text has a NUL behind its length. */
+/* Markdown for state files, replies and prompts: lines, code fences, front matter. Pure; no files. Every text has a NUL
+ * behind its length. */
 #pragma once
 
 #include <stdbool.h>
@@ -24,8 +24,8 @@ bool markdown_fence(const char *line, size_t length, struct fence *fence);
 /* Does this fence line end the block that `open` began? */
 bool markdown_closes(const struct fence *open, const struct fence *fence);
 
-/* Walks over a text line by line and knows which lines are code. A fence that is never closed hides nothing:
- * one forgotten ``` must not make the rest of a file disappear. Zero-initialise. */
+/* A walk over a text line by line that knows which lines are code. A fence that is never closed hides no text: a
+ * forgotten ``` must not make the rest of a file disappear. Zero-initialise. */
 struct fence_walk {
     struct fence open;
     size_t hopeless_backtick, hopeless_tilde; /* no fence of this many marks or more is closed from here on */
@@ -37,6 +37,6 @@ bool markdown_is_code(struct fence_walk *walk, const char *text, size_t length, 
 /* The line where a conflict that git marked (<<<<<<< to >>>>>>>) begins; 0: none. code: also in a code fence. */
 unsigned markdown_conflict(const char *text, size_t length, bool code);
 
-/* The text behind YAML front matter, without blank lines before it; all of it when there is none. A byte-order
- * mark is skipped. */
+/* The text behind YAML front matter, without blank lines before it; the whole text when there is no front matter. A
+ * byte-order mark is skipped. */
 const char *markdown_body(const char *text, size_t *length);

@@ -21,7 +21,8 @@ enum { LINE_ROOM = 4096 };
 
 struct group {
     bool taken;
-    int64_t bytes; /* its limit, for good: the kernel may refuse to lower one; 0: it could not be bounded */
+    /* The group's limit, for good, since the kernel may refuse to lower a limit; 0: the group could not be bounded. */
+    int64_t bytes;
     uint64_t killed, reached; /* as the kernel counted them last */
 };
 
@@ -307,7 +308,7 @@ static bool bound(const struct memory_groups *groups, const char *path, int64_t 
     return write_text(path, groups->second ? "memory.max" : "memory.limit_in_bytes", text);
 }
 
-/* The number of a free group with that limit, a new one if need be; 0: it can't be made. */
+/* The number of a free group with that limit, a new group if need be; 0: no group can be made. */
 static unsigned find_free(struct memory_groups *groups, int64_t bytes)
 {
     for (unsigned i = 0; i < groups->count; i++)

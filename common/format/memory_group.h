@@ -1,10 +1,10 @@
 /* A control group of memory around each worker, where this machine lets the supervisor have one: below its own group in
- * version 1's hierarchy `memory`, or in version 2, when the supervisor's group was handed over to it and nobody else is in
- * it. The limits of a process (common/sandbox/limits.c) bound what a worker maps; its group bounds also what the kernel
- * keeps for it: buffers, names, page tables.
+ * version 1's hierarchy `memory`, or in version 2, when the supervisor's group was handed over to it and no other
+ * process is in it. The limits of a process (common/sandbox/limits.c) bound the memory that a worker maps; its group
+ * bounds also the memory that the kernel keeps for it: buffers, names, page tables.
  *
  * Groups are numbered and used again, as the kernel frees one only when the last page of a file that was read there is
- * forgotten. They lie in one folder, named after the data directory, which has one supervisor. */
+ * forgotten. The groups lie in one folder, named after the data directory, which has one supervisor. */
 #pragma once
 
 #include <stdbool.h>
@@ -25,12 +25,13 @@ bool memory_groups_look(pid_t supervisor, const char *data_dir, struct fault *wh
 
 /* *number (0: none yet) becomes that of a free group, whose processes get `bytes`; 0: there is none. */
 void memory_group_take(struct memory_groups *groups, unsigned *number, int64_t bytes);
-/* Its process has ended; *number becomes 0. Whether the kernel ended a process there for want of memory, and of whose. */
+/* The group's process has ended; *number becomes 0. The result says whether the kernel ended a process there for want
+ * of memory, and of whose. */
 enum memory_want { WANT_OF_NOTHING, WANT_OF_ITS_OWN, WANT_OF_THE_MACHINE };
 enum memory_want memory_group_give_back(struct memory_groups *groups, unsigned *number);
-/* Its folder; "": none. Caller frees. */
+/* The folder of a group; "": none. Caller frees. */
 char *memory_group_path(const struct memory_groups *groups, unsigned number);
 
-/* In the new process, with the folder's descriptor, when it wasn't made in the group (CLONE_INTO_CGROUP, version 2); -1:
- * it was, or has none. While it has one thread. */
+/* In the new process, with the folder's descriptor, when the process wasn't made in the group (CLONE_INTO_CGROUP,
+ * version 2); -1: the process was made there, or has no group. While the process has one thread. */
 void memory_group_enter(int folder);

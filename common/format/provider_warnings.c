@@ -11,8 +11,8 @@
 #include "common/memory.h"
 #include "common/settings.h"
 
-/* Whose keys begin how, and where they go. word: stands in the addresses of those who pass requests on to it; NULL: the
- * key is taken by many others. */
+/* Providers, with the beginning of their keys and their address. word: stands in the addresses of hosts that pass
+ * requests on to the provider; NULL: many other hosts take the key. */
 static const struct house {
     const char *name, *base, *key, *word;
 } houses[] = {

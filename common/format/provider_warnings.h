@@ -7,9 +7,9 @@
 #include "common/format/roster.h"
 #include "common/secrets.h"
 
-/* Why no provider would take this key, a sentence whose subject is the key; NULL: it may be one. */
+/* Why no provider would take this key, a sentence whose subject is the key; NULL: the key may be good. */
 const char *provider_key_fault(const char *key);
 
-/* A sentence a line is added to out. After secrets_collect, whose secrets they are; settings have passed settings_check.
- * roster may be NULL. A key that can't work stops nothing: who has another provider is answered all the same. */
+/* A sentence a line is added to out. After secrets_collect, which gives secrets; settings have passed settings_check.
+ * roster may be NULL. A key that can't work stops no start: agents with another provider are answered all the same. */
 void provider_warnings_list(const struct roster *roster, const struct secrets *secrets, struct buffer *out);

@@ -347,7 +347,7 @@ bool class_parse(const char *text, enum throughput_class *throughput_class)
     return field_word_set(&(struct field){.kind = FIELD_CLASS}, throughput_class, text);
 }
 
-/* Everything that open and fstat can tell. O_NONBLOCK: opening a FIFO must not wait for a writer. */
+/* The faults that open and fstat can tell. O_NONBLOCK: opening a FIFO must not wait for a writer. */
 static int open_file(const char *path, const char *data_dir, struct buffer *faults)
 {
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);

@@ -1,4 +1,4 @@
-/* agents.yaml (contract section 3): who works here, and under which limits. */
+/* agents.yaml (contract section 3): the agents of this data directory, and their limits. */
 #pragma once
 
 #include <stdbool.h>
@@ -26,7 +26,7 @@ enum audit_method { AUDIT_RULE_BASED, AUDIT_COMMAND, AUDIT_LLM };
 struct roster_agent {
     char *name, *persona, *domain, *tone; /* domain, tone: "" when not given */
     struct text_list hints, goals;
-    enum throughput_class throughput_class; /* CLASS_UNSET: what persona.md says, else medium */
+    enum throughput_class throughput_class; /* CLASS_UNSET: the class that persona.md names, else medium */
     int64_t ttl_seconds;                    /* 0: never expires */
     bool may_send_to_all;
     struct text_list may_send_to; /* when not to all */
@@ -47,7 +47,7 @@ struct roster_agent {
         bool pause;
     } watchdog;
     int64_t idle_exit_seconds;
-    char *node; /* the bus's node that it lives on; "": it is not said */
+    char *node; /* the bus's node that the agent lives on; "": agents.yaml names none */
     struct {
         int64_t outputs, archive; /* so many of the newest files stay in the work tree; 0: all */
     } keep;
@@ -74,7 +74,7 @@ struct roster_price {
     double cached; /* below 0: as input */
 };
 
-/* What the operator is told of through a hook; `events` of agents.yaml names them in words. */
+/* The alerts that a hook gets; `events` of agents.yaml names them in words. */
 enum alert_kind {
     ALERT_WATCHDOG,
     ALERT_DEAD_LETTER,
@@ -118,9 +118,9 @@ struct roster {
 
 enum { ROSTER_FILE_MAX = 4 * 1024 * 1024, ROSTER_AGENTS_MAX = 10000, ROSTER_HOOKS_MAX = 16 };
 
-/* Every fault of the file, a line each "agents.yaml:LINE:COLUMN: sentence\n" in the order of their places (the
- * first 200, and how many more there are), is added to faults; NULL then. name stands in front of the lines.
- * What is no YAML at all shows its first fault only. Caller frees with roster_free. */
+/* Every fault of the file, a line each "agents.yaml:LINE:COLUMN: sentence\n" in the order of their places (the first
+ * 200, and how many more there are), is added to faults; NULL then. name stands in front of the lines. A text that is
+ * no YAML at all shows its first fault only. Caller frees with roster_free. */
 struct roster *roster_parse(const char *text, size_t length, const char *name, struct buffer *faults);
 /* DATA_DIR/agents.yaml: also missing, empty, a directory, a FIFO, unreadable, not UTF-8 or too large are faults;
  * then the line starts with the file's path. Links are followed: the file and the folder are the operator's. */
@@ -131,11 +131,11 @@ const struct roster_agent *roster_find(const struct roster *roster, const char *
 bool roster_no_agent(const struct roster *roster, const char *name, struct fault *fault);
 bool roster_no_queue(const struct roster *roster, const char *name, struct fault *fault);
 bool roster_prices(const struct roster *roster,
-                   const char *agent); /* it knows a price of one of its models */
+                   const char *agent); /* one of the agent's models has a price */
 const struct roster_price *roster_price(const struct roster *roster, const char *model); /* NULL: not known */
 
-/* Each hook whose secret can't be read now (webhook_secret.h): a line of faults, as roster_parse's. True: all can. Apart
- * from roster_load, for only who runs the agents can read them. */
+/* Each hook whose secret can't be read now (webhook_secret.h): a line of faults, as roster_parse's. True: all secrets
+ * can be read. Apart from roster_load, since only the user that runs the agents can read secrets. */
 bool roster_secrets(const struct roster *roster, struct buffer *faults);
 const char *alert_name(enum alert_kind kind); /* "watchdog" … */
 
@@ -143,8 +143,8 @@ const char *class_name(enum throughput_class throughput_class); /* "slow" … */
 bool class_parse(const char *text, enum throughput_class *throughput_class);
 
 /* One agent's definition as agents.yaml has it, for people: a list's item, its "- " behind `indent` blanks, or a
- * mapping on one line for a list in brackets. whole: every key is there, whatever `defaults:` may say where it will
- * stand; else only what isn't as it is by itself. */
+ * mapping on one line for a list in brackets. whole: every key is there, whatever `defaults:` may say where the
+ * definition will stand; else only keys with another value than their own default. */
 enum roster_form { ROSTER_ITEM, ROSTER_FLOW };
 void roster_write(const struct roster_agent *agent, enum roster_form form, unsigned indent, bool whole,
                   struct buffer *out);
@@ -152,5 +152,5 @@ void roster_write(const struct roster_agent *agent, enum roster_form form, unsig
 /* One agent's definition as text for another process of ours, and back; the caller frees the copy with
  * roster_agent_free. The place in agents.yaml is no part of it (line is 0 in the copy): two definitions are the same when their texts are. */
 void roster_encode(const struct roster_agent *agent, struct buffer *out);
-struct roster_agent *roster_decode(const char *text, size_t length); /* NULL: it is none */
+struct roster_agent *roster_decode(const char *text, size_t length); /* NULL: the text is no definition */
 void roster_agent_free(struct roster_agent *agent);

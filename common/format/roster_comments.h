@@ -5,5 +5,6 @@
 
 #include "common/buffer.h"
 
-/* Each is added to out as a line "NAME:LINE:COLUMN: sentence\n". A comment behind two blanks or more was meant as one. */
+/* Each warning is added to out as a line "NAME:LINE:COLUMN: sentence\n". A comment behind two blanks or more was meant
+ * as a comment. */
 void roster_comments(const char *text, size_t length, const char *name, struct buffer *out);

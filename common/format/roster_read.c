@@ -12,7 +12,7 @@
 #include "common/names.h"
 #include "common/utf8.h"
 
-/* One line of valid text, whatever was quoted in it. */
+/* The message becomes one line of valid text, whatever was quoted in it. */
 static char *one_line(const char *sentence)
 {
     char *line = utf8_clean(sentence, strlen(sentence));
@@ -234,7 +234,7 @@ static const struct yaml_node *audit_node(const struct roster_reader *reader, co
     return own ? own : yaml_get(yaml_get(reader->defaults, "reward_audit"), key);
 }
 
-/* What only the merged definition can tell. A method that is named is meant: `enabled` may be left out then. */
+/* Faults that only the merged definition can tell. A method that is named is meant: `enabled` may be left out then. */
 static void settle_audit(struct roster_reader *reader, struct roster_agent *agent,
                          const struct yaml_node *node)
 {
@@ -252,7 +252,7 @@ static void settle_audit(struct roster_reader *reader, struct roster_agent *agen
               "method 'command' needs a command, such as command: [/data/tools/check, --strict]");
 }
 
-/* Room for count records in the place of those that the field had; the record owns them. */
+/* Room for count records in the place of the field's former records; the record owns them. */
 static char *new_records(const struct field *field, size_t count, void *record)
 {
     field_list_clear(field, record);

@@ -12,10 +12,10 @@ struct roster_fault {
 };
 
 struct roster_reader {
-    bool silent; /* what is wrong here was complained about before */
+    bool silent; /* faults here were complained about before */
     struct roster_fault faults[ROSTER_FAULTS_MAX];
-    size_t fault_count;                      /* also those that found no room */
-    const struct yaml_node *defaults, *keep; /* what holds for every agent; NULL: not in the file */
+    size_t fault_count;                      /* faults that found no room included */
+    const struct yaml_node *defaults, *keep; /* the values for every agent; NULL: not in the file */
     const struct yaml_node **agents;         /* the name nodes of all agents, sorted by name; borrowed */
     size_t agent_count;
 };
@@ -25,7 +25,7 @@ bool reader_fault(struct roster_reader *reader, unsigned line, unsigned column, 
     __attribute__((format(printf, 4, 5)));
 /* All faults in the order of their places, name in front of each; forgets them. */
 void reader_print_faults(struct roster_reader *reader, const char *name, struct buffer *out);
-/* Everything that node says about the record; node must be a mapping (else that is the fault). */
+/* Reads all keys of node into the record; node must be a mapping (else that is the fault). */
 void reader_record(struct roster_reader *reader, const struct schema *schema, const struct yaml_node *node,
                    void *record);
 /* The rules of `notify` that a table of fields can't hold (roster_notify.c); each hook gets its kinds and its place. */

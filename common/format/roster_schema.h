@@ -1,5 +1,5 @@
-/* agents.yaml as tables: one row for each key says what it is, what it may be and where it is stored. Reading,
- * faults, freeing and the wire all go by them. For roster*.c only. */
+/* agents.yaml as tables: one row for each key has the key's type, its valid values and the place where the value is
+ * stored. Reading, faults, freeing and the wire all go by them. For roster*.c only. */
 #pragma once
 
 #include "common/format/roster.h"
@@ -52,7 +52,7 @@ size_t field_word_get(const struct field *field, const void *record);
 /* False: the text is none of the words. */
 bool field_word_set(const struct field *field, void *record, const char *text);
 
-/* What the record owns, not the record itself. */
+/* Frees the texts and lists that the record owns, not the record itself. */
 void schema_clear(const struct schema *schema, void *record);
 void field_list_clear(const struct field *field,
                       void *record); /* the same for a FIELD_LIST's or FIELD_MAP's records */

@@ -7,7 +7,7 @@
 #include "common/memory.h"
 #include "common/tree.h"
 
-/* 0: it isn't there, or the kernel (before 5.8) doesn't tell. */
+/* 0: the path isn't there, or the kernel (before 5.8) doesn't tell. */
 static uint64_t mount_of(const char *path)
 {
     struct statx status;

@@ -45,7 +45,7 @@ static bool is_word(const char *value)
     return false;
 }
 
-/* What some reader takes for a number (decimal, hexadecimal, octal, base 60) or for a date. */
+/* A text that some reader of YAML takes for a number (decimal, hexadecimal, octal, base 60) or for a date. */
 static bool is_number(const char *value)
 {
     if (*value < '0' || *value > '9')

@@ -1,4 +1,4 @@
-/* Commits of a repository, and what lies in them. The caller frees what libgit2 hands out. */
+/* Commits of a repository, and their trees. The caller frees the objects that libgit2 hands out. */
 #pragma once
 
 #include <git2.h>

@@ -5,8 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Does this zlib stream (RFC 1950, 1951) come to its end within these bytes, 256 MiB at most? Its checksum is not
- * compared, and bytes behind the end don't matter. Takes time linear in the unpacked text, and no memory for it. */
+/* Whether this zlib stream (RFC 1950, 1951) comes to its end within these bytes, 256 MiB at most. The checksum is not
+ * compared, and bytes behind the end don't matter. The walk takes time linear in the unpacked text, and no memory for
+ * it. */
 bool deflate_whole(const void *bytes, size_t length);
 
 /* The loose object of 40 hex digits below the folder `git`: false when its file is there and is cut short, empty or

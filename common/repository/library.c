@@ -22,11 +22,13 @@ bool repository_library_start(struct fault *fault)
     static const int levels[] = {GIT_CONFIG_LEVEL_PROGRAMDATA, GIT_CONFIG_LEVEL_SYSTEM, GIT_CONFIG_LEVEL_XDG,
                                  GIT_CONFIG_LEVEL_GLOBAL};
     bool good = git_libgit2_init() > 0;
-    /* Nothing outside the tree is read: the sandbox refuses it, and nobody's home folder should change a commit. */
+    /* libgit2 reads no file outside the tree: the sandbox refuses such reads, and no home folder should change a
+     * commit. */
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
         good = good && git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, levels[i], "") == 0;
-    /* Owner validation guards people who walk into a stranger's repository, whose config could run programs. We open
-     * only the one we were given, run nothing that a config names, and may run as another user than its owner. */
+    /* Owner validation guards people who walk into a stranger's repository, whose config could run programs. Our
+     * programs open only the repository that they were given, run nothing that a config names, and may run as another
+     * user than its owner. */
     good = good && git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0) == 0 &&
            git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1) == 0 && /* a pack is durable before its name */
            git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, (ssize_t)CACHE_BYTES) == 0 &&

@@ -24,7 +24,7 @@ struct object_walk {
     struct buffer *findings;
     size_t bad;
     size_t commits, most;           /* so many are followed at most */
-    void (*looked)(size_t objects); /* NULL: nobody is told */
+    void (*looked)(size_t objects); /* NULL: no report */
     struct step *steps;             /* yet to be looked at */
     size_t step_count, step_room;
     git_oid *seen; /* open addressing; all zero: free */
@@ -100,7 +100,7 @@ static void follow_tag(struct object_walk *walk, const struct step *step)
     git_tag_free(tag);
 }
 
-/* What may become a file or a folder on our disk. */
+/* A name that may become a file or a folder on our disk. */
 static bool is_harmless(const git_tree_entry *entry)
 {
     const char *name = git_tree_entry_name(entry);
@@ -129,7 +129,7 @@ static void follow_tree(struct object_walk *walk, const struct step *step)
     }
 }
 
-/* git_odb_read hashes what it read and compares (strict hash verification is libgit2's default). */
+/* git_odb_read hashes the object that it read and compares (strict hash verification is libgit2's default). */
 static void look(struct object_walk *walk, const struct step *step)
 {
     OWNED_GIT(git_odb_object) git_odb_object *object = NULL;
@@ -161,7 +161,7 @@ static void look(struct object_walk *walk, const struct step *step)
         follow_tag(walk, step);
 }
 
-/* A ref may name anything; one that leads nowhere is looked for as a commit. */
+/* A ref may name any object; a ref that leads nowhere is looked for as a commit. */
 static git_object_t kind_of(const struct object_walk *walk, const git_oid *oid)
 {
     size_t length;

@@ -1,4 +1,4 @@
-/* Everything that a repository's history reaches, read and hashed again. */
+/* All objects that a repository's history reaches, read and hashed again. */
 #pragma once
 
 #include <git2.h>
@@ -17,8 +17,8 @@ enum {
 size_t object_walk_check(git_repository *repository, size_t most, void (*looked)(size_t objects),
                          const char *where, struct buffer *findings);
 
-/* The same, of everything, from these commits and tags on, which needn't be HEAD's. foreign: what no agent's history has is a finding
- * too: names that lead out of a folder or into .git, links, submodules, objects over OBJECT_WALK_OBJECT_MAX (which are not
- * read). */
+/* The same walk over all objects from these commits and tags on, which needn't be HEAD's. foreign: objects that no
+ * agent's history has are findings too: names that lead out of a folder or into .git, links, submodules, objects over
+ * OBJECT_WALK_OBJECT_MAX (which are not read). */
 size_t object_walk_check_from(git_repository *repository, const git_oid *tips, size_t count, bool foreign,
                               const char *where, struct buffer *findings);

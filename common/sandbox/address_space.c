@@ -31,7 +31,7 @@ struct range {
 };
 
 static struct address_room ours = {0, UINT64_MAX, UINT64_MAX};
-static uintptr_t heap_most; /* where the heap's room ends; 0: nothing is reserved yet */
+static uintptr_t heap_most; /* the end of the heap's room; 0: no address is reserved yet */
 
 const struct address_room *address_space_room(void)
 {
@@ -74,7 +74,8 @@ static bool reserve_above(uintptr_t from)
     return false;
 }
 
-/* The window lies where the kernel puts the next mapping: below what is mapped, from there to the first large gap. */
+/* The window lies where the kernel puts the next mapping: below the mapped addresses, from there to the first large
+ * gap. */
 static bool reserve_all(const struct range *ranges, size_t count, uintptr_t window)
 {
     uintptr_t from = LOWEST;

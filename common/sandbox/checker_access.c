@@ -61,7 +61,8 @@ static bool add_file(struct checker_access *access, const char *agents, const ch
     return true;
 }
 
-/* The folder of the real file, so that what lies beside it is found; where agents' trees lie below, it isn't given. */
+/* The folder of the real file, so that the files beside it are found; a folder with agents' trees below it isn't
+ * given. */
 static void add_folder(struct checker_access *access, const char *agents)
 {
     char *folder = realpath(access->program, NULL);

@@ -1,4 +1,4 @@
-/* What of the sandbox this kernel has. */
+/* The parts of the sandbox that this kernel has. */
 #include <errno.h>
 #include <string.h>
 
@@ -10,7 +10,8 @@ void sandbox_look(struct sandbox_facts *facts)
     facts->landlock = landlock_abi();
     facts->landlock_error = facts->landlock ? 0 : errno;
     if (facts->landlock > SANDBOX_LANDLOCK_KNOWN)
-        facts->landlock = SANDBOX_LANDLOCK_KNOWN; /* what a newer one adds, this program can't ask for */
+        facts->landlock =
+            SANDBOX_LANDLOCK_KNOWN; /* this program can't ask for the additions of a newer ABI */
     facts->seccomp = seccomp_there();
     facts->seccomp_error = facts->seccomp ? 0 : errno;
     facts->mdwe = mdwe_there();

@@ -51,8 +51,8 @@ enum {
 
     READ = READ_FILE | READ_DIR,
     OF_A_FILE = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV,
-    /* A link, FIFO or socket that somebody planted is put aside by renaming it, which is to make one for Landlock. That
-     * none is made is seccomp's affair, and nothing is executed here at all: an agent's tree is text. */
+    /* A planted link, FIFO or socket is put aside by a rename, which Landlock counts as making one. seccomp sees to it
+     * that none is made, and no file is executed here at all: an agent's tree is text. */
     TREE = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SOCK | MAKE_FIFO |
            MAKE_SYM | REFER | TRUNCATE,
 
@@ -64,7 +64,7 @@ enum {
 
 #define EVERYBODY (FOR(WORKER) | NETWORK | PROGRAMS | FOR(AUDITOR) | FOR(HTTP))
 
-/* What the kernel can withhold, by its ABI. Whatever is withheld and in no rule is refused. */
+/* The rights that the kernel can withhold, by its ABI. A right that is withheld and in no rule is refused. */
 static const struct {
     int abi;
     unsigned roles;
@@ -76,7 +76,7 @@ static const struct {
     {5, EVERYBODY, {.files = IOCTL_DEV}}, {6, EVERYBODY, {.scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL}},
 };
 
-/* A worker needs none of these: whatever it uses of the system was loaded before it was forked. */
+/* A worker needs none of these: the parts of the system that it uses were loaded before it was forked. */
 static const struct {
     unsigned roles;
     const char *path;
@@ -132,7 +132,8 @@ static struct ruleset withheld_by(int abi, enum sandbox_role role)
     return all;
 }
 
-/* A kernel refuses a structure with bytes behind what it knows, unless they are zero; so each gets its own size. */
+/* A kernel refuses a structure with bytes behind the part that it knows, unless they are zero; so each kernel gets its
+ * own size. */
 static size_t ruleset_size(int abi)
 {
     return abi >= 6   ? sizeof(struct ruleset)
@@ -140,8 +141,8 @@ static size_t ruleset_size(int abi)
                       : offsetof(struct ruleset, net);
 }
 
-/* The rules hold for what lies at the path now, wherever it is renamed to. Missing: nothing is allowed, which is no
- * fault but for the tree. */
+/* The rules hold for the file or folder at the path now, wherever it is renamed to. A missing path allows no access,
+ * which is a fault for the tree alone. */
 static bool allow(int rules, const struct ruleset *withheld, const char *path, uint64_t allowed, bool needed,
                   struct fault *fault)
 {
@@ -179,7 +180,7 @@ static bool allow_all(const struct sandbox *sandbox, const struct sandbox_room *
     return !room->tree || allow(rules, withheld, room->tree, TREE, true, fault);
 }
 
-/* A second layer, which withholds nothing but the execution of programs: what both layers allow is allowed. */
+/* A second layer, which withholds the execution of programs alone: an access that both layers allow is allowed. */
 static bool confine_programs(const struct sandbox_room *room, struct fault *fault)
 {
     const struct ruleset withheld = {.files = EXECUTE};

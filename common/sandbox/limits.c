@@ -1,4 +1,4 @@
-/* Limits, capabilities, and what a process may become. */
+/* Limits, capabilities, and the privileges that a process may gain. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -45,8 +45,9 @@ enum { SPACES = 4 };
 enum { AUDIT_CPU_SECONDS = 10 };
 #define AUDIT_SPACE ((rlim_t)512 << 20)
 
-/* There is no RLIMIT_NPROC: it counts all processes of the user, other agents' and other containers' too. That a worker
- * starts nothing is seccomp's affair; that a checker starts only so many, its launcher's (worker/audit/launch.h). */
+/* There is no RLIMIT_NPROC: the limit counts all processes of the user, other agents' and other containers' too.
+ * seccomp sees to it that a worker starts no process; a checker's launcher bounds the checker's processes
+ * (worker/audit/launch.h). */
 static const struct {
     unsigned roles;
     __rlimit_resource_t resource;
@@ -64,7 +65,7 @@ static const struct {
     {EVERYBODY, RLIMIT_NICE, 0, "RLIMIT_NICE"},
 };
 
-/* Never above what the process has. */
+/* Never above the limit that the process has. */
 static bool lower(__rlimit_resource_t resource, rlim_t most, const char *name, struct fault *fault)
 {
     struct rlimit limit;
@@ -89,10 +90,10 @@ static int64_t space_now(void)
 }
 
 /* Memory is RLIMIT_DATA: private memory that can be written. Thread stacks count whole, so they are made small
- * (common/threads.h). A worker could otherwise take memory that doesn't count so: shared without a file, growing
- * downwards, made larger or writable later: seccomp refuses those ways; its own stack, which has a limit; and the page
- * tables of what it only reads, so its address space is bounded too, and its addresses. The address sanitizer's shadow
- * would count as well. */
+ * (common/threads.h). A worker could take memory in other ways that RLIMIT_DATA doesn't count: memory that is shared
+ * without a file, grows downwards, or is made larger or writable later, which seccomp refuses; its own stack, which has
+ * a limit; and the page tables of memory that it only reads, so its address space is bounded too, and its addresses.
+ * The address sanitizer's shadow would count as well. */
 static bool limit_memory(enum sandbox_role role, int64_t bytes, struct fault *fault)
 {
     rlim_t space = (rlim_t)bytes + WORKER_SPACE;
@@ -128,7 +129,8 @@ bool limits_set(enum sandbox_role role, const struct sandbox_room *room, struct 
 
 /* --- privileges --- */
 
-/* Who never had CAP_SETPCAP can't shrink the bounding set, and needn't: without new privileges it gives nothing. */
+/* A process that never had CAP_SETPCAP can't shrink the bounding set, and needn't: without new privileges the set gives
+ * nothing. */
 static bool drop_bounding(struct fault *fault)
 {
     for (unsigned long capability = 0; capability < CAPABILITIES_MAX; capability++) {
@@ -162,7 +164,7 @@ bool privileges_drop(struct fault *fault)
         return fault_errno(fault, "cannot give up new privileges");
     prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED, 0, 0,
           0);                                                 /* root executes with none; belt and braces */
-    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* they go with the permitted ones anyhow */
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* ambient ones go with the permitted ones */
     return drop_bounding(fault) && have_none(fault);
 }
 

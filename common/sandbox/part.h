@@ -8,7 +8,7 @@
 
 /* Which roles a row of a table is for. */
 #define FOR(role) (1u << SANDBOX_##role)
-#define NETWORK   (FOR(GATEWAY) | FOR(MIRROR) | FOR(BUS)) /* those that make connections */
+#define NETWORK   (FOR(GATEWAY) | FOR(MIRROR) | FOR(BUS)) /* the calls that make connections */
 #define PROGRAMS  (FOR(EXEC) | FOR(GIT) | FOR(CHECKER))   /* of others */
 
 /* A compiled filter; the places where the process's own pid belongs are marked by a value of their own. */
@@ -33,7 +33,7 @@ bool landlock_confine(const struct sandbox *sandbox, const struct sandbox_room *
 /* seccomp.c */
 bool seccomp_there(void); /* false and errno */
 bool seccomp_compile(enum sandbox_role role, bool tightening, struct program *program, struct fault *fault);
-/* all_threads: those that run already too. listener: NULL, or it gets the descriptor that the filter asks. */
+/* all_threads: also threads that run already. listener: NULL, or gets the descriptor that the filter asks. */
 bool seccomp_install(const struct program *program, bool all_threads, int *listener, struct fault *fault);
 bool seccomp_can_ask(void); /* a filter can ask a listener */
 
@@ -42,9 +42,9 @@ bool limits_set(enum sandbox_role role, const struct sandbox_room *room, struct 
 void limits_foresee(void); /* in a process whose forks will be workers: theirs are set faster */
 bool privileges_drop(struct fault *fault);
 
-/* address_space.c. Reserves what is free of this process's addresses, but for a window of `size` bytes where the kernel
- * maps next, and what the heap may grow by; all in bytes. Its forks do so faster when address_space_reserve was called
- * before. False: not all is bounded (RLIMIT_AS is set already, no /proc). */
+/* address_space.c. Reserves this process's free addresses, but for a window of `size` bytes where the kernel maps next,
+ * and the heap's room to grow; all in bytes. Forks of the process do so faster when address_space_reserve was called
+ * before. False: the addresses are not wholly bounded (RLIMIT_AS is set already, no /proc). */
 bool address_space_reserve(void);
 bool address_space_bound(uint64_t heap, uint64_t size);
 struct address_room {

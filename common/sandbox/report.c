@@ -1,4 +1,4 @@
-/* What holds here, and what a person should know of it. */
+/* The state of the sandbox on this machine, and the sentences that a person should know of it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -8,7 +8,7 @@
 #include "common/memory.h"
 #include "common/sandbox/part.h"
 
-/* What a sandbox lacks below each Landlock ABI, and what closes the hole meanwhile. */
+/* The part that a sandbox lacks below each Landlock ABI, and the other part that closes the hole meanwhile. */
 static const struct {
     int abi;
     const char *kernel, *lack;

@@ -56,9 +56,9 @@ bool sandbox_shed(const struct sandbox *sandbox, struct fault *fault)
 }
 
 /* The order matters. The limits and the capabilities are given up by calls that the filter will refuse. Landlock and
- * seccomp need "no new privileges" first, as nobody has the capability by then. Landlock opens the folders that it
- * allows, so the filter comes last. A process that isn't dumpable can't look into its own /proc as an ordinary user;
- * nothing does from here on. */
+ * seccomp need "no new privileges" first, as the process has no capability by then. Landlock opens the folders that it
+ * allows, so the filter comes last. A process that isn't dumpable can't look into its own /proc as an ordinary user; no
+ * code does from here on. */
 static bool enter(const struct sandbox *sandbox, const struct sandbox_room *room, int *listener,
                   struct fault *fault)
 {

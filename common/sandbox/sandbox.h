@@ -1,15 +1,16 @@
-/* The sandbox: what a process of ours is left with (contract section 11).
+/* The sandbox: the rights that a process of ours is left with (contract section 11).
  *
  *   Landlock   which files, TCP ports, abstract sockets and signals (per kernel: sandbox_facts says what it knows)
  *   seccomp    which system calls, through libseccomp; closes what Landlock leaves open: modes, owners, time stamps,
  *              extended attributes, sockets, signals
  *   the rest   no new privileges, no capabilities, not dumpable, no memory both writable and executable, limits
  *
- * It is prepared once (the filters are compiled, 0.5 ms) and entered by as many forks as one likes. Enter while the
- * process has one thread: before Landlock's ABI 8 it binds only the thread that asks, and what that one makes later.
+ * A sandbox is prepared once (the filters are compiled, 0.5 ms) and entered by any number of forks. Enter while the
+ * process has one thread: before its ABI 8 Landlock binds only the thread that asks, and the threads that this one
+ * makes later.
  *
- * What it leaves open, because no kernel that we know can close it: stat(2), access(2) and readlink(2) tell of any
- * path whether it exists and what its metadata are. */
+ * One hole stays open, because no kernel that we know can close it: stat(2), access(2) and readlink(2) tell of any path
+ * whether it exists, and its metadata. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,7 +21,7 @@
 #include "common/fault.h"
 
 enum sandbox_mode {
-    SANDBOX_REQUIRE,     /* what is missing of the floor (Landlock ABI 2, seccomp) is a fault */
+    SANDBOX_REQUIRE,     /* a missing part of the floor (Landlock ABI 2, seccomp) is a fault */
     SANDBOX_BEST_EFFORT, /* goes on with what there is */
     SANDBOX_OFF,         /* only the limits */
 };
@@ -33,15 +34,16 @@ enum sandbox_role {
     SANDBOX_EXEC, /* `agentos exec`: a worker's files, and the system's programs can be read and executed, at the terminal;
                         they signal each other */
     SANDBOX_GIT,     /* `agentos git`: a worker's files, and git of the system's programs (the room's) */
-    SANDBOX_AUDITOR, /* agentos-audit: what was open before, and not one file more */
-    SANDBOX_HTTP, /* agentos-http: reads what the room names; connections are taken from the socket that it was given,
-                        none is made */
-    SANDBOX_CHECKER, /* the operator's checker: the system's programs, and what the room names; nothing is written.
-                        It may fork and signal, but each time the process outside is asked (sandbox_enter_watched) */
+    SANDBOX_AUDITOR, /* agentos-audit: the files that were open before, and no other file */
+    SANDBOX_HTTP, /* agentos-http: reads what the room names; the process takes connections from the socket that it was
+                   * given, and makes none */
+    SANDBOX_CHECKER, /* the operator's checker: the system's programs, and the files that the room names; it writes
+                      * nothing. A checker may fork and signal, but each time the process outside is asked
+                      * (sandbox_enter_watched) */
     SANDBOX_ROLES
 };
 
-/* What is one process's own. */
+/* The parts that are one process's own. */
 struct sandbox_room {
     const char *tree;            /* the folder that it may write; NULL: none */
     const char *const *readable; /* more files and folders to read, NULL at the end; NULL: none. Missing ones
@@ -64,11 +66,12 @@ struct sandbox *sandbox_prepare(enum sandbox_role role, enum sandbox_mode mode, 
 void sandbox_free(struct sandbox *sandbox); /* NULL is fine */
 
 /* Gives up privileges and capabilities, and nothing else, for a process that will make others and enter no sandbox
- * itself. Those then enter theirs faster. False and fault as below. */
+ * itself. Its children then enter their sandboxes faster. False and fault as below. */
 bool sandbox_shed(const struct sandbox *sandbox, struct fault *fault);
 
-/* The calling process, which must have one thread, is in the sandbox from here on, for good, with all that it will
- * fork or execute. False and fault: it is not, or not wholly: it must end without touching anything. */
+/* The calling process, which must have one thread, is in the sandbox from here on, for good, with all that it will fork
+ * or execute. False and fault: the process is not in the sandbox, or not wholly, and must end without touching
+ * anything. */
 bool sandbox_enter(const struct sandbox *sandbox, const struct sandbox_room *room, struct fault *fault);
 
 /* --- a child whose calls are asked of the process outside it (watched.c) --- */
@@ -92,20 +95,22 @@ pid_t sandbox_start_watched(void (*become)(void *context), void *context);
 /* sandbox_enter, and the kernel asks the process outside, until that has ended. */
 bool sandbox_enter_watched(const struct sandbox *sandbox, const struct sandbox_room *room,
                            struct fault *fault);
-/* Answers the child's questions until it ends, and reaps all children on the way; the child's wait status. answer returns
- * 0: the call is made; SANDBOX_DONE: it was made in the asker's stead, and succeeds; or the number of the error that it
- * fails with. Only calls whose arguments are numbers may be answered with 0: memory can be changed after the look. */
+/* Answers the child's questions until it ends, and reaps all children on the way; the child's wait status. answer
+ * returns 0: the call is made; SANDBOX_DONE: the call was made in the asker's stead, and succeeds; or the number of the
+ * error that it fails with. Only calls whose arguments are numbers may be answered with 0: memory can be changed after
+ * the look. */
 int sandbox_watch(pid_t child, int (*answer)(void *context, const struct sandbox_question *question),
                   void *context);
-/* Such an answer, for signals: one to the asker's own process is the kernel's to send, one to a process that descends from
- * this one is sent; others, and those to groups, are EPERM. */
+/* Such an answer, for signals: the kernel sends a signal to the asker's own process, this function a signal to a
+ * process that descends from this one; other signals, and signals to groups, are EPERM. */
 int sandbox_answer_signal(void *context, const struct sandbox_question *question);
 
 /* The second step, over all threads: no socket can be made or connected any more, no thread and no process started,
  * standard error only be written. False and fault as above. */
 bool sandbox_tighten(const struct sandbox *sandbox, struct fault *fault);
 
-/* All of it for a program whose sandbox is one for its life: prepared after AGENTOS_SANDBOX, entered and told of. */
+/* The whole of it for a program that has one sandbox for its life: the sandbox is prepared after AGENTOS_SANDBOX,
+ * entered and reported. */
 bool sandbox_seal(enum sandbox_role role, const struct sandbox_room *room, const char *name,
                   struct fault *fault);
 
@@ -132,12 +137,13 @@ enum { SANDBOX_LANDLOCK_FLOOR = 2, SANDBOX_LANDLOCK_KNOWN = 7 };
 void sandbox_look(struct sandbox_facts *facts);
 /* False and fault: a part of the floor is missing; the sentence names it, and what to do. */
 bool sandbox_floor(const struct sandbox_facts *facts, struct fault *fault);
-/* What a newer kernel would add to the sandbox, a sentence a line; nothing when all is there. */
+/* The additions that a newer kernel would make to the sandbox, a sentence a line; empty when all parts are there. */
 void sandbox_lacks(const struct sandbox_facts *facts, struct buffer *lines);
 /* For `status`: "landlock 7, seccomp", "off", "best-effort: seccomp, no landlock". Caller frees. */
 char *sandbox_summary(enum sandbox_mode mode, const struct sandbox_facts *facts);
 
-/* Enters a worker's sandbox in a child process and sees there that what must be refused is refused, and that data (a
+/* Enters a worker's sandbox in a child process and sees there that forbidden accesses are refused, and that data (a
  * folder; NULL: none), which an agent's tree lies below, can still be reached: root's capabilities are gone. False and
- * fault: it isn't so, whatever the kernel says of itself. Only while the calling process has one thread. */
+ * fault: the sandbox doesn't hold, whatever the kernel says of itself. Only while the calling process has one
+ * thread. */
 bool sandbox_prove(enum sandbox_mode mode, const char *data, struct fault *fault);

@@ -1,10 +1,9 @@
-/* Which system calls a process may make, as tables; libseccomp makes the filter of them.
+/* The system calls that a process may make, as tables; libseccomp makes the filter of them.
  *
- * What is on no list is refused with EPERM, not by killing: a library that probes for something (a newer call, a
- * faster way) goes on with what it has, and an attacker learns nothing and gets nothing either way. Killing would turn
- * each harmless surprise, say of a newer libc, into an agent that never starts again. Nothing is logged by the
- * kernel: whoever is inside could fill the log of the whole machine. Only another architecture's calls kill, since no
- * program of ours makes them. */
+ * A call on no list is refused with EPERM, not by killing: a library that probes for a newer call or a faster way goes
+ * on without it, and an attacker learns nothing and gets nothing either way. Killing would turn each harmless surprise,
+ * say of a newer libc, into an agent that never starts again. The kernel logs no refusal, since a process inside could
+ * fill the log of the whole machine. Only another architecture's calls kill, since no program of ours makes them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/seccomp.h>
@@ -29,7 +28,8 @@
 
 /* Stands in the compiled filter where the process's pid belongs; no pid is that large (PID_MAX_LIMIT is 2^22). */
 #define OWN_PID 0x5eed1d00u
-/* Likewise for the process's room of addresses (address_space.c), in halves: the filter compares 32 bits at a time. */
+/* The placeholder of the process's room of addresses (address_space.c), in halves: the filter compares 32 bits at a
+ * time. */
 #define ROOM_FROM 0x5eed1d015eed1d02u
 #define ROOM_TO   0x5eed1d035eed1d04u
 #define ROOM_MOST 0x5eed1d055eed1d06u
@@ -187,8 +187,8 @@ static const char *const plain_auditor[] = {
     "sched_yield",  "sigaltstack",
 };
 
-/* The HTTP process, beyond that: it waits for many at once, and reads DATA_DIR, where Landlock lets it write nothing. It
- * takes connections and makes none. */
+/* The HTTP process, beyond that: it waits for many connections at once, and reads DATA_DIR, where Landlock lets it
+ * write nothing. The HTTP process takes connections and makes none. */
 static const char *const plain_http[] = {
     "accept4",      "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2",
     "clock_getres", "getrusage",     "poll",      "openat2",    "getdents64",
@@ -244,7 +244,8 @@ static const char *const pretended[] = {
     "fchownat", "utime",  "utimes",   "futimesat", "utimensat", "utimensat_time64",
 };
 
-/* The libraries know an older way when a call isn't there. Its flags lie in memory, where no filter sees them. */
+/* The libraries know an older way when a call isn't there. The flags of such a call lie in memory, where no filter sees
+ * them. */
 static const char *const absent[] = {"clone3"};
 
 /* --- calls with conditions --- */
@@ -360,17 +361,18 @@ static const struct rule conditional[] = {
 
 /* --- the second step of a worker's --- */
 
-/* `start nothing but its auditor`: nothing is started here. The auditor is started by the supervisor on the worker's
+/* `start nothing but its auditor`: a worker starts no process here. The supervisor starts the auditor on the worker's
  * word (supervisor/model/audit.h), beside it and in a sandbox of its own. */
 static const char *const refused_later[] = {
     "socket",  "socketpair",        "connect",  "clone",   "fork", "vfork",
-    "seccomp", "sched_setaffinity", "mprotect", "openat2", /* its flags lie in memory: it could make files without a name */
+    "seccomp", "sched_setaffinity", "mprotect", "openat2", /* the call's flags lie in memory: the call could make files
+                                                            * without a name */
 };
 
 /* On standard error, a pipe to the supervisor, a worker writes, and does nothing else. */
 static const char *const on_log[] = {"write", "writev", "close", "fstat"};
 
-/* No file without a name (O_TMPFILE): nothing would count it. */
+/* No file without a name (O_TMPFILE): no scan would count such a file. */
 static const struct rule unnamed_later[] = {
     {0, REFUSE, "openat", 1, {BITS(2, UNNAMED, UNNAMED)}},
     {0, REFUSE, "open", 1, {BITS(1, UNNAMED, UNNAMED)}},

@@ -47,9 +47,9 @@ static pid_t parent_of(pid_t pid)
 }
 
 /* Whether the process descends from this one. A process on the way up may end while its line is read, and its number
- * become another's. So each step is read again, from the top down: who still has the parent that it had before had it all
- * the while (nobody gets a former parent back), and so the parent read in between was no other process. The first of the
- * line is held by the caller. */
+ * become another's. So each step is read again, from the top down: a process that still has the parent that it had
+ * before had it all the while (no process gets a former parent back), and so the parent read in between was no other
+ * process. The caller holds the first process of the line. */
 static bool descends(pid_t pid)
 {
     pid_t line[GENERATIONS] = {pid};

@@ -300,7 +300,7 @@ def test_a_token_file_that_holds_none_answers_nobody_until_it_does(make_system, 
     token.write_text("\n")
     system.env["AGENTOS_TOKEN_FILE"] = str(token)
     http = Http(system.start())
-    system.wait_log(r"ERROR \[http\] the token file .* is empty; so nobody is answered")
+    system.wait_log(r"ERROR \[http\] the token file .* is empty; so no client is answered")
     token.write_text(TOKEN)
     assert http.metrics({"Authorization": f"Bearer {TOKEN}"})
     assert http.ask("/metrics")[0] == 401
