@@ -1,4 +1,4 @@
-/* What an auditor is asked to judge: the JSON object of contract section 8, and its texts as the rules read them. */
+/* The case that an auditor judges: the JSON object of contract section 8, and its texts as the rules read them. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,10 +17,10 @@ struct audit_case {
         char *name, *description, *body; /* name "": the reply names no skill */
     } skill;
     char *prose;       /* the answer as text_prose makes it */
-    char *asked;       /* the task, likewise */
+    char *asked;       /* the task, in the same form */
     bool fence_closed; /* every code fence of the answer ends */
 };
 
-/* False and fault: it is no such object. Unknown keys are passed over; "skill" may be null or missing. */
+/* False and fault: the text is no such object. Unknown keys are passed over; "skill" may be null or missing. */
 bool audit_case_parse(struct audit_case *subject, const char *json, size_t length, struct fault *fault);
 void audit_case_free(struct audit_case *subject);

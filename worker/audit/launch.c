@@ -60,7 +60,8 @@ static void become(void *context)
 
 /* --- the watch --- */
 
-/* Calls visit for each process that descends from this one; a few generations are enough for what may live at all. */
+/* Calls visit for each process that descends from this one; a few generations are enough for the processes that may
+ * live at all. */
 static size_t descendants(pid_t parent, unsigned generation, void (*visit)(pid_t))
 {
     size_t count = 0;
@@ -101,7 +102,7 @@ static void kill_one(pid_t pid)
     kill(pid, SIGKILL);
 }
 
-/* Nobody answers any more, so none of them can fork. */
+/* No question is answered any more, so none of the processes can fork. */
 static void kill_the_rest(void)
 {
     for (unsigned i = 0; i < KILLS_MAX && descendants(getpid(), AUDIT_PROCESSES, kill_one) > 0; i++) {

@@ -38,7 +38,7 @@ static bool confine(struct fault *fault)
     return confined;
 }
 
-/* One byte more than may be, so that what is too long is seen to be. */
+/* One byte more than the limit, so that a case that is too long is seen. */
 static bool read_all(struct buffer *json)
 {
     ssize_t n;
@@ -97,6 +97,6 @@ int main(int argc, char **argv)
         return complain("it takes no arguments but --help; the case to be judged comes on standard input",
                         EX_USAGE);
     alarm(SECONDS);
-    /* Without the C library's farewell, which may want what the sandbox refuses. */
+    /* Without the C library's farewell, which may make calls that the sandbox refuses. */
     _exit(judge());
 }

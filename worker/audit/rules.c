@@ -9,7 +9,7 @@
 #include "worker/audit/text.h"
 
 enum {
-    SHORT_ANSWER = 120, /* words; what is longer has done more than refuse or ask */
+    SHORT_ANSWER = 120, /* words; a longer answer has done more than refuse or ask */
     OPENING = 160,      /* bytes at the start of an answer */
 };
 
@@ -195,7 +195,7 @@ static bool is_unfinished(const struct audit_case *subject)
            !text_says(subject->asked, asked_for);
 }
 
-/* --- an answer that isn't what was asked for --- */
+/* --- an answer to another question --- */
 
 static bool is_json(const char *text, size_t flags)
 {
@@ -309,7 +309,7 @@ int audit_judge(const struct audit_case *subject, const struct audit_rule **brok
 {
     int score = subject->reward;
     *count = 0;
-    /* Only a claim of success can be inflated: who scores 0 or -1 has said so already. */
+    /* Only a claim of success can be inflated: an agent that scores 0 or -1 has admitted the failure already. */
     for (size_t i = 0; subject->reward > 0 && i < audit_rule_count; i++) {
         if (!audit_rules[i].broken(subject))
             continue;

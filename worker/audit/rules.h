@@ -1,6 +1,6 @@
-/* The rules of the built-in auditor (contract section 8). Each knows one way in which an agent's own score and what it
- * delivered fall apart, and speaks only when it is sure: a wrong word costs an honest agent its evidence. What no rule
- * speaks against is left as the agent scored it, for rules can't tell good work from bad. */
+/* The rules of the built-in auditor (contract section 8). Each rule knows one way in which an agent's own score and its
+ * answer fall apart, and speaks only when it is sure: a wrong word costs an honest agent its evidence. An answer that
+ * no rule speaks against keeps the agent's score, for rules can't tell good work from bad. */
 #pragma once
 
 #include <stddef.h>
@@ -17,6 +17,6 @@ struct audit_rule {
 extern const struct audit_rule audit_rules[];
 extern const size_t audit_rule_count;
 
-/* The agent's own score, or less. broken: room for audit_rule_count; gets those that are broken, in the table's order,
- * and *count how many. */
+/* The agent's own score, or less. broken: room for audit_rule_count; gets the broken rules, in the table's order, and
+ * *count their number. */
 int audit_judge(const struct audit_case *subject, const struct audit_rule **broken, size_t *count);

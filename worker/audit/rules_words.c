@@ -8,7 +8,8 @@
 
 enum { SENTENCES_MAX = 2000 /* more aren't compared with each other */, SENTENCE_MOST = 400 /* bytes */ };
 
-/* The first sentence that has one of the phrases and neither it nor the next one has one of the others. */
+/* The first sentence that has one of the phrases, where neither the sentence nor the next has one of the other
+ * phrases. */
 static bool unrelieved(const char *text, const char *const *phrases, const char *const *relief)
 {
     struct span sentence, next;
@@ -123,7 +124,7 @@ bool claims_deeds(const struct audit_case *subject)
 static const char *const number_words[] = {"two",   "three", "four", "five",   "six",   "seven",
                                            "eight", "nine",  "ten",  "eleven", "twelve"};
 
-/* A number from 2 to 20 as digits or as a word; 0: it is none. */
+/* A number from 2 to 20 as digits or as a word; 0: the text is no such number. */
 static size_t number(const char *word, size_t length)
 {
     for (size_t i = 0; i < sizeof number_words / sizeof *number_words; i++)
@@ -138,7 +139,7 @@ static size_t number(const char *word, size_t length)
     return value >= 2 && value <= 20 ? value : 0;
 }
 
-/* How many things a line like "here are five concrete steps:" promises; 0: it isn't such a line. */
+/* The number of things that a line like "here are five concrete steps:" promises; 0: the line promises none. */
 static size_t promised(struct span line)
 {
     static const char *const things[] = {
@@ -211,7 +212,7 @@ static int by_text(const void *a, const void *b)
     return order ? order : (first->length > second->length) - (first->length < second->length);
 }
 
-/* The sentence without its "not"; its memory is the caller's. False: it has none. */
+/* The sentence without its "not"; its memory is the caller's. False: the sentence has no "not". */
 static bool affirmed(struct span sentence, struct span *out, char *memory)
 {
     static const char not [] = " not ";

@@ -29,7 +29,7 @@ struct span text_trim(struct span span)
     return span;
 }
 
-/* The number of backticks or tildes that open or close a block of code; 0: it does neither. */
+/* The number of backticks or tildes that open or close a block of code; 0: the line does neither. */
 static size_t fence(struct span line, char *mark)
 {
     struct span text = text_trim(line);

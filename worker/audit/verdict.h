@@ -1,4 +1,4 @@
-/* What an auditor says: {"audit_score": -1|0|1, "reasons": ["…"]} (contract section 8), read with suspicion. */
+/* The verdict of an auditor: {"audit_score": -1|0|1, "reasons": ["…"]} (contract section 8), read with suspicion. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,7 +14,7 @@ enum {
 
 struct verdict {
     int score;
-    char *reasons; /* owned; one line, "; " between; "" when it gives none */
+    char *reasons; /* owned; one line, "; " between; "" for a verdict without reasons */
 };
 
 /* loose: a model's reply, in which the object may stand anywhere, and its keys may lack quotes' finer points; the last one

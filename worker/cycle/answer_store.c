@@ -25,7 +25,7 @@ struct answer_store {
     int tree;                   /* borrowed */
     int fd;                     /* of the file; -1: not open */
     bool written;               /* there is something to end */
-    struct stored_answer found; /* task NULL: nothing */
+    struct stored_answer found; /* task NULL: no answer is stored */
 };
 
 void stored_answer_free(struct stored_answer *answer)

@@ -1,4 +1,4 @@
-/* The case that an auditor gets on its standard input, made from what the tree has of a finished task. */
+/* The case that an auditor gets on its standard input, made from the files of a finished task in the tree. */
 #pragma once
 
 #include "common/fault.h"

@@ -1,4 +1,4 @@
-/* The results of audits that no commit has taken yet (auditing.h says what a crash makes of them). */
+/* The results of audits that no commit has taken yet (auditing.h argues the crash). */
 #pragma once
 
 #include <stdbool.h>
@@ -16,18 +16,19 @@ struct result {
     char *reasons;
     bool found;                  /* its entry waited for it */
     struct question_usage usage; /* of the model that was asked; zero: none was */
-    char *displaced;       /* the skill that made room for the one it disputes; NULL: none, or not sought */
-    struct displaced past; /* what the history has of it, if it has */
+    char *displaced;       /* the skill that made room for the disputed one; NULL: none, or not sought */
+    struct displaced past; /* that skill in the history, if it is there */
     bool has_past;
 };
 
 /* Zeroed but for look: there are none. */
 struct audit_results {
-    bool look;             /* entries may be pending: what was learned was read since they were looked for */
+    /* entries may be pending: the learned files were read since the last search for such entries */
+    bool look;
     struct result *items;  /* in the order in which they came */
     size_t count, applied; /* applied: in memory */
     uint64_t readings;     /* when they were applied */
-    struct buffer note;    /* what they changed beside the scores */
+    struct buffer note;    /* the changes of the results beside the scores */
     int64_t came_ms;       /* the first of them */
 };
 
@@ -35,11 +36,11 @@ void audit_results_free(struct audit_results *results);
 /* Takes the task; score: AUDIT_NONE when there is none. */
 void audit_results_add(struct audit_results *results, char *task, int score, const char *reasons,
                        const struct question_usage *usage);
-/* To be called after each look at what was learned: puts in the results that no commit has taken. When a file was read
- * anew since the last time, all are read anew and all results put in again, so it never matters which of them a person
- * changed meanwhile. */
+/* To be called after each look at the learned files: puts in the results that no commit has taken. When a file was read
+ * anew since the last call, all files are read anew and all results put in again, so it never matters which file a
+ * person changed meanwhile. */
 void audit_results_apply(struct worker *worker);
-/* A commit with everything that was learned: what it says of the results, and that it is durable. */
+/* A commit of all learned files: its words on the results, and the news that it is durable. */
 void audit_results_subject(const struct worker *worker,
                            struct buffer *subject); /* of a commit of their own */
 void audit_results_note(const struct worker *worker, struct buffer *body);

@@ -13,7 +13,7 @@
 
 enum {
     HOLD_MS = 250,
-    RECORD_IDLE_MS = 200,  /* nothing is in hand: results that come together go into one commit */
+    RECORD_IDLE_MS = 200,  /* no task is in hand: results that come together go into one commit */
     RECORD_BUSY_MS = 5000, /* a cycle is under way, whose commit would take them along */
     LATER_MS = 5000,
     MODEL_LATER_MS = 60 * 1000,
@@ -105,7 +105,7 @@ void auditing_answer(struct worker *worker, uint64_t serial, enum answer_kind ki
         read_verdict(worker, said, true);
     else if (kind == ANSWER_REQUEST || kind == ANSWER_LENGTH)
         keep_fault(worker, said);
-    else /* whatever is wrong with the provider, the cycles say it; the entry stays pending */
+    else /* the cycles report the provider's faults; the entry stays pending */
         ask_later(auditing, retry_after_ms > MODEL_LATER_MS ? retry_after_ms : MODEL_LATER_MS);
 }
 

@@ -1,12 +1,12 @@
 /* The audit of finished tasks (contract section 8), beside the cycle and never in its way.
  *
- * A cycle's commit writes `- audit_score: pending`. That line is the whole memory of what is due: whatever is killed,
- * the next start finds it and asks again, from outputs/TASK.md. One audit is under way at a time. Its result waits in
- * memory for the next commit of what was learned, which takes it along, or gets one of its own when none comes; until
- * then rewards.md on disk still says pending, so a crash costs another audit and nothing else.
+ * A cycle's commit writes `- audit_score: pending`. That line is the whole memory of due audits: whatever is killed,
+ * the next start finds the line and asks again, from outputs/TASK.md. One audit is under way at a time. The result
+ * waits in memory for the next commit of the learned files, which takes it along, or gets a commit of its own when none
+ * comes; until then rewards.md on disk still says pending, so a crash costs another audit and nothing else.
  *
- * The next cycle's prompt should show both scores, so a cycle waits for an auditor that is a process, a quarter of a
- * second at most; for a model's opinion it doesn't. */
+ * The next cycle's prompt should show both scores, so a cycle waits a quarter of a second at most for an auditor that
+ * is a process, and never for a model's opinion. */
 #pragma once
 
 #include <stdbool.h>
@@ -19,9 +19,9 @@
 struct worker;
 struct auditing {
     struct audit_results results;
-    bool asked; /* one is under way */
+    bool asked; /* an audit is under way */
     bool of_model;
-    char *task; /* of the one that is under way */
+    char *task; /* of the audit that is under way */
     uint64_t serial;
     int64_t asked_ms, retry_ms;
     struct question_usage usage; /* of all its questions, those without a verdict too */
@@ -38,7 +38,8 @@ void auditing_step(struct worker *worker, int64_t now_ms); /* asks, and records 
 int64_t auditing_due(const struct worker *worker);         /* monotonic ms of the next step; 0: none */
 bool auditing_holds(const struct worker *worker);          /* the next cycle waits a moment */
 bool auditing_busy(const struct worker *worker);           /* the worker should not leave now */
-void auditing_flush(struct worker *worker);                /* it leaves: record what there is */
+/* the worker leaves: record the results that are there */
+void auditing_flush(struct worker *worker);
 
 /* AUDITED, and an ANSWER whose serial is one of ours (AUDITING_SERIAL is set in it). Takes the text. */
 #define AUDITING_SERIAL (UINT64_C(1) << 63)

@@ -22,8 +22,8 @@
 
 #define NOTES TREE_NOTES "/bootstrapped"
 
-/* Which files there are, what they begin as, and which of them go on to follow agents.yaml (or a newer default of
- * ours) for as long as nobody else has changed them. */
+/* The table of files: the text with which each begins, and whether the file follows agents.yaml (or a newer default of
+ * ours) as long as no person and no agent has changed it. */
 static const struct seed {
     const char *path, *text;
     void (*print)(const struct roster_agent *agent, struct buffer *out); /* in the text's place */
@@ -47,7 +47,7 @@ static const char *const folders[] = {TREE_SKILL_FOLDER, TREE_OUTPUTS, TREE_INBO
 struct work {
     int tree;
     const struct roster_agent *agent;
-    bool first;                 /* nothing was ever committed */
+    bool first;                 /* the repository has no commit yet */
     uint64_t noted[SEED_COUNT]; /* hashes of what bootstrap wrote last; 0: not known */
     uint64_t noted_before[SEED_COUNT];
     bool missing[SEED_COUNT];
@@ -91,8 +91,8 @@ static void name_it(struct buffer *names, const char *path)
     buffer_text(names, path);
 }
 
-/* queue.md is the one file that somebody may create in this very moment, with `cat >>`: it is made without ever
- * replacing one, and what was appended to it since stands behind our lines. */
+/* queue.md is the one file that a person may create in this very moment, with `cat >>`: bootstrap makes it without ever
+ * replacing a file, and text that was appended since stands behind our lines. */
 static bool make_queue(struct work *work, const struct buffer *text, struct fault *fault)
 {
     OWNED_FD int fd = files_open(work->tree, TREE_QUEUE, O_WRONLY | O_CREAT | O_EXCL | O_APPEND, 0644);
@@ -117,7 +117,7 @@ static bool make(struct work *work, size_t index, const struct buffer *text, str
     return true;
 }
 
-/* A file that is there when nothing was ever committed came from somebody else: the first commit has it, too. */
+/* A file that is there before the first commit came from somebody else: the first commit has the file, too. */
 static void record(struct work *work, size_t index)
 {
     OWNED char *text = NULL;

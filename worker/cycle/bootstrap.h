@@ -1,4 +1,4 @@
-/* The agent's tree as it begins (contract section 4): what is missing is made, nothing that is there is changed. */
+/* The agent's tree as it begins (contract section 4): bootstrap makes missing files and changes none that is there. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,10 +8,9 @@
 #include "worker/history/history.h"
 
 /* Makes the folders and files, commits `init: agent filesystem` in an empty repository, and when the definition has
- * changed rewrites what is still as bootstrap wrote it (its hash stands in .agentos/bootstrapped) with a commit
- * "NAME(definition): …"; a file that somebody edited is left, with a warning line in problems.
- * On later starts missing files are made again and committed. Idempotent; a crash anywhere is finished by the next
- * call. */
+ * changed rewrites the files that are still as bootstrap wrote them (their hashes stand in .agentos/bootstrapped) with
+ * a commit "NAME(definition): …"; an edited file is left, with a warning line in problems. On later starts missing
+ * files are made again and committed. Idempotent; a crash anywhere is finished by the next call. */
 bool bootstrap_tree(int tree, const char *path, const struct roster_agent *agent, struct history *history,
                     struct buffer *problems, struct fault *fault);
 

@@ -1,4 +1,4 @@
-/* What each file of a new agent says. */
+/* The text of each file of a new agent. */
 #pragma once
 
 #include "common/buffer.h"

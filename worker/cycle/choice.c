@@ -54,7 +54,7 @@ const struct candidate *choice_of(const struct candidate *candidates, size_t cou
     return !letter || (block && !goes_before(letter, block)) ? block : letter;
 }
 
-/* --- what can be done now --- */
+/* --- work that can be done now --- */
 
 struct gathering {
     struct worker *worker;
@@ -75,7 +75,7 @@ static void add(struct gathering *gathering, struct candidate candidate)
     *MEMORY_ADD(gathering->candidates, gathering->count) = candidate;
 }
 
-/* Never the one that is looked for, so that all are seen. */
+/* Never the block that is looked for, so that all blocks are seen. */
 static bool take_block(void *context, const struct block *block)
 {
     struct gathering *gathering = context;

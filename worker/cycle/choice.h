@@ -1,16 +1,15 @@
-/* Which piece of work is next (contract sections 5 and 6).
+/* The choice of the next work (contract sections 5 and 6): by priority over all kinds of work, then by age; blocks of
+ * the queue among themselves as they stand. Two rules stand above that order, so that no work starves:
  *
- * By priority over all kinds of work, then by age; blocks of the queue among themselves as they stand. Two rules stand above
- * that, so that nothing starves:
- *
- * - No sender has more than every second turn while others wait: whoever had the last turn has this one only when all
+ * - No sender has more than every second turn while others wait: the sender of the last turn has this turn only when
+ *   all
  *   work that can be done now is that sender's. People are one sender, "operator".
  * - Work that has waited for ten minutes in which its agent could work (waiting.h) is next whatever its priority, the
  *   oldest first, but at most every second time.
  *
- * So a sender's old work waits for one turn of somebody else's at most, and old work for one turn of urgent work. A turn
- * that ended without an answer counts for nobody. The last turn is known in memory alone: after a restart one turn may
- * follow on another of the same sender. */
+ * So a sender's old work waits for one turn of another sender at most, and old work for one turn of urgent work. A turn
+ * that ended without an answer counts for no sender. The last turn is known in memory alone: after a restart one turn
+ * may follow on another of the same sender. */
 #pragma once
 
 #include <stdbool.h>
@@ -34,7 +33,7 @@ struct candidate {
 
 struct turn {
     char *sender; /* owned; NULL: there was none yet */
-    bool by_age;  /* it was old work's turn */
+    bool by_age;  /* the turn was old work's */
 };
 
 /* Pure. The next of them; NULL: there are none. Blocks and letters each in their own order. by_age: because it is old. */
@@ -42,7 +41,7 @@ const struct candidate *choice_of(const struct candidate *candidates, size_t cou
                                   bool *by_age);
 
 struct worker;
-/* At most one of both; NULL and NULL: nothing can be done now. untried_only: no deferred task at all. */
+/* At most one of both; NULL and NULL: no work can be done now. untried_only: no deferred task at all. */
 void choice_next(struct worker *worker, bool untried_only, const struct block **block,
                  const struct letter **letter);
 /* Is a task of this hash left out, because it is deferred? */
@@ -50,7 +49,7 @@ bool choice_passes_over(const struct worker *worker, bool untried_only, const ch
 /* The block that will be next when the task in hand has ended, if nothing else comes. */
 const struct block *choice_ahead(struct worker *worker);
 
-/* worker->task is begun: it is its sender's turn. Taken back when it is put down without an answer. */
+/* worker->task is begun: the turn is its sender's. Taken back when the task is put down without an answer. */
 void choice_begun(struct worker *worker);
 void choice_take_back(struct worker *worker);
 /* Time passes, and new work is seen; at the start of each turn of the loop. */

@@ -23,8 +23,8 @@ static void add_file(struct change_list *changes, const char *path, const struct
     change_list_add(changes, CHANGE_WRITE, path, text->data, text->length);
 }
 
-/* The envelope in hand and what was read along with it come to their end; a file that somebody took away meanwhile is
- * left. */
+/* The envelope in hand and the envelopes that were read along with it come to their end; a file that was taken away
+ * meanwhile is left. */
 static void add_letters(struct worker *worker, const struct reply *reply, int64_t now,
                         struct change_list *changes)
 {
@@ -95,8 +95,9 @@ static bool commit(struct worker *worker, const struct reply *reply, int64_t now
     OWNED_BUFFER struct buffer body = {0};
     OWNED char *subject = memory_print("%s(task): %s", worker->name, worker->task.id);
     if (reply->reason)
-        buffer_print(&body, "%s%s\n", /* it must not pass for a line of ours, which `agentos log` reads */
-                     strncmp(reply->reason, "audit of ", 9) == 0 ? "reason: " : "", reply->reason);
+        /* the text must not pass for a line of ours, which `agentos log` reads */
+        buffer_print(&body, "%s%s\n", strncmp(reply->reason, "audit of ", 9) == 0 ? "reason: " : "",
+                     reply->reason);
     gather(worker, reply, now, sending, &changes, &body);
     audit_results_note(worker, &body);
     const struct commit_request request = {
@@ -122,7 +123,7 @@ static bool commit(struct worker *worker, const struct reply *reply, int64_t now
     return done;
 }
 
-/* The block, or the envelope and what was read with it, is over: the commit knows it from now on. */
+/* The block, or the envelope and the envelopes read with it, is over: the commit knows it from now on. */
 static void end_work(struct worker *worker, const char *commit)
 {
     struct fault fault;
@@ -171,7 +172,7 @@ static void await_watchdog(struct worker *worker)
     timers_arm(&worker->timers, TIMER_BACKOFF, clock_monotonic_ms() + WATCHDOG_MS);
 }
 
-/* Is the answer of no use any more? Somebody took the envelope away, or the lock has another holder. */
+/* Whether the answer is of no use any more: the envelope was taken away, or the lock has another holder. */
 static bool is_void(struct worker *worker)
 {
     const char *why = !cycle_envelope_is_there(worker) ? "it was taken away meanwhile"

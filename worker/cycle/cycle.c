@@ -1,12 +1,11 @@
-/* One cycle (contract section 6): take the next work, ask, and put everything that follows into one commit
- * (commit_cycle.c).
+/* One cycle (contract section 6): take the next work, ask, and put all consequences into one commit (commit_cycle.c).
  *
  * The crash, step by step. The block stays in queue.md until the commit is durable, so up to then a crash leaves the
  * task as it was, to be done again (its attempt counted, so that a task which takes its worker down every time is set
- * aside); when its answer was here it is kept, and whoever takes the task up goes on from it (answer_store.h).
- * history_commit is the one instant: after it the ledger knows id and hash. A crash before the block is taken out leaves
- * a block that the ledger knows: the next start takes it out and does not do it again. An envelope is marked in its file
- * when it is begun (worker/mail/in_hand.c) and taken away by the commit itself. */
+ * aside); an answer that was here is kept, and the worker that takes the task up goes on from the answer
+ * (answer_store.h). history_commit is the one instant: after it the ledger knows id and hash. A crash before the block
+ * is taken out leaves a block that the ledger knows: the next start takes the block out and does not do the task again.
+ * An envelope is marked in its file when it is begun (worker/mail/in_hand.c) and taken away by the commit itself. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,8 +66,8 @@ static bool begin(struct worker *worker, const struct block *block)
     return true;
 }
 
-/* Tasks that end without a question: done already, deadly, too large. 1: it ended, 0: it is to be done, -1: it should
- * have ended but that could not be recorded. */
+/* Tasks that end without a question: done already, deadly, too large. 1: the task ended, 0: the task is to be done, -1:
+ * the task should have ended but its end could not be recorded. */
 static int ends_at_once(struct worker *worker, const struct block *block)
 {
     char commit[COMMIT_TEXT];
@@ -108,7 +107,7 @@ static bool is_not_asked_about(void *context, const struct block *block)
            leases_state(search->worker, block) == LEASE_WAITS;
 }
 
-/* At most one of both. The task that was asked about ahead was next then; a block whose lease runs goes first, since
+/* At most one of both. The prefetched task was next when it was asked about; a block whose lease runs goes first, since
  * others wait for the lock. */
 static void choose_of(struct worker *worker, bool untried_only, const struct block **block,
                       const struct letter **letter)
@@ -133,7 +132,7 @@ static void choose(struct worker *worker, const struct block **block, const stru
         choose_of(worker, false, block, letter);
 }
 
-/* False: nothing more can be begun or ended now. */
+/* False: no further task can be begun or ended now. */
 static bool take_letter(struct worker *worker, const struct letter *letter)
 {
     /* An item's attempts are its queue's affair, which has a max_attempts of its own. */
@@ -192,7 +191,7 @@ void cycle_next(struct worker *worker)
 
 /* --- the answer --- */
 
-/* Others go on meanwhile. */
+/* Other tasks go on meanwhile. */
 static void defer(struct worker *worker, enum answer_kind kind, const char *why, int64_t answered_ms)
 {
     const struct task *task = &worker->task;
@@ -254,8 +253,8 @@ static bool keep(struct worker *worker)
     return !task->by_post && task->bundle.count == 0 && answer_store_write(worker->answers, &answer);
 }
 
-/* Questions that failed are paid, too: they count with the task's end, whatever it is. An answer that is resumed counts
- * as itself, so the two are summed only here. */
+/* Questions that failed are paid, too: they count with the task's end, whatever the end is. A resumed answer counts as
+ * itself, so answer and failed questions are summed only here. */
 static void count_usage(struct worker *worker, const struct question_usage *usage, bool answered)
 {
     struct task *task = &worker->task;
@@ -296,7 +295,7 @@ void cycle_answer(struct worker *worker, enum answer_kind kind, char *text, char
     if (kind == ANSWER_BUDGET)
         worker_wait_for_budget(worker, text, retry_after_ms);
     else if (kind == ANSWER_LENGTH)
-        defer(worker, kind, text, answered_ms); /* it ends in its next turn */
+        defer(worker, kind, text, answered_ms); /* the task ends in its next turn */
     else /* the gateway has logged the fault itself, as an error when it won't pass by itself */
         fail(worker, kind, text, retry_after_ms, answered_ms);
     deferred_keep(worker->trouble.deferred);

@@ -220,7 +220,7 @@ struct question_usage deferred_usage(const struct deferred *deferred, const char
     return task ? task->usage : (struct question_usage){.cost = USAGE_NO_COST};
 }
 
-/* --- what is known --- */
+/* --- the deferred tasks --- */
 
 bool deferred_knows(const struct deferred *deferred, const char *id, uint64_t hash)
 {

@@ -1,4 +1,4 @@
-/* What people changed in the tree since the last commit, as a commit of theirs; and what was learned, read again. */
+/* People's changes in the tree since the last commit, as a commit of theirs; and the learned files, read again. */
 #include <string.h>
 
 #include "common/clock.h"
@@ -21,8 +21,8 @@ static void edits_subject(const struct change_list *edits, struct buffer *subjec
         buffer_print(subject, " and %zu more", edits->count - 3);
 }
 
-/* Not as soon as something changes, but before the cycle's commit: a person who edits may be about to commit.
- * Everything is looked at when the supervisor saw a change in the tree, else only the files that a cycle reads. */
+/* Not upon each change, but before the cycle's commit: a person who edits may be about to commit. All files are looked
+ * at when the supervisor saw a change in the tree, else only the files that a cycle reads. */
 bool cycle_record_edits(struct worker *worker)
 {
     int64_t now = clock_monotonic_ms();

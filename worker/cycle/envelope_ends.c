@@ -1,5 +1,5 @@
-/* Envelopes that end without an answer: those that took their worker down, those that were cancelled, and those that the
- * supervisor set aside in our tree, of which it is our part to keep the memory. */
+/* Envelopes that end without an answer: envelopes that took their worker down, that were cancelled, or that the
+ * supervisor set aside in our tree, whose memory is the worker's to keep. */
 #include <string.h>
 
 #include "common/clock.h"
@@ -72,7 +72,7 @@ bool envelope_ends_cancel(struct worker *worker, const char *id)
 {
     OWNED_BUFFER struct buffer problems = {0};
     mail_look(worker->mail, &problems, NULL, NULL);
-    worker->looks.mail = true; /* the next look tells what this one found */
+    worker->looks.mail = true; /* the next look reports the findings of this look */
     const struct letter *letter = mail_find(worker->mail, id);
     return letter && !mail_expired(&letter->head, clock_now()) &&
            envelope_ends_poison(worker, letter, "cancelled");

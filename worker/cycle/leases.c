@@ -23,7 +23,8 @@ struct lock_wait {
     uint64_t hash;  /* of the block */
     uint64_t token; /* 0: waits */
     int64_t
-        lease_until; /* epoch seconds; of one that waits: it has no place, and asks again then; 0: it has one */
+        /* epoch seconds; of a waiting task: when it asks again, since it has no place; 0: it has a place */
+        lease_until;
     int64_t asked_ms;
     bool answered;
 };
@@ -43,7 +44,7 @@ static void drop(struct worker *worker, struct lock_wait *lock)
     *lock = worker->leases.items[--worker->leases.count];
 }
 
-/* By another task of ours: one at a time does, since we work at one at a time. */
+/* By another task of this agent: one lock at a time does, since a worker does one task at a time. */
 static bool is_asked_for(const struct worker *worker, const char *name)
 {
     for (size_t i = 0; i < worker->leases.count; i++)
@@ -173,7 +174,7 @@ void leases_said(struct worker *worker, const char *task, const char *name, uint
 {
     struct lock_wait *lock = find(worker, task);
     if (!lock || strcmp(lock->name, name) != 0) {
-        if (token) /* not wanted any more: it was asked for by a task that is over */
+        if (token) /* not wanted any more: the task that asked for the lock is over */
             worker_say(worker, MESSAGE_UNLOCK, task, name);
         return;
     }

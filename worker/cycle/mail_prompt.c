@@ -1,5 +1,5 @@
-/* Envelopes as a model gets to see them. What other agents wrote is fenced and labelled; only the operator's words
- * stand for themselves. */
+/* Envelopes as a model gets to see them. Other agents' texts are fenced and labelled; only the operator's words stand
+ * for themselves. */
 #include "worker/mail/part.h"
 
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 enum {
     BUNDLE_MAX = 64,
-    LABELS = 1024 /* bytes around a text: label, fence, what was asked */,
+    LABELS = 1024 /* bytes around a text: label, fence, the request */,
     ASKED_SHOWN = 240
 };
 
@@ -53,7 +53,7 @@ void mail_task_text(const struct opened_envelope *opened, struct buffer *out)
     prompt_fence(out, heading, envelope->body);
 }
 
-/* --- what is read along --- */
+/* --- envelopes that are read along --- */
 
 void bundle_free(struct bundle *bundle)
 {

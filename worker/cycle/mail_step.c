@@ -1,7 +1,6 @@
-/* The worker's half of the post office: when it looks, takes envelopes in hand, puts them back, and records what the
- * supervisor said of those that it sent.
- *
- * Where the worker's death (or the machine's) may leave an envelope, and what the next start makes of it:
+/* The worker's half of the post office: when it looks, takes envelopes in hand, puts them back, and records the
+ * supervisor's verdicts on envelopes that it sent. The places where the worker's death (or the machine's) may leave an
+ * envelope, and the next start's way with each:
  *
  *   handoffs|inbox, delivered                  it was never begun: it is work as before, and may expire
  *   handoffs|inbox, reading                    it was begun in time: it doesn't expire; done again, its attempt counted,
@@ -58,7 +57,7 @@ static void look_at_files(struct worker *worker, int64_t now_ms)
     mail_look(worker->mail, &problems, is_over, worker);
     if (mail_unsettled(worker->mail))
         timers_arm(&worker->timers, TIMER_MAIL, now_ms + mail_again_ms(worker->mail));
-    else if (problems.length) /* nobody rings when people take away what was set aside */
+    else if (problems.length) /* no message comes when people take away a file that was set aside */
         timers_arm(&worker->timers, TIMER_MAIL, now_ms + worker->start->poll_seconds * 1000);
     buffer_add(&problems, "", 0);
     const char *before = worker->problems.mail.data ? worker->problems.mail.data : "";
@@ -180,7 +179,7 @@ static void record(struct worker *worker, int64_t now_ms)
         mail_verdicts_kept(worker->mail);
         if (mail_verdicts(worker->mail) > 0)
             timers_arm(&worker->timers, TIMER_VERDICTS, now_ms + RECORD_LATER_MS);
-        worker->looks.mail = true; /* what was set aside is a problem from now on */
+        worker->looks.mail = true; /* the file that was set aside is a problem from now on */
         learning_kept(worker->learning);
         outputs_tidy(worker, KEPT_ARCHIVE, count);
     } else {

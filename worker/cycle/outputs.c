@@ -27,16 +27,18 @@ void outputs_print(const struct worker *worker, const struct reply *reply, int64
     buffer_print(out, "tokens: %llu\n",
                  (unsigned long long)(worker->task.usage.tokens_in + worker->task.usage.tokens_out));
     buffer_print(out, "asked_hash: %016llx\n", (unsigned long long)answer_hash(worker->task.text));
-    yaml_write_text(out, "asked", worker->task.text); /* last: it may be longer than a head is read */
+    /* last: this field may be longer than the part of a head that is read */
+    yaml_write_text(out, "asked", worker->task.text);
     buffer_text(out, "---\n");
     buffer_text(out, reply->answer);
     if (out->data[out->length - 1] != '\n')
         buffer_text(out, "\n");
 }
 
-/* The tree of a commit is written anew whenever an answer is added to it, so the tracked answers are kept few: past
- * TRACKED_MAX the older ones leave the tree. They stay on disk (.git/info/exclude covers them) and in the history;
- * without this each task would cost more than the one before. Envelopes that are over likewise. */
+/* The tree of a commit is written anew whenever an answer is added to it, so the tracked answers are kept few: beyond
+ * TRACKED_MAX the older answers leave the tree. They stay on disk (.git/info/exclude covers them) and in the history; a
+ * tree with all answers would make each task cost more than the task before. Envelopes that are over leave the tree in
+ * the same way. */
 enum { TRACKED_MAX = 64, TRACKED_LEAST = 16 };
 
 static const struct kept_few {

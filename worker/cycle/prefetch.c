@@ -2,18 +2,17 @@
  *
  * From the moment in which an answer's consequences are decided until they are durable, in place, and told, the model
  * could be thinking already. So when a task has ended as most do, the block that will be next is asked about before the
- * commit begins, with a prompt that knows what was just learned. The block is in hand then: it is next, whatever more
- * urgent comes until then, unless somebody takes it out of the queue or changes it.
+ * commit begins, with a prompt that knows the newest learning. The block is in hand then: it is next, whatever more
+ * urgent work comes until then, unless a person takes it out of the queue or changes it.
  *
- * When the block's turn comes within some milliseconds, the question that is out is the block's: a prompt may be so much
- * older than people's edits. Later, or when a file was read anew since, the block's question is made again. If it equals
- * the question that is out, byte for byte, the latter's answer is used; else the question that is out is taken back, the
- * new one is asked, and nothing is asked ahead for an hour, since every wrong guess may cost money.
- *
- * The crash: nothing is asked ahead before the answer in hand is stored (answer_store.h), so a kill costs the question
- * that is out, as it always does, and never the answer before it: the next worker commits that answer without asking
- * again. A power cut costs both, for the stored answer isn't flushed. No file says that a question was asked ahead; the
- * task is begun, its attempt counted, when its turn comes. */
+ * When the block's turn comes within some milliseconds, the question that is out is the block's: a prompt may be so
+ * much older than people's edits. Later, or when a file was read anew since, the block's question is made again. If it
+ * equals the question that is out, byte for byte, the latter's answer is used; else the question that is out is taken
+ * back, the new question is asked, and no question is prefetched for an hour, since every wrong guess may cost money.
+ * The crash: no question is prefetched before the answer in hand is stored (answer_store.h), so a kill costs the
+ * question that is out, as it always does, and never the answer before it: the next worker commits that answer without
+ * asking again. A power cut costs both, for the stored answer isn't flushed. No file says that a question was
+ * prefetched; the task is begun, its attempt counted, when its turn comes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +22,7 @@
 
 enum { TASK_AHEAD_MAX = 64 * 1024, WRONG_GUESS_MS = 60 * 60 * 1000 };
 
-/* Nothing is known to come that would change what is next, or what its question says. */
+/* No known event will change the next task, or the text of its question. */
 static bool is_quiet(const struct worker *worker, const struct sending *sending)
 {
     return !worker->orders.pause && !worker->orders.stop && !worker->line.lost && !worker->orders.rollback &&

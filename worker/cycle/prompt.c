@@ -11,9 +11,10 @@
 #include "common/tree.h"
 #include "common/utf8.h"
 
-/* The parts that change least stand first, so that a provider's cache of the prompt's beginning holds from task to task.
- * The lines that a reply must have are few and come before those that it may have; how to send something stands with the
- * peers, the queues and the segments, which the supervisor puts in, so that an agent that has none is not told of it. */
+/* The parts that change least stand first, so that a provider's cache of the prompt's beginning holds from task to
+ * task. The lines that a reply must have are few and come before the lines that it may have; the words on sending stand
+ * with the peers, the queues and the segments, which the supervisor puts in, so that an agent that has none is not told
+ * of sending. */
 const char prompt_default_template[] =
     "You are an agent of AgentOS. You live in a folder of text files under git: what you learn there stays, "
     "what\n"
@@ -65,12 +66,12 @@ const char prompt_default_template[] =
     "Now do the task. End with the fenced `agentos` block: reward (1, 0 or -1), reason.\n\n"
     "# Your budget\n\n{{budget}}\n";
 
-/* The budget. What the agent is comes first and whole, as far as it is of a sane size; then what it wants, has lived
- * through and is told, each with a share (and what each task changes with a small part of what stays, so that the
- * beginning which a provider can cache is most of the prompt); the skills' summaries and the nearest bodies get all that
- * is left, so that a young agent with little else has room for them. Shares in bytes; a piece that the template doesn't
- * ask for costs nothing. 80 KiB in all; without skills the shares sum up to 60 at most. Peers and segments are put in by
- * the supervisor, who alone knows them: their shares are kept free. */
+/* The budget. The agent's identity comes first and whole, as far as it is of a sane size; then its goals, its past and
+ * its messages, each with a share (pieces that each task changes get a small part of the pieces that stay, so that the
+ * beginning which a provider can cache is most of the prompt); the skills' summaries and the nearest bodies get the
+ * rest, so that a young agent with little else has room for them. Shares in bytes; a piece that the template doesn't
+ * ask for costs nothing. 80 KiB in all; without skills the shares sum up to 60 at most. Peers and segments are put in
+ * by the supervisor, which alone knows them: their shares are kept free. */
 enum piece {
     PIECE_PERSONA,
     PIECE_CONSTRAINTS,
@@ -81,7 +82,7 @@ enum piece {
     PIECE_MESSAGES,
     PIECE_PEERS,
     PIECE_BUDGET,
-    PIECE_SKILLS, /* last: it gets the rest */
+    PIECE_SKILLS, /* last: this piece gets the rest */
     PIECE_COUNT
 };
 
@@ -173,8 +174,8 @@ static void add_text(const char *text, struct buffer *out)
     buffer_text(out, text && *text ? text : "None.\n");
 }
 
-/* changing: bytes for the pieces that every task changes; the newest entry of each stands, a long reflection cut. place: the
- * bytes of the others around the skills. */
+/* changing: bytes for the pieces that every task changes; the newest entry of each stands, a long reflection cut.
+ * place: the bytes of the other pieces around the skills. */
 static void fill(enum piece piece, const struct prompt_input *input, const struct skills_place *place,
                  size_t changing, struct buffer *out, struct buffer *problems)
 {
@@ -212,7 +213,7 @@ static void fill(enum piece piece, const struct prompt_input *input, const struc
         out->data[--out->length] = '\0';
 }
 
-/* The template that counts; *owned is what the caller frees. */
+/* The template that counts; *owned is the text that the caller frees. */
 static const char *template_text(const struct prompt_input *input, char **owned, struct buffer *problems)
 {
     size_t length = 0;
@@ -335,7 +336,7 @@ static void note_place(enum piece piece, const struct buffer *out, struct prompt
         *place = out->length;
 }
 
-/* What the supervisor may put in, and whether there is room for it at all. */
+/* The pieces that the supervisor may put in, and whether there is room for them at all. */
 static void note_room(const struct prompt_input *input, size_t length, struct prompt_places *places,
                       struct buffer *problems)
 {

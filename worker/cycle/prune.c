@@ -1,6 +1,6 @@
-/* Old answers and envelopes leave the work tree (`keep`): git has them then, and nobody else.
+/* Old answers and envelopes leave the work tree (`keep`): git alone has them then.
  *
- * Past the newest `keep` files of a folder, the oldest that may go do so, a few at a time, in these steps:
+ * Past the newest `keep` files of a folder, the oldest files that may go leave, a few at a time, in these steps:
  *   1. a commit records each as it stands, so that HEAD's history certainly holds it: most of them left the tree of HEAD
  *      long ago (outputs.c), and a person may have edited them since, or have moved the branch;
  *   2. .agentos/pruned remembers each (common/pruned.h), flushed;
@@ -9,10 +9,10 @@
  * step 3 has begun to remove. A file that is gone is in a commit and in the notes. A file that somebody changes between
  * 1 and 3 stays. Without the notes (a clone, an import) they are made anew from the tidy commits.
  *
- * What the post office still needs stays, however old: of the agent's own requests those that no result has answered,
- * since a result is only taken for a request that lies there (supervisor/post/results.c). Bounces stay: they say that a
- * sender was told already (supervisor/post/bounce.c). A message of its own goes when its time to live is over and no
- * bounce came. A file that is neither an answer nor an envelope is a person's, and stays. */
+ * Envelopes that the post office still needs stay, however old: requests of the agent's own that no result has
+ * answered, since a result is only taken for a request that lies there (supervisor/post/results.c). Bounces stay: they
+ * say that a sender was told already (supervisor/post/bounce.c). A message of its own goes when its time to live is
+ * over and no bounce came. A file that is neither an answer nor an envelope is a person's, and stays. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -100,7 +100,7 @@ static bool list(const struct worker *worker, const char *folder, struct old_fil
     return listing_close(names, NULL);
 }
 
-/* --- what a file is, and whether it may go --- */
+/* --- the kind of a file, and whether it may go --- */
 
 static bool lies(const struct worker *worker, const char *folder, const char *id)
 {
@@ -137,7 +137,7 @@ static bool note_of(const char *folder, const char *name, const char *text, size
     return strcmp(envelope->id, id) == 0;
 }
 
-/* Of each result that lies in the archive: the hash of what it answers. */
+/* Of each result that lies in the archive: the hash of the request that it answers. */
 static void read_answered(struct pruning *pruning)
 {
     size_t from = pruning->files->count > ANSWERS_READ ? pruning->files->count - ANSWERS_READ : 0;

@@ -1,4 +1,4 @@
-/* The question about what is in hand. */
+/* The question about the work in hand. */
 #include <string.h>
 
 #include "common/clock.h"
@@ -28,7 +28,8 @@ static bool asked_ahead(struct worker *worker, const char *messages, struct buff
                                        .asked = task->text};
     buffer_drop(&worker->problems.prompt, worker->problems.prompt.length);
     prompt_build(&input, prompt, places, &worker->problems.prompt);
-    if (!places->messages && task->bundle.count) { /* people took them out: nobody would see them */
+    /* people took {{messages}} out of the template: the model would not see the messages */
+    if (!places->messages && task->bundle.count) {
         buffer_print(&worker->problems.prompt,
                      "the template has no {{messages}}; messages, results and bounces stay unread\n");
         leave_unread(worker);
@@ -58,7 +59,7 @@ void cycle_ask(struct worker *worker)
     worker_send(worker);
 }
 
-/* Each time the prompt has fewer bytes than before, or it is the last: so it ends. */
+/* Each round has a prompt of fewer bytes than before, or is the last: so the loop ends. */
 bool cycle_ask_smaller(struct worker *worker)
 {
     if (worker->task.asked_least)

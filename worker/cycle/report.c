@@ -1,4 +1,4 @@
-/* What the supervisor is told of this agent: activity, figures, problems; and the card. */
+/* The worker's reports to the supervisor: activity, figures, problems; and the card. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -86,7 +86,7 @@ void report_figures(struct worker *worker)
                today ? worker->figures.tokens_today : UINT64_C(0));
 }
 
-/* In queue.md the lines move up as tasks are done: it is the same problem at another number. */
+/* In queue.md the lines move up as tasks are done: a problem stays the same at another line number. */
 static const char *behind_line_number(const char *problem)
 {
     static const char start[] = TREE_QUEUE ":";
@@ -95,7 +95,7 @@ static const char *behind_line_number(const char *problem)
                                                 : problem;
 }
 
-/* Each problem is logged once, when it is new. */
+/* A problem is logged once, when it is new. */
 static void log_new_problems(const struct worker *worker, const struct buffer *part)
 {
     const char *said = worker->problems.said ? worker->problems.said : "";
@@ -228,7 +228,7 @@ void report_count_tokens(struct worker *worker, uint64_t tokens, int64_t now)
     strlcpy(worker->figures.day, today, 11);
 }
 
-/* persona.md may name it; that is read again when its stamp has changed. */
+/* persona.md may name the class; the file is read again when its stamp has changed. */
 static enum throughput_class class_in_force(struct worker *worker)
 {
     const struct roster_agent *agent = worker->start->agent;

@@ -1,8 +1,8 @@
-/* `agentos rollback`: what was learned since a commit is undone by a new one.
+/* `agentos rollback`: a new commit undoes the learning since an earlier one.
  *
- * skills.md, skills/, goals.md and reflections.md become what they were then. Answers, rewards, envelopes and the
- * queue are the record of what happened, and persona, constraints and system prompt are people's: they stay. It is one
- * commit like a cycle's, so a crash leaves all of it or nothing, and it can be rolled back itself. */
+ * skills.md, skills/, goals.md and reflections.md become what they were then. Answers, rewards, envelopes and the queue
+ * are the record of what happened, and persona, constraints and system prompt are people's: these files stay. A
+ * rollback is one commit like a cycle's, so a crash leaves all of it or nothing, and it can be rolled back itself. */
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -98,8 +98,8 @@ static void change_skill_files(struct rollback *rollback)
     }
 }
 
-/* The lists come behind the files that they name: a skill's text that is younger than the list counts as one that
- * somebody has just put there. Returns the path of a file that can't be written; NULL: all can. */
+/* The lists come behind the files that they name: a skill's text that is younger than the list counts as a text that a
+ * person has just put there. Returns the path of a file that can't be written; NULL: all files can be written. */
 static const char *work_out(struct rollback *rollback, int64_t now, struct buffer *since)
 {
     char text[CLOCK_TEXT];

@@ -1,4 +1,4 @@
-/* What this worker says to the supervisor: gathered for a turn, and sent in one message. */
+/* This worker's messages to the supervisor: gathered for a turn, and sent as one message. */
 #include <stdarg.h>
 
 #include "common/log.h"

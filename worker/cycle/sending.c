@@ -1,6 +1,6 @@
-/* What leaves with a cycle's commit: handoffs, messages and items of the reply, its writes to segments, and the result
- * to the agent that gave the work. All of it lies in iac/outbox with the commit; only then is the supervisor told to
- * look. */
+/* Envelopes that leave with a cycle's commit: handoffs, messages and items of the reply, its writes to segments, and
+ * the result to the agent that gave the work. All of them lie in iac/outbox with the commit; only then is the
+ * supervisor told to look. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,13 +11,14 @@
 #include "common/utf8.h"
 #include "worker/cycle/worker.h"
 
-/* What every envelope of this cycle has in common. */
+/* The fields that every envelope of this cycle has in common. */
 struct origin {
     int64_t now, hops;
     const char *trace;
 };
 
-/* Grown out of a task: one hop; out of an envelope: one more than the farthest of what this cycle has read. */
+/* An envelope that grew out of a task has one hop; out of an envelope, one hop more than the farthest envelope that
+ * this cycle has read. */
 static struct origin origin_of(const struct worker *worker, int64_t now)
 {
     const struct task *task = &worker->task;

@@ -1,4 +1,4 @@
-/* What a worker is born with: filled by the zygote from the supervisor's SPAWN message. */
+/* The settings that a worker is born with: filled by the zygote from the supervisor's SPAWN message. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,7 +16,7 @@ struct worker_start {
     char *data_dir;
     int64_t poll_seconds;
     uint64_t epoch;   /* of the lease that the agent lives by; 0: there is none */
-    bool paused;      /* it takes no work before it is told to */
+    bool paused;      /* the worker takes no work before it is told to */
     bool try_threads; /* before nng needs them (threads_for_nng) */
     pid_t supervisor;
     const struct sandbox *sandbox; /* the zygote's; entered by the worker */

@@ -21,7 +21,7 @@ enum {
     OPEN_MS = 10000,
     RETRY_MS = 10,
     SEND_MS = 5000,
-    LAST_WORDS_MS = 20, /* what nng has taken is on its way, but the end would drop it */
+    LAST_WORDS_MS = 20, /* the messages that nng has taken are on their way, but the end would drop them */
     PATH_SAFE = 96,
 };
 

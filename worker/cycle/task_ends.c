@@ -24,8 +24,8 @@ static bool take(struct worker *worker, const char *id, uint64_t hash)
     return false;
 }
 
-/* The answer's file ends first: a kill in between forgets the answer's cost, and never counts it twice. Where a task in hand
- * has its answer kept, the file has that one, and stays. */
+/* The answer's file ends first: a kill in between forgets the answer's cost, and never counts it twice. A file with the
+ * kept answer of a task in hand stays. */
 void task_ends_unused(struct worker *worker, struct stored_answer *answer)
 {
     if (!worker->task.answer.kept)

@@ -1,7 +1,8 @@
-/* The worker's timers. Each has one owner, who arms it, and is told once when its time has come.
+/* The worker's timers. Each timer has one owner, which arms it, and is told once when the timer's time has come.
  *
- * A timer is off, armed, or due. The loop turns the armed timers whose time has come into due ones, and sleeps until the
- * next armed one; a due timer never shortens the sleep, so an owner that can't act now costs nothing until it does. */
+ * A timer is off, armed, or due. The loop turns the armed timers whose time has come into due ones, and sleeps until
+ * the next armed one; a due timer never shortens the sleep, so an owner that can't act now costs nothing until it
+ * does. */
 #pragma once
 
 #include <stdbool.h>
@@ -31,8 +32,8 @@ struct timers {
     } timer[TIMER_COUNT];
 };
 
-/* Arms for a time of clock_monotonic_ms (0: none, the timer is off); whatever was armed or due before is forgotten. A
- * time in the past is due with the next timers_ring. */
+/* Arms for a time of clock_monotonic_ms (0: none, the timer is off); a time that was armed or due before is forgotten.
+ * A time in the past is due with the next timers_ring. */
 void timers_arm(struct timers *timers, enum timer which, int64_t at_ms);
 void timers_arm_within(struct timers *timers, enum timer which,
                        int64_t at_ms); /* an armed or due one stays */
@@ -41,7 +42,8 @@ int64_t timers_at(const struct timers *timers, enum timer which); /* armed for; 
 bool timers_armed(const struct timers *timers, enum timer which); /* its time has not come */
 bool timers_on(const struct timers *timers, enum timer which);    /* armed or due */
 bool timers_due(const struct timers *timers, enum timer which);
-bool timers_take(struct timers *timers, enum timer which); /* true once, when it is due: it is off then */
+/* true once, when the timer is due: the timer is off then */
+bool timers_take(struct timers *timers, enum timer which);
 /* Every timer that is armed for now_ms or earlier is due from here on. */
 void timers_ring(struct timers *timers, int64_t now_ms);
 /* For poll: how long until an armed timer rings, at most an hour; -1: none is armed. */

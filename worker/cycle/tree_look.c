@@ -1,5 +1,5 @@
-/* What lies in the tree that people should know of: conflict marks of a merge in a state file, copies beside state files that
- * a synchroniser or an editor left, what people's git left. None of it is work or learned from. */
+/* Findings in the tree that people should know of: conflict marks of a merge in a state file, copies beside state files
+ * that a synchroniser or an editor left, traces of people's git. No finding is work or learned from. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,8 +33,8 @@ static unsigned marks_read(struct worker *worker, const char *path, struct merge
     return read ? markdown_conflict(text, length, true) : 0;
 }
 
-/* False: marks stand where they stood, as they do after each commit of the worker's own, behind which nothing of people's
- * is looked for: the supervisor tells of what they change in the tree. */
+/* False: marks stand where they stood, as they do after each commit of the worker's own. The worker looks for no trace
+ * of people behind such a commit: the supervisor tells of people's changes in the tree. */
 static bool look_for_marks(struct worker *worker)
 {
     bool moved = false;

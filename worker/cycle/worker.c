@@ -20,7 +20,7 @@
 
 enum { TIDY_AFTER_MS = 1000, TIDY_AGAIN_MS = 20, SETTLE_AFTER_MS = 200, TERM_GRACE_MS = 8000 };
 
-/* --- what the supervisor says --- */
+/* --- the supervisor's messages --- */
 
 static void on_heartbeat(struct worker *worker, struct reader *reader)
 {
@@ -240,10 +240,10 @@ static void tidy(struct worker *worker, int64_t now)
         (!timers_armed(&worker->timers, TIMER_TIDY) || next < timers_at(&worker->timers, TIMER_TIDY)))
         timers_arm(&worker->timers, TIMER_TIDY, next > now + TIDY_AGAIN_MS ? next : now + TIDY_AGAIN_MS);
     if (!more && worker->phase == PHASE_NONE)
-        malloc_trim(0); /* what the work took; there may be hundreds who do nothing */
+        malloc_trim(0); /* memory that the work took; there may be hundreds of idle workers */
 }
 
-/* True: it was read whole. */
+/* True: the mail was read whole. */
 static bool look_at_queue(struct worker *worker)
 {
     struct fault fault;
@@ -255,7 +255,8 @@ static bool look_at_queue(struct worker *worker)
     return read && retry_ms == 0;
 }
 
-/* The skills of a prompt that is out are those that its answer will speak of, so it is only done between cycles. */
+/* The answer to a prompt that is out will speak of the prompt's skills, so the learned files are read between cycles
+ * only. */
 static void roll_back(struct worker *worker)
 {
     OWNED_BUFFER struct buffer said = {0};
@@ -303,7 +304,7 @@ static void step(struct worker *worker)
     if (worker->looks.queue || worker->phase == PHASE_NONE || timers_due(&worker->timers, TIMER_QUEUE))
         whole = look_at_queue(worker);
     mail_step_look(worker, now);
-    if (whole && worker->phase != PHASE_ANSWER && /* what expired meanwhile has its commit */
+    if (whole && worker->phase != PHASE_ANSWER && /* envelopes that expired meanwhile have their commit */
         deferred_reconcile(worker->trouble.deferred, worker->queue, worker->mail))
         report_problems(worker);
     choice_look(worker, now);
@@ -335,7 +336,7 @@ static void step(struct worker *worker)
     arm_for_owners(worker, now);
 }
 
-/* Decided right after a look at the queue: what was said before REST is known. */
+/* Decided right after a look at the queue: the messages before REST have been read. */
 static bool rests(struct worker *worker)
 {
     bool nothing = worker->phase == PHASE_NONE && worker->activity.now == ACTIVITY_IDLE &&
@@ -356,8 +357,8 @@ static bool over(struct worker *worker)
            !timers_armed(&worker->timers, TIMER_STOP);
 }
 
-/* When something has come already, what was said waits for what follows from that, one turn at most: each sending costs
- * both sides a wake-up. */
+/* When a message has come already, this turn's messages wait for the consequences of that message, one turn at most:
+ * each sending costs both sides a wake-up. */
 static void send_unless_more_comes(struct worker *worker)
 {
     worker->line.waits = !worker->line.waits && link_has(worker->line.link);

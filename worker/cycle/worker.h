@@ -1,4 +1,4 @@
-/* One worker's parts and what it is doing; shared by the files of the cycle, owned by worker.c. */
+/* One worker's parts and its state; shared by the files of the cycle, owned by worker.c. */
 #pragma once
 
 #include <stdbool.h>
@@ -24,12 +24,13 @@
 #include "worker/queue/waiting.h"
 #include "worker/reply/reply.h"
 
-/* Where the one cycle stands. */
+/* The stage of the one cycle. */
 enum phase {
-    PHASE_NONE,  /* nothing in hand */
+    PHASE_NONE,  /* no task in hand */
     PHASE_ASKED, /* the question is with the gateway */
-    PHASE_ANSWER, /* the answer is here, but could not be committed (disk full …): it is kept and tried again, since a
-                     second question would cost money */
+    /* the answer is here, but could not be committed (disk full …): the answer is kept and the commit tried again,
+     * since a second question would cost money */
+    PHASE_ANSWER,
 };
 
 /* The question that is out although its task isn't begun yet (prefetch.c). */
@@ -40,11 +41,11 @@ struct prefetch {
     struct prompt_places places;
     int64_t at_ms;         /* monotonic: made at */
     uint64_t readings;     /* learning_readings at that time */
-    uint64_t serial;       /* 0: it isn't out */
+    uint64_t serial;       /* 0: the question isn't out */
     int64_t not_before_ms; /* a guess was wrong: none before */
 };
 
-/* Whose turn it was (choice.c). */
+/* The sender of the last turn (choice.c). */
 struct turns {
     struct waiting *waiting;
     struct turn last, before;
@@ -67,20 +68,20 @@ struct task {
     char *id, *text, *from;
     uint64_t hash;
     uint64_t deaths_before;        /* workers that it had taken down when its answer came, or comes now */
-    bool by_post;                  /* it is an envelope: */
+    bool by_post;                  /* the task is an envelope: */
     struct opened_envelope opened; /* this one */
-    struct bundle bundle;          /* what is read along with it */
+    struct bundle bundle;          /* the envelopes that are read along with it */
     char *lock;                    /* the lock that it holds; NULL: none */
     uint64_t token;                /* the lock's fencing token */
     bool lease_lost;               /* the supervisor said so: the next step puts the task down */
     size_t asked_bytes; /* of the prompt and the task that went out last; 0: none did, or from ahead */
-    bool asked_least;   /* they can't be made fewer */
+    bool asked_least;   /* the bytes can't be made fewer */
     struct {
         char *text, *finish_reason, *model;
         struct question_usage usage; /* of its own question */
         bool kept;                   /* in the answer store, where no kill can take it */
     } answer;                        /* set in PHASE_ANSWER */
-    struct question_usage usage;     /* the same: of all questions about it, those that failed too */
+    struct question_usage usage;     /* the usage of all questions about the task, failed ones too */
 };
 
 /* Is it the provider's trouble, or the task's? */
@@ -98,7 +99,7 @@ struct line {
     struct buffer message; /* scratch: the message that is being made */
     struct buffer said;    /* SEVERAL: the messages that are not sent yet */
     unsigned said_count;
-    bool waits;      /* the messages wait for those of the next turn */
+    bool waits;      /* the messages wait for the messages of the next turn */
     bool lost;       /* the supervisor is gone */
     uint64_t serial; /* of the last question */
 };
@@ -109,7 +110,7 @@ struct leases {
     size_t count;
 };
 
-/* What the supervisor wants of this worker. */
+/* The supervisor's wishes of this worker. */
 struct orders {
     bool pause, stop;
     bool rest;                /* leave, if there is nothing to do */
@@ -117,7 +118,7 @@ struct orders {
     uint64_t rollback_serial; /* of the request */
 };
 
-/* What is to be looked at again, and when the last looks were (monotonic; edits.c, outputs.c). */
+/* The looks that are due, and the times of the last looks (monotonic; edits.c, outputs.c). */
 enum { TREE_STATE_FILES = 8 };
 
 struct merged_file {
@@ -132,12 +133,12 @@ struct looks {
     int64_t people_ms; /* what people left in the tree */
     struct merged_file merged[TREE_STATE_FILES];
     int64_t names_ms;    /* new files among people's edits */
-    int64_t learning_ms; /* the files of what was learned */
+    int64_t learning_ms; /* the learned files */
     struct pruning_at pruning[KEPT_FEW];
     size_t tracked_unknown[KEPT_FEW]; /* so many more files until the tracked ones are counted again */
 };
 
-/* What keeps the worker from its next task: storage, provider or budget. */
+/* The obstacle before the worker's next task: storage, provider or budget. */
 struct trouble {
     char *sentence;   /* NULL: there is no trouble */
     int64_t delay_ms; /* the last backoff; 0: neither storage nor provider is in trouble */
@@ -150,11 +151,11 @@ struct trouble {
 /* The sentences of `status`, by where they come from. */
 struct problems {
     struct buffer tree;        /* found when the tree was opened and bootstrapped */
-    struct buffer learning;    /* by the last look at what was learned */
+    struct buffer learning;    /* by the last look at the learned files */
     struct buffer prompt;      /* by the last prompt */
     struct buffer persona;     /* when persona.md was read last for its class */
     struct buffer queue;       /* of the queue file */
-    struct buffer queue_hints; /* those of them that only a file at rest gives */
+    struct buffer queue_hints; /* the problems that only a file at rest gives */
     struct buffer mail;        /* by the last look at the post */
     struct buffer people;      /* what people left in the tree */
     char *said;                /* the problems as the supervisor knows them */
@@ -175,7 +176,7 @@ struct figures {
     uint64_t negative_streak; /* as of the last commit */
     char *last_task;
     uint64_t envelopes[REPORTED];        /* as they were counted last */
-    struct file_stamp folders[REPORTED]; /* of each folder, before that; zero: it is counted anew */
+    struct file_stamp folders[REPORTED]; /* of each folder, before that; zero: the folder is counted anew */
     struct {
         struct file_stamp stamp; /* of the persona.md that the class was read from; zero: none */
         enum throughput_class throughput_class;
@@ -212,13 +213,13 @@ struct worker {
 };
 
 /* say.c */
-/* Sent with what else is said in this turn, before the worker waits for anything; worker_send: now. What is said tells of
- * what is durable already, or asks for something, so a death between loses time only. */
+/* A message is sent with the others of this turn, before the worker waits for anything; worker_send: now. A message
+ * reports durable facts, or asks for something, so a death between loses time only. */
 void worker_say(struct worker *worker, enum message_type type, ...);
 void worker_send(struct worker *worker);
 
-/* tree_look.c: what people left in the tree is told. True: a merge left conflict marks, so no work may begin; in the queue
- * and in what was learned, as they were read last. */
+/* tree_look.c: the findings in the tree are reported. True: a merge left conflict marks, so no work may begin; in the
+ * queue and in the learned files, as they were read last. */
 bool tree_look(struct worker *worker);
 
 /* cycle.c: the cycle's steps. */
@@ -235,24 +236,25 @@ struct sending;
 void prefetch_ask(struct worker *worker, const struct reply *reply, const struct sending *sending);
 bool prefetch_is_out(const struct worker *worker);
 bool prefetch_is_about(const struct worker *worker,
-                       const struct block *block); /* what is out is this block's */
-/* Is worker->task what was asked about a moment ago, with nothing to read along? Then that question counts for it. */
+                       const struct block *block); /* the question that is out is this block's */
+/* Whether worker->task is the prefetched task, with no envelope to read along, so that the question of a moment ago
+ * counts for it. */
 bool prefetch_stands(struct worker *worker);
-/* Is worker->task what was asked about, and is this its question? Then the one that is out counts for it; if it isn't, it
- * is taken back. */
+/* Whether worker->task is the prefetched task, and this its question: then the question that is out counts for the
+ * task; else that question is taken back. */
 bool prefetch_counts(struct worker *worker, const struct buffer *prompt, const struct prompt_places *places);
-void prefetch_take_back(struct worker *worker); /* nothing if none is out */
+void prefetch_take_back(struct worker *worker); /* no effect without a question that is out */
 
-/* edits.c: what people changed in the tree since HEAD becomes a commit of theirs. False: it could not be recorded now,
- * has been logged, and stays in the files. */
+/* edits.c: people's changes in the tree since HEAD become a commit of theirs. False: the changes could not be recorded
+ * now, which has been logged, and stay in the files. */
 bool cycle_record_edits(struct worker *worker);
 
 enum { CYCLE_FRESH_MS = 20 /* so much may a prompt be behind the files that people edit */ };
 void cycle_refresh(
-    struct worker *worker); /* read what people changed in what was learned; problems are reported */
-/* The same for a prompt, where nothing learned waits for its commit: nothing if it was read a moment ago. */
+    struct worker *worker); /* read people's changes in the learned files; problems are reported */
+/* The same for a prompt, where no learning waits for its commit: no read if the files were read a moment ago. */
 void cycle_glance(struct worker *worker);
-/* Before something is begun: people's edits are recorded, what was learned is read again. */
+/* Before a task is begun: people's edits are recorded, the learned files are read again. */
 void cycle_prepare(struct worker *worker);
 
 /* in_hand.c: the work in hand. */
@@ -260,14 +262,14 @@ bool cycle_envelope_is_there(
     const struct worker *worker); /* false: the envelope in hand was taken away meanwhile */
 void cycle_put_down(
     struct worker *worker); /* orderly: the attempt doesn't count, an envelope may expire again */
-void cycle_abandon(struct worker *worker); /* the same, before its end; nothing if nothing is in hand */
-void cycle_forget(struct worker *worker);  /* nothing is in hand any more; its lock is given back */
+void cycle_abandon(struct worker *worker); /* the same, before its end; no effect without a task in hand */
+void cycle_forget(struct worker *worker);  /* no task is in hand any more; its lock is given back */
 
 /* question.c: the question goes out; worker->task says about what. */
 void cycle_ask(struct worker *worker);
-/* The prompt that went out was too long: it goes out again at once, smaller. False: it can't be made smaller. */
+/* The prompt that went out was too long: a smaller one goes out at once. False: the prompt can't be made smaller. */
 bool cycle_ask_smaller(struct worker *worker);
-bool cycle_is_mostly_task(const struct worker *worker); /* the task is at least half of what was asked */
+bool cycle_is_mostly_task(const struct worker *worker); /* the task is at least half of the question */
 
 /* task_ends.c: tasks that end without an answer. False: could not be recorded now, the task stays. */
 /* An answer that was kept and is not used was paid for, too; freed. */
@@ -282,12 +284,13 @@ void task_ends_expire(struct worker *worker,
 /* envelope_ends.c: the same for envelopes. A letter that isn't there any more has ended, too. */
 bool envelope_ends_poison(struct worker *worker, const struct letter *letter, const char *reason);
 bool envelope_ends_cancel(struct worker *worker, const char *id); /* false: no such letter, or not now */
-/* What the supervisor set aside: one commit and one reflection each. False: not all of it could be recorded now. */
+/* Files that the supervisor set aside: one commit and one reflection each. False: not all of them could be recorded
+ * now. */
 bool envelope_ends_escalate(struct worker *worker);
 
 /* mail_step.c: the worker's half of the post office. */
 void mail_step_look(struct worker *worker, int64_t now_ms); /* when something changed there, or it is time */
-void mail_step_catch_up(struct worker *worker);             /* what came and wasn't told of yet */
+void mail_step_catch_up(struct worker *worker);             /* refusals that came and weren't reported yet */
 /* Take this envelope in hand and ask. False: the storage fails, nothing more can begin now. */
 bool mail_step_begin(struct worker *worker, const struct letter *letter);
 bool mail_step_has_work(const struct worker *worker);
@@ -296,11 +299,11 @@ void mail_step_verdict(struct worker *worker, const char *id, const char *status
 /* Verdicts that no cycle's commit took along in time. */
 void mail_step_record(struct worker *worker, int64_t now_ms);
 
-/* sending.c: what leaves with a cycle's commit. */
+/* sending.c: envelopes that leave with a cycle's commit. */
 struct sending {
     struct buffer ids; /* of what goes into the outbox, a line each */
     struct buffer
-        refused; /* what is too large to be sent, and what others refused: sentences for the reflection */
+        refused; /* envelopes that are too large to be sent, or were refused: sentences for the reflection */
     struct envelope *kept; /* the same, to be told of in the next prompt */
     size_t kept_count;
 };
@@ -323,7 +326,7 @@ void leases_ask(struct worker *worker, const struct block *block);
 void leases_take(struct worker *worker, const struct block *block); /* into worker->task */
 void leases_release(struct worker *worker, const char *task);       /* also when it has none */
 void leases_reconcile(
-    struct worker *worker); /* those of blocks that have gone from the queue are given back */
+    struct worker *worker); /* locks of blocks that have gone from the queue are given back */
 bool leases_lost(const struct worker *worker);              /* the lease of the task in hand is over */
 const char *leases_waited_for(const struct worker *worker); /* a lock's name; NULL: none is */
 /* Monotonic, after since_ms: an answer of the supervisor that has not come by then counts as no; 0: none is awaited. */
@@ -331,25 +334,25 @@ int64_t leases_look_at_ms(const struct worker *worker, int64_t since_ms);
 void leases_said(struct worker *worker, const char *task, const char *name, uint64_t token,
                  int64_t lease_until, const char *holder);
 void leases_release_others(
-    struct worker *worker); /* nothing can begin now: all but that of the task in hand */
+    struct worker *worker); /* no task can begin now: all locks but that of the task in hand */
 void leases_free(struct worker *worker);
 
-/* rollback.c: undo what was learned since the commit that name means (between two cycles). Returns the exit code
- * (sysexits.h); said gets what was undone, or why nothing was. */
+/* rollback.c: undo the learning since the commit that name means (between two cycles). Returns the exit code
+ * (sysexits.h); said gets the list of undone parts, or the reason of the failure. */
 int rollback_to(struct worker *worker, const char *name, struct buffer *said);
 
 /* outputs.c: outputs/TASK.md. */
 void outputs_print(const struct worker *worker, const struct reply *reply, int64_t now, struct buffer *out);
-/* So many files were committed there: those that git tracks are kept few. */
+/* So many files were committed there: the files that git tracks are kept few. */
 void outputs_tidy(struct worker *worker, enum kept_few_kind kind, size_t added);
 
-/* prune.c: what git holds and is older than the newest `keep` leaves the work tree. */
-void prune_open(struct worker *worker); /* once, after the history: what has left is known again */
+/* prune.c: files that git holds and that are older than the newest `keep` leave the work tree. */
+void prune_open(struct worker *worker); /* once, after the history: files that have left are known again */
 /* One commit's worth, for a moment without a commit under way; returns when (monotonic ms) to go on, 0: not before
  * outputs_tidy has counted more. */
 int64_t prune_step(struct worker *worker);
 
-/* report.c: what the supervisor is told. */
+/* report.c: the worker's reports to the supervisor. */
 void report_activity(struct worker *worker, enum agent_activity activity, const char *detail, int64_t until);
 /* Storage fails: say so and do nothing until a backoff is over (1 s doubling to 60 s). */
 void worker_wait_for(struct worker *worker, const char *what, const char *trouble, int64_t at_least_ms);

@@ -1,4 +1,4 @@
-/* What people changed since HEAD: first every file that git knows, by stamp, then what it doesn't know yet. */
+/* People's changes since HEAD: first every file that git knows, by stamp, then files that git doesn't know yet. */
 #include "worker/history/part.h"
 
 #include <errno.h>
@@ -20,7 +20,8 @@ enum {
         20 * 1000 * 1000, /* a folder that changed within this time may change again under the same stamp */
 };
 
-/* A folder whose names were all known to git when it had this stamp: it needs no reading while it has it still. */
+/* A folder whose names were all known to git when the folder had this stamp: no reading is needed while the stamp
+ * stays. */
 struct folder_look {
     char *path;
     uint64_t inode; /* 0: read it again */
@@ -274,7 +275,7 @@ static bool walk_names(struct search *search, struct listing *names, const char 
     return good;
 }
 
-/* now: what lies at path; NULL: the tree itself. */
+/* now: the status of the file at path; NULL: the tree itself. */
 static bool walk(struct search *search, const char *path, const struct stat *now, int depth)
 {
     struct history *history = search->history;

@@ -29,7 +29,7 @@ enum {
     SPARE_BYTES_MAX = 128 * 1024, /* larger ones aren't kept */
     PAGE = 4096,
     SPARES_AHEAD = 12,  /* so many are there before a commit, which takes one for each file that it writes */
-    SPARES_AT_ONCE = 4, /* so many are made in one moment: those that a commit doesn't give back */
+    SPARES_AT_ONCE = 4, /* so many spares are made in one moment: as many as a commit doesn't give back */
 };
 
 static const char FOLDER_AHEAD[] = "folder";
@@ -96,7 +96,7 @@ static void drop_folder(struct spares *spares)
     spares->folder_ahead = 0;
 }
 
-/* Still what was made: not what somebody put in its place. */
+/* Whether the folder is still the one that was made, and not another in its place. */
 static bool folder_is_ours(const struct spares *spares)
 {
     struct stat status;
@@ -145,14 +145,14 @@ void spare_give(struct history *history, int folder, const char *name)
     struct spares *spares = &history->spares;
     char spare[SPARE_NAME];
     spare_name(spares->next, spare);
-    /* Its kind, and whether somebody has it open, are looked at when it is taken. */
+    /* The file's kind, and whether another process has it open, are looked at when it is taken. */
     if (spares->count < SPARES_MAX && renameat2(folder, name, spares->folder, spare, RENAME_NOREPLACE) == 0)
         keep(spares, spares->next, spare);
     else
         unlinkat(folder, name, 0);
 }
 
-/* Nobody else has it, under this name or another. The lease ends with the descriptor, or is let go. */
+/* No other process has the file, under this name or another. The lease ends with the descriptor, or is let go. */
 static bool ours_alone(int fd, struct stat *status)
 {
     return fcntl(fd, F_SETLEASE, F_WRLCK) == 0 && fstat(fd, status) == 0 && S_ISREG(status->st_mode) &&
@@ -211,7 +211,8 @@ static int take_numbered(struct history *history, size_t length, unsigned *numbe
     return fd;
 }
 
-/* The index of the spare that fits best, of equal ones the eldest: it was the same file's in the last commit. */
+/* The index of the spare that fits best, of equal ones the eldest: that spare was the same file's in the last
+ * commit. */
 static size_t best_fresh(const struct spares *spares, unsigned wanted)
 {
     size_t best = 0;
@@ -388,7 +389,7 @@ void history_ready(struct history *history)
 {
     spares_let_go(history);
     make_folder(&history->spares);
-    /* An agent that has done nothing yet, one of hundreds perhaps, needs none. */
+    /* An agent without a finished task, one of hundreds perhaps, needs no spares. */
     for (int i = 0; history->committed_ms != 0 && i < SPARES_AT_ONCE && make_one(history); i++)
         ;
 }

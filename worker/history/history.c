@@ -7,8 +7,8 @@
  *   3 index and ref, as spares      K, P: spares
  *   4 locks of ref and index        K: known as ours by their inode, removed at open. P: the same, or removed when
  *                                   they are 10 s old
- *     (HEAD and index are looked at again here: what people's git did meanwhile begins the commit anew)
- *   5 the journal's record, flushed K before the write, P before the flush: nothing has happened. K after the write:
+ *     (HEAD and index are looked at again here: a change by people's git meanwhile begins the commit anew)
+ *   5 the journal's record, flushed K before the write, P before the flush: no commit. K after the write:
  *                                   the record is whole and is redone, though nobody was told. From here on: durable
  *     (the pack's two files are written, as spares, while the disk is at work on the record; where there is no room for
  *     them the record is taken back)
@@ -20,9 +20,9 @@
  *   8 the index                     K, P: redone
  *   9 the record is marked done     K: done. P: redone, which changes nothing
  *
- * What can fail for lack of space lies before the flush: behind it there are only renames. Should one of them
- * fail, the commit counts (it is durable), the log says so, and it is brought to its end before anything else is
- * committed. */
+ * The steps that can fail for lack of space lie before the flush: behind the flush there are only renames. Should a
+ * rename fail, the commit counts (it is durable), the log says so, and the commit is brought to its end before any
+ * other. */
 #include "worker/history/part.h"
 
 #include <fcntl.h>
@@ -293,7 +293,7 @@ static void finish(struct history *history, const struct commit_request *request
         index_forget(history);
         lock_release(history, LOCK_INDEX, "index");
         lock_release(history, LOCK_REF, work->ref);
-        spares_drop(history); /* they hold space, which the commit may have lacked */
+        spares_drop(history); /* spares hold space, which the commit may have lacked */
         log_error("agent", history->agent,
                   "%s; the commit is safe in the journal and will be brought to its end before the next one",
                   why.text);
@@ -325,7 +325,7 @@ static bool record(struct history *history, struct work *work, struct fault *fau
     return false;
 }
 
-/* Nothing to commit; still a file that should have this text and is missing gets it. */
+/* No change to commit; still a file that should have this text and is missing gets it. */
 static bool mend_only(struct history *history, struct work *work, struct fault *fault)
 {
     bool good = worktree_prepare(history, work, false, fault) && worktree_apply(history, work, fault);
@@ -358,7 +358,7 @@ static int attempt(struct history *history, const struct commit_request *request
     index_forget(history);
     if (locked == 0)
         return 0;
-    spares_drop(history); /* they hold space, which the commit may have lacked */
+    spares_drop(history); /* spares hold space, which the commit may have lacked */
     return -1;
 }
 

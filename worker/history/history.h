@@ -1,11 +1,10 @@
-/* An agent's memory as a git repository (libgit2): one commit for everything that belongs together.
- *
- * Durable means: history_commit returned true. What a crash left half done is brought to its end by history_open.
- * The work tree is written by exchange (renameat2 RENAME_EXCHANGE), so that a person's save in the same moment is
- * not lost: a file that somebody changed since HEAD stays as they left it, with a warning; our text is in the commit, and
- * the next history_edits reports theirs.
- * git status, log, fsck, commit and gc by people work at any moment: the ref and index are changed under git's own
- * lock files; a lock that is older than 10 s and held by no living process is stale and is broken with a warning. */
+/* An agent's memory as a git repository (libgit2): one commit for all changes that belong together. Durable means:
+ * history_commit returned true. history_open brings a commit that a crash left half done to its end. The work tree is
+ * written by exchange (renameat2 RENAME_EXCHANGE), so that a person's save in the same moment is not lost: a file that
+ * a person changed since HEAD stays as they left it, with a warning; the agent's text is in the commit, and the next
+ * history_edits reports the person's. git status, log, fsck, commit and gc by people work at any moment: the ref and
+ * index are changed under git's own lock files; a lock that is older than 10 s and held by no living process is stale
+ * and is broken with a warning. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,10 +19,11 @@ enum { COMMIT_TEXT = 41 /* 40 hex digits and a NUL */ };
 
 enum change_kind {
     CHANGE_WRITE, /* tree and work tree get this text */
-    CHANGE_REMOVE, /* removed from tree and work tree; a file that git doesn't know (a delivered envelope) goes only
-                      while it still has this text, so that a redo never takes one that came later under its name */
+    /* removed from tree and work tree; a file that git doesn't know (a delivered envelope) goes only while it still has
+     * this text, so that a redo never takes a later file of its name */
+    CHANGE_REMOVE,
     CHANGE_RECORD,         /* the tree gets this text; the work tree has it already (people's edits) */
-    CHANGE_RECORD_REMOVED, /* removed from the tree; it is gone from the work tree already */
+    CHANGE_RECORD_REMOVED, /* removed from the tree; the file is gone from the work tree already */
     CHANGE_UNTRACK,        /* removed from the tree, stays in the work tree (.git/info/exclude covers it) */
 };
 
@@ -36,12 +36,12 @@ struct change {
 
 enum author { AUTHOR_AGENT, AUTHOR_PEOPLE };
 
-/* What a commit says about a finished task, as trailers; the ledger is made of these. */
+/* The facts of a finished task in a commit, as trailers; the ledger is made of these. */
 struct task_trailers {
     const char *task;                   /* id; NULL: this commit finishes no task */
     uint64_t task_hash;                 /* of the block's content */
     int reward;                         /* -1, 0, 1 */
-    const struct question_usage *usage; /* NULL: nothing was asked */
+    const struct question_usage *usage; /* NULL: no question was asked */
     const char *end;                    /* "done", "expired", "poison" */
     const char *source;                 /* "queue", or an envelope's id */
 };
@@ -58,15 +58,15 @@ struct commit_request {
 struct history;
 
 /* Opens the repository in `tree` (descriptor and absolute path of the agent's folder), or makes it (branch main, no
- * commit yet: history_empty). Repairs what a crash left: journal, stale locks, an index that is broken or behind.
- * A repository that can't be opened at all is set aside as .git.damaged-TIME, with a sentence in *damage, and made
- * anew; nothing is deleted. NULL and fault when even that fails. */
+ * commit yet: history_empty). Repairs the traces of a crash: journal, stale locks, an index that is broken or behind. A
+ * repository that can't be opened at all is set aside as .git.damaged-TIME, with a sentence in *damage, and made anew;
+ * nothing is deleted. NULL and fault when even that fails. */
 struct history *history_open(int tree, const char *path, const char *agent, char **damage,
                              struct fault *fault);
 void history_close(struct history *history);
 /* The epoch of the lease that the agent lives by (contract section 12): each commit from now on names it; 0: there is none. */
 void history_begin_epoch(struct history *history, uint64_t epoch);
-/* That of the last commit that names one; 0: none of the last ones does, or it can't be read. */
+/* The epoch of the last commit that names one; 0: no recent commit does, or the history can't be read. */
 uint64_t history_last_epoch(struct history *history);
 bool history_empty(const struct history *history);
 
@@ -75,8 +75,8 @@ bool history_empty(const struct history *history);
 bool history_commit(struct history *history, const struct commit_request *request, char commit[COMMIT_TEXT],
                     struct fault *fault);
 
-/* What people's git left that they should know, a sentence a line: HEAD on no branch, with the branch that keeps what is
- * committed there; a merge or rebase that is not finished. */
+/* Traces of people's git that they should know, a sentence a line: HEAD on no branch, with the branch that keeps the
+ * commits made there; a merge or rebase that is not finished. */
 void history_people_git(struct history *history, struct buffer *lines);
 
 /* The last commit is durable, but the storage failed before all its files were in place. Every call that looks at the
@@ -84,12 +84,12 @@ void history_people_git(struct history *history, struct buffer *lines);
 bool history_unsettled(const struct history *history);
 bool history_settle(struct history *history, struct fault *fault);
 
-/* The ledger of what was done: was a task with this id and content hash finished? Then its commit. */
+/* The ledger of finished tasks: the commit that finished a task with this id and content hash, if one did. */
 bool history_finished(struct history *history, const char *task, uint64_t task_hash,
                       char commit[COMMIT_TEXT]);
-/* The same as far as this process knows: whoever moved HEAD since the last look is not noticed. */
+/* The same as far as this process knows: a move of HEAD since the last look is not noticed. */
 bool history_known(struct history *history, const char *task, uint64_t task_hash);
-/* Of all time, those with an answer: what expired or was set aside is over, but not done. */
+/* The number of tasks with an answer, of all time: a task that expired or was set aside is over, but not done. */
 uint64_t history_tasks_done(const struct history *history);
 
 /* The text of a tracked file at HEAD. 1, 0 not there, -1 fault. Caller frees. */
@@ -105,7 +105,7 @@ enum past {
     PAST_FOUND,
     PAST_UNKNOWN,   /* no commit is called so */
     PAST_UNCLEAR,   /* more than one is */
-    PAST_ELSEWHERE, /* it is not HEAD and not an ancestor of it */
+    PAST_ELSEWHERE, /* the commit is not HEAD and not an ancestor of it */
     PAST_FAULT,     /* the repository can't be read */
 };
 
@@ -113,16 +113,16 @@ enum past {
  * commit; else fault says why. */
 enum past history_past(struct history *history, const char *name, char commit[COMMIT_TEXT],
                        struct fault *fault);
-/* When it was made (epoch seconds, 0: it can't be read) and its subject, which the caller frees. */
+/* The commit's time (epoch seconds, 0: the commit can't be read) and its subject, which the caller frees. */
 int64_t history_past_time(struct history *history, const char *commit, char **subject);
 /* Calls visit with each file that the commit has at path, or below it when it is a folder; text is borrowed for the
- * call. None is no fault. */
+ * call. No file there is no fault. */
 bool history_past_files(struct history *history, const char *commit, const char *path,
                         void (*visit)(void *context, const char *path, const char *text, size_t length),
                         void *context, struct fault *fault);
 
-/* The newest commit, HEAD first, whose file at path is_it takes for the one; false and fault: none of the last few
- * hundred is, or they can't be read. */
+/* The newest commit, HEAD first, whose file at path is_it accepts; false and fault: none of the last few hundred does,
+ * or they can't be read. */
 bool history_past_search(struct history *history, const char *path,
                          bool (*is_it)(void *context, const char *text, size_t length), void *context,
                          char commit[COMMIT_TEXT], struct fault *fault);
@@ -139,7 +139,7 @@ bool history_past_removed(struct history *history, const char *folder, const cha
 enum edits_look {
     EDITS_ALL,
     EDITS_QUICK, /* only the files in the tree's top and the skills */
-    EDITS_KNOWN, /* of those only the ones that HEAD has: nothing new is looked for */
+    EDITS_KNOWN, /* only the changes of files that HEAD has: new files are not looked for */
 };
 bool history_edits(struct history *history, enum edits_look look,
                    void (*visit)(void *context, const struct change *change), void *context,

@@ -234,7 +234,7 @@ bool index_prepare(struct history *history, const struct work *work, struct faul
         const struct step *step = &work->steps[i];
         if (object_id_zero(&step->after)) {
             if (git_index_remove(history->index.copy, step->path, 0) != 0)
-                git_error_clear(); /* it wasn't there */
+                git_error_clear(); /* the entry wasn't there */
         } else if (!put(history, step, fault))
             return false;
     }

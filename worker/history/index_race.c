@@ -1,10 +1,10 @@
 /* An index that git wrote back as it was before our last commits.
  *
  * `git commit` and `git add` read the index first and lock it afterwards. The entries that we wrote in between are lost
- * when git writes its index: a file that HEAD and the work tree have would be missing in the index for ever. The person's
- * commit itself fails, for HEAD has moved on. Such an index is known by this: every path that our last commits touched
- * is in it as it was before them, although HEAD is still our commit. A person's `git rm --cached` of one file is not
- * mistaken for it; a person's removal of all files of a commit of several is. */
+ * when git writes its index: a file that HEAD and the work tree have would be missing in the index for ever. The
+ * person's commit itself fails, for HEAD has moved on. The sign of such an index: every path that our last commits
+ * touched is in it as it was before them, although HEAD is still our commit. A person's `git rm --cached` of one file
+ * is not mistaken for such an index; a person's removal of all files of a commit of several is. */
 #include "worker/history/part.h"
 
 #include <stdlib.h>
@@ -55,7 +55,8 @@ static bool is_as_before(git_index *index, const struct step *step)
     return entry ? git_oid_equal(&entry->id, &step->before) : object_id_zero(&step->before);
 }
 
-/* An older commit's steps join those of the newer ones: what was before is then what was before the older. */
+/* An older commit's steps join the steps of the newer ones: the state before all of them is then the state before the
+ * older. */
 static void join(struct work *work, const struct entered *older)
 {
     for (size_t i = 0; i < older->count; i++) {

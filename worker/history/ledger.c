@@ -1,8 +1,8 @@
-/* Which tasks are done: .agentos/ledger, a cache of what the commits' trailers say. One record a commit, in order:
- * commit, a mark of the task (hash of id and content), whether the commit finishes a task, and a sum. Not flushed: the
- * file is believed only up to its last whole record, and only when the commit of that record is HEAD or an ancestor of
- * HEAD. Missing records are read from git, and all of them when HEAD was moved elsewhere (a person's reset), so that a
- * task that is no longer in the history counts as not done. In memory there is one table of record numbers. */
+/* The finished tasks: .agentos/ledger, a cache of the commits' trailers. One record a commit, in order: commit, a mark
+ * of the task (hash of id and content), whether the commit finishes a task, and a sum. Not flushed: the file is
+ * believed only up to its last whole record, and only when the commit of that record is HEAD or an ancestor of HEAD.
+ * Missing records are read from git, and all of them when HEAD was moved elsewhere (a person's reset), so that a task
+ * that is no longer in the history counts as not done. In memory there is one table of record numbers. */
 #include "worker/history/part.h"
 
 #include <fcntl.h>
@@ -95,7 +95,7 @@ static void clear(struct ledger *ledger)
     *ledger = (struct ledger){.fd = ledger->fd};
 }
 
-/* Everything that is whole, up to the first record that isn't. */
+/* All whole records, up to the first torn one. */
 static void read_cache(struct ledger *ledger)
 {
     struct stat status;
@@ -119,8 +119,8 @@ static void read_cache(struct ledger *ledger)
     }
 }
 
-/* A record that can't be written now (disk full) only lacks in the cache: it is in git, and in our memory as a gap,
- * so forget the newest, and the next look reads it from git again. */
+/* A record that can't be written now (disk full) only lacks in the cache: git has the record, and our memory has a gap,
+ * so the newest record is forgotten, and the next look reads it from git again. */
 void ledger_add(struct history *history, const git_oid *commit, const char *task, uint64_t task_hash,
                 bool answered)
 {

@@ -1,5 +1,5 @@
-/* The text of a commit. What the ledger is made of stands in trailers of ours, the last paragraph; nothing that comes
- * from outside can look like one. */
+/* The text of a commit. The facts that the ledger is made of stand in trailers of ours, the last paragraph; no text
+ * from outside can look like such a trailer. */
 #include "worker/history/part.h"
 
 #include <ctype.h>
@@ -109,7 +109,7 @@ static void add_trailers(struct buffer *out, const struct task_trailers *trailer
     buffer_text(out, "\n");
 }
 
-/* What git itself takes out of a name: the brackets, control characters, blanks at the ends. */
+/* The characters that git itself takes out of a name: brackets, control characters, blanks at the ends. */
 static char *name_for_git(const char *text, const char *otherwise)
 {
     OWNED char *clean = utf8_clean(text, strlen(text));

@@ -146,7 +146,7 @@ static bool write_loose(struct history *history, const struct object *object, bo
                   replace ? 0 : RENAME_NOREPLACE) == 0)
         return true;
     if (errno == EEXIST) {
-        /* It is there already. A fresh time keeps a `git gc --prune` of this moment away from it. */
+        /* The object is there already. A fresh time keeps a `git gc --prune` of this moment away from it. */
         unlinkat(history->folders.git, temporary, 0);
         utimensat(history->folders.git, name, NULL, AT_SYMLINK_NOFOLLOW);
         return true;
@@ -163,8 +163,8 @@ bool object_write_loose(struct history *history, const struct object *object, st
     return write_loose(history, object, false, fault);
 }
 
-/* A loose object that was cut short (a power cut, a full disk) must not reach libgit2, which would read in it for
- * ever. It is worth nothing: it is renamed to what `git gc` removes, so that a packed copy is found, or the object
+/* A loose object that was cut short (a power cut, a full disk) must not reach libgit2, which would read in it for ever.
+ * Such an object is worth nothing: it gets a name that `git gc` removes, so that a packed copy is found, or the object
  * is missing and the caller says so. */
 static void drop_torn(struct history *history, const git_oid *id)
 {

@@ -1,11 +1,11 @@
-/* What a commit adds, as one pack with its index (version 2): two files instead of one for each object. Nothing is
- * compressed or made a delta here, it lives only until the packs are joined. Made of spares while the journal's record of
- * the same objects is flushed; when that is durable it gets its place under .git/objects/pack, the pack before the index,
- * since git looks for indexes.
+/* The objects that a commit adds, as one pack with its index (version 2): two files instead of one for each object. No
+ * object is compressed or made a delta here, since the pack lives only until the packs are joined. The pack is made of
+ * spares while the journal's record of the same objects is flushed; when the record is durable, the pack gets its place
+ * under .git/objects/pack, the pack before the index, since git looks for indexes.
  *
- * Killed before, or no room for it: nothing is missing that the record doesn't have. Killed between the two: a pack
- * without an index, which nobody sees. Power cut: name and content may not belong together; the name says what the
- * content has to be, so pack_mend takes away what isn't that, and the record's objects are written again. */
+ * Killed before, or no room for the pack: the record has every object that is missing. Killed between the two: a pack
+ * without an index, which no reader sees. Power cut: name and content may not belong together; the name is the hash of
+ * the content, so pack_mend takes away a pack that doesn't fit its name, and the record's objects are written again. */
 #include "worker/history/part.h"
 
 #include <endian.h>
@@ -113,7 +113,7 @@ static void pack_image_free(struct pack_image *image)
     buffer_free(&image->index);
 }
 
-/* What a pack of these may take at most. */
+/* The most bytes that a pack of these objects may take. */
 static size_t room_for(const struct object_list *objects)
 {
     size_t room = 64;
@@ -165,7 +165,7 @@ static bool put(struct history *history, enum role role, const char *name, const
     char path[NAME_MAX_LENGTH];
     path_of(name, suffix, path);
     if (spare_place(history, role, history->folders.git, path) ||
-        errno == EEXIST) /* the same objects: it is there already */
+        errno == EEXIST) /* the same objects: the pack is there already */
         return true;
     return errno == ENOENT && mkdirat(history->folders.git, "objects/pack", 0755) == 0 &&
            spare_place(history, role, history->folders.git, path);

@@ -1,4 +1,4 @@
-/* What the parts of the history share. Nobody else includes this.
+/* The declarations that the parts of the history share. No other file includes this header.
  *
  *   history.c        open, commit, read
  *   objects.c        objects: hashing, writing loose ones, reading
@@ -19,7 +19,7 @@
  *   names.c          the names that HEAD tracks in a folder
  *   repository.c     libgit2's handles, opened when they are first needed
  *   file_hash.c      a file of the work tree, and its hash as a blob
- *   file_note.c      which file it is and when it was last written
+ *   file_note.c      a file's identity and the time of its last change
  *   oid.c            object ids
  *   tidy.c           checkpoints and packs */
 #pragma once
@@ -41,7 +41,7 @@ enum {
     LEDGER_RECORD = 40,
     SPARES_MAX = 80,
     FRESH_MAX = 12,
-    ENTERED_MAX = 8, /* commits of ours that one git command may overtake */
+    ENTERED_MAX = 8, /* our commits that one git command may overtake */
     REMOVED_MAX = 6, /* a descriptor each */
     FRESH_NAME = 40, /* of a file in .agentos/new */
     PACK_BYTES_MAX = 64 * 1024 * 1024,
@@ -78,24 +78,25 @@ struct step {
     git_oid before, after; /* zero: not there */
     uint32_t mode;         /* of after; of before when removed */
     struct stat prepared;  /* WRITE: the new file before it is exchanged; st_ino 0: none prepared */
-    struct file_note note; /* what the journal's record says of `prepared` */
+    struct file_note note; /* the part of the journal's record about `prepared` */
     struct stat current;   /* the file in the work tree when we looked; st_ino 0: there was none */
     bool left;             /* people's own version stays in the work tree */
     bool done;             /* the work tree is already as it should be */
 };
 
-/* A commit on its way: what the journal's record holds. */
+/* A commit on its way: the parts of the journal's record. */
 struct work {
     char ref[REF_NAME_MAX]; /* "refs/heads/main", or "HEAD" when it is detached */
     git_oid parent, commit; /* parent zero: the first commit */
     struct object_list objects;
     struct step *steps;
     size_t step_count;
-    struct file_note ref_note, index_note; /* of what was prepared to become the ref and the index */
-    char pack[COMMIT_TEXT];                /* the name of the pack that was made; "": there is none */
+    /* of the files that were prepared to become the ref and the index */
+    struct file_note ref_note, index_note;
+    char pack[COMMIT_TEXT]; /* the name of the pack that was made; "": there is none */
 };
 
-/* What one of our commits put into the index. */
+/* The entries that one of our commits put into the index. */
 struct entered {
     git_oid commit;
     struct step *steps; /* with paths of their own; kind CHANGE_RECORD */
@@ -116,7 +117,7 @@ struct tree_copy {
 struct tree_set {
     struct tree_copy *items;
     size_t count, bytes;
-    uint64_t clock; /* counts what was asked for */
+    uint64_t clock; /* counts the requested handles */
 };
 
 struct ledger {
@@ -128,16 +129,16 @@ struct ledger {
     uint64_t tasks;
 };
 
-/* What a commit prepares beside the files that people see. */
+/* The files that a commit prepares beside the files that people see. */
 enum role { ROLE_PACK, ROLE_PACK_INDEX, ROLE_INDEX, ROLE_REF, ROLE_COUNT };
 
-/* A file that nobody needs any more. pages: of its content, for what has the same size is the best to write over. */
+/* A file that is not needed any more. pages: of its content, for a file of the same size is the best to write over. */
 struct numbered_spare {
     unsigned number; /* its name in .agentos/spare */
     unsigned pages;
 };
 struct fresh_spare {
-    char name[FRESH_NAME]; /* in .agentos/new: it came out of the work tree */
+    char name[FRESH_NAME]; /* in .agentos/new: the file came out of the work tree */
     unsigned pages;
 };
 
@@ -154,7 +155,7 @@ struct spares {
     struct fresh_spare fresh[FRESH_MAX];
     size_t fresh_count;
     bool folder_wanted; /* a commit has made one: the next one's is made ahead */
-    ino_t folder_ahead; /* its inode; 0: it isn't there */
+    ino_t folder_ahead; /* its inode; 0: the file isn't there */
     int removed
         [REMOVED_MAX]; /* folders that have no name any more: the file system frees them at their closing */
     size_t removed_count;
@@ -192,8 +193,8 @@ struct history {
     struct journal *journal;
     struct {
         struct head_seen seen;
-        char kept[REF_NAME_MAX]; /* the branch of what is committed while HEAD is on none; "": none yet */
-        git_oid next;            /* what was prepared to become the branch */
+        char kept[REF_NAME_MAX]; /* the branch of the commits made while HEAD is on none; "": none yet */
+        git_oid next;            /* the file that was prepared to become the branch */
         git_oid commit;          /* that HEAD named when we looked last; zero: none yet */
         git_oid rooted, root;    /* the commit that was asked for last, and its tree */
     } head;
@@ -203,7 +204,7 @@ struct history {
         struct file_stamp stamp; /* of .git/index when the copy was made */
         bool known;
         bool ours; /* .git/index is as a commit of this process left it */
-        /* By our last commits, each the child of the one before; the newest last. */
+        /* By our last commits, each the child of the commit before; the newest last. */
         struct entered entered[ENTERED_MAX];
         size_t entered_count;
     } index;
@@ -213,7 +214,7 @@ struct history {
     } looked; /* edits.c: folders in which everything was known, with their stamps */
     struct ledger ledger;
     bool pending;       /* the journal's last record is not brought to its end yet */
-    size_t young_packs; /* of one commit each: those that were there at the last count, and ours since */
+    size_t young_packs; /* of one commit each: packs that were there at the last count, and ours since */
     struct retired retired;
     int64_t committed_ms; /* monotonic time of the last commit; 0: none in this process */
     struct spares spares;
@@ -235,21 +236,22 @@ struct history {
  * longer than all else that the commit does beside its flush, and nobody waits for it. */
 void spares_outlast(struct history *history, int removed);
 void spares_let_go(struct history *history); /* of these descriptors */
-/* The work tree gets the folder `path`, which isn't there: one that was made ahead, while nobody waited. False: there is
- * none, or it could not be put there; the caller makes one. */
+/* The work tree gets the folder `path`, which isn't there: a folder that was made ahead, while no task waited. False:
+ * there is no such folder, or it could not be put there; the caller makes one. */
 bool spare_folder(struct history *history, const char *path);
 bool spares_open(struct history *history, struct fault *fault);
 void spares_close(struct history *history);
-/* folder/name is of no use any more: it becomes a spare, or goes. */
+/* folder/name is of no use any more: the file becomes a spare, or goes. */
 void spare_give(struct history *history, int folder, const char *name);
-/* A file with this text as folder/name (on the tree's file system), replacing one that lies there; a spare where
- * there is one. status: of the file when it was written. False and errno. */
+/* A file with this text as folder/name (on the tree's file system), in the place of a file that lies there; made of a
+ * spare where there is one. status: of the file when it was written. False and errno. */
 bool spare_write(struct history *history, int folder, const char *name, const char *bytes, size_t length,
                  mode_t mode, struct stat *status);
 /* .agentos/new/NAME, which came out of the work tree, is of no use any more: a spare that stays where it is.
  * length: about its bytes. */
 void spare_keep(struct history *history, const char *name, size_t length);
-/* A spare gets this text, and waits under .agentos/spare for its place; what waited for this role is written over. */
+/* A spare gets this text, and waits under .agentos/spare for its place; the spare that waited for this role is written
+ * over. */
 bool spare_fill(struct history *history, enum role role, const char *bytes, size_t length);
 /* What was filled becomes folder/name, unless something lies there (EEXIST). False and errno. */
 bool spare_place(struct history *history, enum role role, int folder, const char *name);
