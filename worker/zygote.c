@@ -52,8 +52,8 @@ struct ends {
     int gate, log, group;
 };
 
-/* Nothing else is inherited: not the zygote's channel, not the others' gates. Both stand above the places that they
- * go to, for the zygote has those taken. */
+/* The worker inherits no other descriptor: not the zygote's channel, not the others' gates. Both descriptors stand
+ * above the places that they go to, for the zygote has those places taken. */
 static void keep_only(const struct ends *ends)
 {
     int nothing = open("/dev/null", O_RDWR);
@@ -80,8 +80,8 @@ static bool belongs_to(pid_t supervisor)
     return n == 1 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == supervisor;
 }
 
-/* Two processes must never write one tree. A worker that is being killed may still be finishing a write; whoever
- * comes next waits here until the kernel has let go of it. The descriptor stays open for life. */
+/* Two processes must never write one tree. A worker that is being killed may still be finishing a write; the next
+ * worker waits here until the kernel has let go of it. The descriptor stays open for life. */
 static void own_tree(const struct worker_start *start)
 {
     OWNED char *path = memory_print("%s/agents/%s", start->data_dir, start->agent->name);
@@ -122,11 +122,11 @@ _Noreturn static void live(struct worker_start *start, const struct ends *ends)
 
 /* --- in the zygote --- */
 
-/* One fork, whose child is the supervisor's from its first moment. glibc's fork can't do that, so what it does besides
- * is done here: this process has one thread, so no lock is held and no handler is due; the place where glibc keeps its
+/* One fork, whose child is the supervisor's from its first moment. glibc's fork can't do that, so its other steps are
+ * done here: this process has one thread, so no lock is held and no handler is due; the place where glibc keeps its
  * thread's id the kernel tells, and writes the new one there. The last two arguments of clone change places between
- * architectures; the one that isn't asked for by a flag is ignored. The worker is made in its group where the kernel does
- * that (version 2), else it moves itself. */
+ * architectures; the argument that no flag asks for is ignored. The worker is made in its group where the kernel does
+ * that (version 2), else the worker moves itself. */
 static pid_t fork_for_supervisor(struct worker_start *start, const struct ends *ends)
 {
     int *thread_id = NULL;
@@ -192,8 +192,9 @@ static void tell_spawned(struct zygote *zygote, const char *agent, uint64_t gene
     channel_send(&zygote->channel, &message);
 }
 
-/* The kernel takes only so many descriptors that are under way; meanwhile the supervisor must hear what it waits for, so
- * that it reads on. Without its reader the worker's standard error would end the worker: then it is not let go at all. */
+/* The kernel takes only so many descriptors that are under way; meanwhile the supervisor must hear the news that it
+ * waits for, so that it reads on. Without its reader the worker's standard error would end the worker: such a worker is
+ * not let go at all. */
 static bool hand_over(struct zygote *zygote, int log, pid_t pid)
 {
     union {
@@ -274,7 +275,7 @@ static bool on_go(struct zygote *zygote, struct reader *reader)
         if ((uint64_t)(*at)->pid == pid) {
             struct gate *gate = *at;
             *at = gate->next;
-            ssize_t ignored = write(gate->open, "", 1); /* it may have been killed at the gate */
+            ssize_t ignored = write(gate->open, "", 1); /* the worker may have been killed at the gate */
             (void)ignored;
             close(gate->open);
             free(gate);
@@ -294,7 +295,7 @@ static bool handle(struct zygote *zygote, const void *bytes, size_t length)
                                  : false;
 }
 
-/* False: the supervisor has closed the channel, or says what it can't mean. */
+/* False: the supervisor has closed the channel, or sent an impossible message. */
 static bool serve(struct zygote *zygote)
 {
     struct pollfd ready = {.fd = zygote->channel.fd, .events = POLLIN};

@@ -253,9 +253,9 @@ void spare_keep(struct history *history, const char *name, size_t length);
 /* A spare gets this text, and waits under .agentos/spare for its place; the spare that waited for this role is written
  * over. */
 bool spare_fill(struct history *history, enum role role, const char *bytes, size_t length);
-/* What was filled becomes folder/name, unless something lies there (EEXIST). False and errno. */
+/* The filled spare becomes folder/name, unless a file lies there (EEXIST). False and errno. */
 bool spare_place(struct history *history, enum role role, int folder, const char *name);
-/* All of them go: the disk may be full. */
+/* All spares go: the disk may be full. */
 void spares_drop(struct history *history);
 
 /* --- oid.c --- */
@@ -288,12 +288,13 @@ bool object_read(struct history *history, const git_oid *id, git_object_t type, 
 
 /* Objects that are too large for a pack go where they belong at once, each a file of its own. */
 bool pack_needless(struct history *history, const struct work *work, struct fault *fault);
-/* The others are written as a pack that nobody sees yet; pack_place: it is where git finds it, or fault says why not. */
+/* The other objects are written as a pack that no reader sees yet; pack_place: the pack is where git finds it, or fault
+ * says why not. */
 bool pack_make(struct history *history, struct work *work, struct fault *fault);
 bool pack_place(struct history *history, const struct work *work, struct fault *fault);
 /* Is the pack of this commit there? Not asking libgit2, which would open it. */
 bool pack_present(struct history *history, const struct work *work);
-/* Redo: a pack under the name of this commit's that is not this commit's whole pack goes. True: one went. */
+/* Redo: a pack under the name of this commit's that is not this commit's whole pack goes. True: a pack went. */
 bool pack_mend(struct history *history, const struct work *work);
 
 /* --- retired_packs.c --- */
@@ -327,24 +328,24 @@ void tree_keep(struct history *history, struct tree_set *draft);
 /* The commit object's text. Appended to out. */
 void message_commit(const struct history *history, const struct commit_request *request, const git_oid *tree,
                     const git_oid *parent, struct buffer *out);
-/* The task that a commit's text says is over; false: none. *task is owned by the caller. answered: it was done, and
- * did not expire or the like. */
+/* The task that a commit's text says is over; false: none. *task is owned by the caller. answered: the task was done,
+ * and did not expire or the like. */
 bool message_task(const char *text, size_t length, char **task, uint64_t *task_hash, bool *answered);
 
 /* --- refs.c --- */
 
-/* Which ref HEAD stands for and what it names (zero: unborn). 1; 0 and fault: what stands there is no ref;
- * -1 and fault: it can't be read now. name is set whenever HEAD itself is good, else it is "". */
+/* The ref that HEAD stands for and the commit that it names (zero: unborn). 1; 0 and fault: the file has no ref; -1 and
+ * fault: the ref can't be read now. name is set whenever HEAD itself is good, else it is "". */
 int ref_read(struct history *history, char name[REF_NAME_MAX], git_oid *id, struct fault *fault);
 /* The same, without reading when both files have the stamps that they had; under the lock read it is read. */
 int ref_look(struct history *history, char name[REF_NAME_MAX], git_oid *id, struct fault *fault);
 /* history->head.commit is what HEAD names now. */
 bool history_look(struct history *history, struct fault *fault);
 enum lock_kind { LOCK_REF, LOCK_INDEX };
-/* What was prepared for the ref or the index gets the name `target`.lock (target relative to .git). */
+/* The file that was prepared for the ref or the index gets the name `target`.lock (target relative to .git). */
 bool lock_take(struct history *history, enum lock_kind kind, const char *target, struct fault *fault);
-/* What stands under the lock's name becomes the target, and the lock is let go. placed: NULL, or gets the target's
- * stamp, taken before anybody else can replace it. */
+/* The file under the lock's name becomes the target, and the lock is let go. placed: NULL, or gets the target's stamp,
+ * taken before another process can replace the file. */
 bool lock_commit(struct history *history, enum lock_kind kind, const char *target, struct file_stamp *placed,
                  struct fault *fault);
 void lock_release(struct history *history, enum lock_kind kind, const char *target);
@@ -362,7 +363,7 @@ bool index_current(struct history *history);
  * call index_forget. */
 bool index_prepare(struct history *history, const struct work *work, struct fault *fault);
 void index_forget(struct history *history);
-/* Under the index's lock: what was prepared becomes .git/index, and the lock is let go. */
+/* Under the index's lock: the prepared file becomes .git/index, and the lock is let go. */
 bool index_commit(struct history *history, struct fault *fault);
 /* Redo: entries of steps whose file is there as it should be. Takes the lock itself. */
 bool index_redo(struct history *history, const struct work *work, struct fault *fault);
@@ -370,8 +371,9 @@ bool index_redo(struct history *history, const struct work *work, struct fault *
 
 void entered_keep(struct history *history, const struct work *work);
 void entered_forget(struct history *history);
-/* Is this index, which somebody else wrote, as it was before our last commits, and HEAD still the last of them? Then true,
- * and lost->steps is what they put there (free that array; its paths are the history's, until the next commit). */
+/* Whether this index, which another process wrote, is as it was before our last commits, and HEAD still the last of
+ * them. True: lost->steps are the entries of these commits (free that array; its paths are the history's, until the
+ * next commit). */
 bool entered_overtaken(const struct history *history, git_index *index, struct work *lost);
 
 /* Does the work tree's file have the stamp that the index notes, and which blob? */
@@ -381,15 +383,16 @@ void index_note(struct history *history, const char *path, const struct stat *st
 
 /* --- worktree.c --- */
 
-/* Before the flush: looks at what is there, writes the new files beside. Nothing is seen of it yet. redo: the steps
- * are from the journal; after a power cut what is a piece of the new text counts as damage and is written again. */
+/* Before the flush: looks at the files that are there, writes the new files beside. No reader sees them yet. redo: the
+ * steps are from the journal; after a power cut a file with a piece of the new text counts as damage and is written
+ * again. */
 bool worktree_prepare(struct history *history, struct work *work, bool redo, struct fault *fault);
 void worktree_discard(struct history *history, const struct work *work);
 /* After the flush. False: something could not be done; redo it later. */
 bool worktree_apply(struct history *history, struct work *work, struct fault *fault);
-/* At open: what lies in .agentos/new and belongs to this half-done commit. A text that neither the commit before nor
- * after has is a person's, and goes back where it was or is kept aside. NULL: all the rest, which nobody needs:
- * what was prepared and never used, and what was replaced. Not while a commit is half done. */
+/* At open: sweeps the files in .agentos/new that belong to this half-done commit. A text that neither the commit before
+ * nor after has is a person's, and goes back to its place or is kept aside. NULL: sweeps all other files, which nobody
+ * needs: files that were prepared and never used, and files that were replaced. Not while a commit is half done. */
 bool worktree_sweep(struct history *history, const struct work *work, struct fault *fault);
 /* --- file_hash.c --- */
 
@@ -412,8 +415,8 @@ int worktree_hash(struct history *history, const char *path, git_oid *id, struct
 
 struct file_note record_note(const struct stat *status);
 bool record_wrote(const struct file_note *note, const struct stat *status);
-/* While redoing after a power cut: is this a file that a record prepared and nobody has written to since? What is in
- * it may be from before all the same. */
+/* While redoing after a power cut: whether this is a file that a record prepared and nobody has written to since. Its
+ * content may be from before all the same. */
 bool record_prepared(const struct history *history, const struct stat *status);
 
 /* --- record.c --- */
@@ -427,7 +430,7 @@ bool record_redo_all(struct history *history, struct fault *fault);
 
 /* --- ledger.c --- */
 
-/* Read the cache, check it against HEAD, read what is behind from git. */
+/* Read the cache, check it against HEAD, read the missing records from git. */
 bool ledger_open(struct history *history, struct fault *fault);
 void ledger_close(struct history *history);
 /* HEAD is another commit than the newest known: find out which tasks that means. */
@@ -445,8 +448,8 @@ void edits_forget(struct history *history);
 /* people_git.c: HEAD is on no branch, and this commit of ours stands there now: a branch keeps it. */
 void head_keep(struct history *history, const git_oid *parent, const git_oid *commit);
 
-/* .git is there with all that makes a folder a repository: made, or what a power cut took from it mended.
- * 1; 0 and fault: what stands there can't be one; -1 and fault. */
+/* .git is there with all that makes a folder a repository: made, or mended after a power cut. 1; 0 and fault: the file
+ * or folder there can't be a repository; -1 and fault. */
 int skeleton_make(struct history *history, struct fault *fault);
 /* .git goes aside; *damage says where (caller frees). */
 bool skeleton_set_aside(struct history *history, const char *why, char **damage, struct fault *fault);
@@ -455,12 +458,12 @@ bool skeleton_head(struct history *history, struct fault *fault);
 
 /* --- repository.c --- */
 
-/* What libgit2 knows of the objects, opened when it is needed; NULL and fault. */
+/* libgit2's database of the objects, opened when it is needed; NULL and fault. */
 git_odb *history_objects(struct history *history, struct fault *fault);
-/* Packs went: libgit2 forgets what it knows. */
+/* Packs went: libgit2 forgets its list of packs. */
 void history_close_objects(struct history *history);
 git_repository *history_repository(struct history *history, struct fault *fault);
-/* Is the tree's file small enough for libgit2, which reads a config or a list of ignored files whole? One that is
- * missing or no regular file is. False and fault: it names the file and its size. */
+/* Whether the tree's file is small enough for libgit2, which reads a config or a list of ignored files whole. A file
+ * that is missing or not regular is. False and fault: the fault names the file and its size. */
 bool history_fits(const struct history *history, const char *path, struct fault *fault);
 void history_warn_once(struct history *history, const char *path, const char *why);

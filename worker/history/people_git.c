@@ -1,8 +1,7 @@
-/* What people's git left behind that the next one who looks should know: HEAD on no branch, merges that are not finished.
- *
- * Commits on a HEAD that is on no branch have no name: after the next checkout nobody finds them, and gc takes them. So a
- * branch kept/TIME follows each of ours. It is written after the commit; a death between the two leaves the last commit
- * to HEAD alone, and the next one names both. */
+/* Traces of people's git that people should know of: HEAD on no branch, merges that are not finished. Commits on a HEAD
+ * that is on no branch have no name: after the next checkout nobody finds them, and gc takes them. So a branch
+ * kept/TIME follows each of the agent's. The branch is written after the commit; a death between the two leaves the
+ * last commit to HEAD alone, and the next commit's branch names both. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,7 +37,7 @@ static void name_anew(const struct history *history, char name[REF_NAME_MAX])
         snprintf(name + length, REF_NAME_MAX - length, "-%u", more);
 }
 
-/* The branch that the commit before was kept on, also by the worker before this one. */
+/* The branch that the last commit was kept on, also by an earlier worker. */
 static void find_kept(struct history *history, const git_oid *parent)
 {
     char *kept = history->head.kept;

@@ -3,7 +3,7 @@
  * A record: "AOR2", ref, parent, commit, notes of the prepared ref and index, objects (type, length, bytes), steps
  * (kind, mode, before, after, note of the prepared file, path).
  *
- * What redoing finds, and what it does:
+ * The state that redoing finds, and its action:
  *   pack       not what its name says (power cut)        goes
  *   object     missing, empty, torn (power cut)         written again; a whole object is left alone
  *   ref        at the record's parent, empty, torn       set to the commit
@@ -17,11 +17,11 @@
  *              anything else: people's edit              left
  *   index      one of ours (power cut)                   made again from HEAD
  *              anything                                  the record's entries put in
- * One of ours: a spare that was written again (file_pool.c) can come back from a power cut under its new name,
- * with the content that it had before, and look like a person's edit. Inode and time of every file that a record
- * prepared stand in the record; a file that has both is ours, and nobody has written to it since. (The time is
- * changed by the write, before the rename; the file system's own journal keeps the two in order.)
- * So redoing a record twice, or all of them after any of them was done, changes nothing. */
+ * One of ours: a spare that was written again (file_pool.c) can come back from a power cut under its new name, with the
+ * content that it had before, and look like a person's edit. Inode and time of every file that a record prepared stand
+ * in the record; a file that has both is ours, and nobody has written to it since. (The time is changed by the write,
+ * before the rename; the file system's own journal keeps the two in order.) So redoing a record twice, or all records
+ * after any of them was done, changes nothing. */
 #include "worker/history/part.h"
 
 #include <fcntl.h>
@@ -158,7 +158,7 @@ static bool take_step(struct cursor *cursor, struct work *work, struct step *ste
             step->text = work->objects.items[i].data;
             step->length = work->objects.items[i].length;
         }
-    /* A file that was only missing has its text in the repository, not here: nothing to redo. */
+    /* A file that was only missing has its text in the repository, not here: there is no step to redo. */
     step->done = step->kind == CHANGE_WRITE && !step->text;
     return true;
 }
@@ -215,7 +215,7 @@ static void forget_ours(struct history *history)
     history->redo.on = false;
 }
 
-/* Before anything is redone: what the records say that we made, and packs that aren't whole. */
+/* Before any record is redone: the files that the records prepared, and packs that aren't whole. */
 static void gather(struct history *history, const struct work *work, bool *packs_went)
 {
     *packs_went = pack_mend(history, work) || *packs_went;
@@ -261,7 +261,8 @@ static bool redo_ref(struct history *history, const struct work *work, bool *our
     *ours = false;
     if (read < 0)
         return false;
-    /* Somebody checked out another branch: this one's commit waits there, its files are not ours to touch. */
+    /* A person checked out another branch: the commit waits on its own branch, and the files here are not ours to
+     * touch. */
     if (strcmp(name, work->ref) != 0)
         return true;
     bool anything = read == 0 || git_oid_equal(&now, &work->parent) ||
@@ -342,7 +343,7 @@ bool record_redo_all(struct history *history, struct fault *fault)
     struct redoing redoing = {.history = history, .fault = fault};
     bool good = redo_rounds(history, &redoing);
     if (good)
-        (void)worktree_sweep(history, NULL, NULL); /* what is left over is dropped the next time */
+        (void)worktree_sweep(history, NULL, NULL); /* a file that is left over is dropped the next time */
     forget_ours(history);
     if (!good)
         return false;

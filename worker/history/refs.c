@@ -132,7 +132,7 @@ bool history_look(struct history *history, struct fault *fault)
     return ref_look(history, name, &history->head.commit, fault) == 1;
 }
 
-/* The branch is what was prepared; the lock is held still, so nobody else can have changed it. */
+/* The branch is the prepared file; the lock is held still, so no other process can have changed it. */
 static void ref_kept(struct history *history, const char *ref, const struct file_stamp *stamp)
 {
     struct head_seen *seen = &history->head.seen;
@@ -161,7 +161,7 @@ static bool break_stale(struct history *history, const char *lock)
     if (llabs(clock_kernel_ns() / 1000000000 - (long long)status.st_mtime) <= LOCK_STALE_SECONDS ||
         open_for_writing(history->folders.git, lock))
         return false;
-    /* A folder: one that stood where the ref belongs was exchanged with the lock. */
+    /* A folder: a folder that stood in the ref's place was exchanged with the lock. */
     bool gone = unlinkat(history->folders.git, lock, 0) == 0 || errno == ENOENT ||
                 (errno == EISDIR && unlinkat(history->folders.git, lock, AT_REMOVEDIR) == 0);
     if (gone)
@@ -187,7 +187,7 @@ static bool note(struct history *history, enum lock_kind kind)
     return write_notes(history);
 }
 
-/* The lock is gone: one that comes later under its name is somebody else's. */
+/* The lock is gone: a later lock of its name is another process's. */
 static void forget(struct history *history, enum lock_kind kind)
 {
     history->noted[kind] = (struct file_note){0};

@@ -1,12 +1,13 @@
 /* Packs that were joined: their heir, the joined pack, has all their objects.
  *
  * git lists the packs once and opens them one after the other; a listed pack that is gone by then is a fault of the
- * repository to fsck. So a joined pack stays for five minutes, as a note in .agentos/retired says: by then every git that
- * listed it is done. (A git that takes longer and looks for an object lists the packs anew, and finds the heir.)
+ * repository to fsck. So a joined pack stays for five minutes, as a note in .agentos/retired says: by then every git
+ * that listed the pack is done. (A git that takes longer and looks for an object lists the packs anew, and finds the
+ * heir.)
  *
- * A pack is removed only while its heir is there. Where somebody else has packed anew, the note goes, and the pack is
- * joined like any other. Killed before the note is written: the pack is joined once more, and nothing new is found in it.
- * Killed between the index and the pack: a pack without an index, which nobody sees; the note takes it away later. */
+ * A pack is removed only while its heir is there. Where another process has packed anew, the note goes, and the pack is
+ * joined like any other. Killed before the note is written: the pack is joined once more, and has no new object. Killed
+ * between the index and the pack: a pack without an index, which no reader sees; the note takes it away later. */
 #include "worker/history/part.h"
 
 #include <fcntl.h>

@@ -1,5 +1,6 @@
-/* What makes a folder a git repository, as a table: made by hand in .agentos/ and named .git when it is whole, since
- * a hundred agents may begin at once. The same table mends what a power cut left empty. */
+/* The files that make a folder a git repository, as a table: the folder is made by hand in .agentos/ and named .git
+ * when it is whole, since a hundred agents may begin at once. The same table mends files that a power cut left
+ * empty. */
 #include "worker/history/part.h"
 
 #include <errno.h>
@@ -14,8 +15,8 @@
 #include "common/log.h"
 #include "common/memory.h"
 
-/* No reflog: it would have to be written with each commit, and one that only people's commands write has gaps.
- * trustctime: our exchange of names touches the ctime of files whose content git knows. */
+/* No reflog: a reflog would have to be written with each commit, and a reflog that only people's commands write has
+ * gaps. trustctime: our exchange of names touches the ctime of files whose content git knows. */
 static const char config[] = "[core]\n"
                              "\trepositoryformatversion = 0\n"
                              "\tfilemode = true\n"

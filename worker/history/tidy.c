@@ -1,8 +1,8 @@
-/* Housekeeping: one short step at a time, for when the agent has nothing else to do.
+/* Housekeeping: one short step at a time, for idle moments of the agent.
  *
- * Joining: the new pack is durable before the packs that it is made of retire (retired_packs.c), and it has every object
- * of theirs, so none is ever lost by us, whether a stash, a reflog or nothing refers to it; killed in between, objects are
- * there twice. */
+ * Joining: the new pack is durable before the packs that it is made of retire (retired_packs.c), and it has every
+ * object of theirs, so no object is ever lost by us, whether a stash, a reflog or no name refers to it; after a kill in
+ * between, objects are there twice. */
 #include "worker/history/part.h"
 
 #include <errno.h>
@@ -24,16 +24,17 @@ enum {
     QUIET_MS = 2000,
     PAUSE_MS = 200,
     YOUNG = 64,            /* objects at most in a pack that counts as one commit's */
-    YOUNG_MAX = 16,        /* such packs; from there on they are joined in idle moments */
+    YOUNG_MAX = 16,        /* such packs; from this number on packs are joined in idle moments */
     YOUNG_URGENT = 250,    /* from there on at once: every git that starts looks into each */
     JOINED_MAX = 32,       /* packs that become one at a time */
     JOINED_OBJECTS = 8000, /* and their objects */
     JOINED_BYTES =
-        16 * 1024 * 1024, /* of packs that become one at a time, and of an object in them: of those that
-                                        people commit a larger one might fill the worker's memory */
-    MIDDLE = 2000,        /* objects at most in a pack that was joined once */
-    LATER_MAX = 20,       /* such packs, before some of them are joined again */
-    PACKS_LOOKED = 1024,  /* so many are listed at a time */
+        /* of packs that become one at a time, and of an object in them: a larger object, as people may commit, might
+         * fill the worker's memory */
+    16 * 1024 * 1024,
+    MIDDLE = 2000,       /* objects at most in a pack that was joined once */
+    LATER_MAX = 20,      /* such packs, before some of them are joined again */
+    PACKS_LOOKED = 1024, /* so many are listed at a time */
 };
 
 struct id_list {
@@ -51,7 +52,8 @@ static char *pack_path(const char *name, const char *suffix)
     return memory_print("objects/pack/pack-%s.%s", name, suffix);
 }
 
-/* The pack before its index, since git looks for indexes. What a kill leaves in .agentos/new goes at the next start. */
+/* The pack before its index, since git looks for indexes. Files that a kill leaves in .agentos/new go at the next
+ * start. */
 static bool place_pack(struct history *history, const char *name)
 {
     static const char *const suffixes[] = {"pack", "idx"};
@@ -188,8 +190,8 @@ static int add_sound(const git_oid *id, void *context)
     return 0;
 }
 
-/* The objects of a pack, read from the pack itself. False: it is damaged, which is told, or has a large object; nothing was
- * added. */
+/* The objects of a pack, read from the pack itself. False: the pack is damaged, which is told, or has a large object;
+ * no object was added. */
 static bool add_pack(struct history *history, const char *name, struct id_list *list)
 {
     struct reading reading = {.list = list};
@@ -208,7 +210,7 @@ static bool add_pack(struct history *history, const char *name, struct id_list *
     return false;
 }
 
-/* The first packs of the list become one, but for those that can't be read. */
+/* The first packs of the list become one, but for packs that can't be read. */
 static bool join_first(struct history *history, struct pack *packs, size_t count)
 {
     struct id_list list = {0};
@@ -315,7 +317,7 @@ bool history_tidy(struct history *history, bool urgent)
     if (retired_remove(history))
         return true;
     if (quiet) {
-        history_close_objects(history); /* what libgit2 has mapped is memory of an agent that does nothing */
+        history_close_objects(history); /* packs that libgit2 has mapped would be memory of an idle agent */
         spares_let_go(history);
     }
     /* Not between two cycles of a busy agent. */

@@ -11,7 +11,7 @@
 enum { COPIES_MAX = 96, COPIES_BYTES_MAX = 128 * 1024 };
 
 struct entry_place {
-    size_t at, size; /* of the whole entry; size 0: it would stand here */
+    size_t at, size; /* of the whole entry; size 0: the entry would stand here */
     uint32_t mode;
     git_oid id;
 };
@@ -258,7 +258,7 @@ static struct tree_copy *draft_get(struct history *history, struct tree_set *dra
     return copy;
 }
 
-/* The draft of the folder that holds path; *name is what stands behind its last slash. */
+/* The draft of the folder that holds path; *name is the part behind path's last slash. */
 static struct tree_copy *draft_parent(struct history *history, struct tree_set *draft, const git_oid *root,
                                       const char *path, const char **name, struct fault *fault)
 {

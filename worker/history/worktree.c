@@ -1,12 +1,12 @@
-/* The files that people see, replaced by exchange: what we don't know never gets lost.
+/* The files that people see, replaced by exchange: a text that we don't know never gets lost.
  *
- * New texts are written to .agentos/new/NUMBER before the journal's flush (a full disk is met there). After the
- * flush each new file changes places with the file that people see. The old file goes if it is the file that was seen
- * before and nobody has it open for writing. Else somebody saved in that moment, and the two files change places back:
- * our text is in the commit, the person's text stays in the work tree and is recorded as an edit next time.
+ * New texts are written to .agentos/new/NUMBER before the journal's flush (a full disk is met there). After the flush
+ * each new file changes places with the file that people see. The old file goes if it is the file that was seen before
+ * and no process has it open for writing. Else a person saved in that moment, and the two files change places back: the
+ * agent's text is in the commit, the person's text stays in the work tree and is recorded as an edit next time.
  *
  * Killed between two exchanges: the journal's record is redone; a file that has the new text already is passed by.
- * Killed between an exchange and the look at what came out: worktree_sweep looks at it. */
+ * Killed between an exchange and the look at the file that came out: worktree_sweep looks at that file. */
 #include "worker/history/part.h"
 
 #include <errno.h>
@@ -46,7 +46,7 @@ static bool is_damage(const struct step *step, const char *text, size_t length)
     return true;
 }
 
-/* Compare what stands in the work tree with what the commit expects there. */
+/* Compare the file in the work tree with the text that the commit expects there. */
 static void look(struct history *history, struct step *step, const struct place *place, bool redo)
 {
     git_oid id;
@@ -64,8 +64,8 @@ static void look(struct history *history, struct step *step, const struct place 
         step->done = step->kind == CHANGE_WRITE && git_oid_equal(&step->before, &step->after);
         return;
     }
-    /* This step wrote the file, and nobody has since. Only the step's own note counts: another note says that a later
-     * record wrote the file, and that record is redone later. */
+    /* This step wrote the file, and no other writer has since. Only the step's own note counts: another note says that
+     * a later record wrote the file, and that record is redone later. */
     if (redo && journal_power_was_cut(history->journal) && record_wrote(&step->note, current))
         return;
     OWNED char *text = NULL;
@@ -96,7 +96,8 @@ static bool write_fresh(struct history *history, struct step *step, const char *
     return true;
 }
 
-/* The step's number and its commit's id: what a killed commit left must not be taken for part of another one. */
+/* The step's number and its commit's id: a file that a killed commit left must not be taken for part of another
+ * commit. */
 static void fresh_name(const struct work *work, size_t number, char name[FRESH_NAME])
 {
     char id[FRESH_ID + 1];
@@ -114,7 +115,7 @@ bool worktree_prepare(struct history *history, struct work *work, bool redo, str
         if (!place_open(history, step->path, step->kind == CHANGE_WRITE, &place, fault)) {
             if (step->kind == CHANGE_WRITE && !redo)
                 return false;
-            /* Nothing to remove, or a file stands where the folder would have to be: people's affair. */
+            /* No file to remove, or a file in the place of its folder: people's affair. */
             step->done = step->kind == CHANGE_REMOVE;
             step->left = !step->done;
             continue;
@@ -265,7 +266,7 @@ bool worktree_apply(struct history *history, struct work *work, struct fault *fa
     return all;
 }
 
-/* The step that a left file belongs to; NULL: it is none of this commit's. */
+/* The step that a left file belongs to; NULL: the file is none of this commit's. */
 static const struct step *step_of(const struct work *work, const char *name)
 {
     char expected[FRESH_NAME];
@@ -276,7 +277,7 @@ static const struct step *step_of(const struct work *work, const char *name)
     return strcmp(name, expected) == 0 ? &work->steps[number] : NULL;
 }
 
-/* Is its text neither what was before nor what comes after? */
+/* Whether the file's text is neither the one before nor the one after. */
 static bool is_theirs(struct history *history, const struct step *step, const char *name)
 {
     git_oid id;

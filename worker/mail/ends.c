@@ -110,7 +110,7 @@ struct escalation {
     bool (*visit)(void *context, const struct envelope *envelope, uint64_t hash, const char *path,
                   const char *text, size_t length);
     void *context;
-    struct known_letter *known; /* of this pass: what needs no reading next time */
+    struct known_letter *known; /* of this pass: files that need no reading next time */
     size_t known_count;
     bool failed; /* not all could be read */
 };
@@ -141,7 +141,7 @@ static int is_told(struct mail *mail, const struct envelope *envelope, uint64_t 
     return found == 1 ? committed_length == length && memcmp(committed, text, length) == 0 : found;
 }
 
-/* A final one that the supervisor laid there: 1 nothing more is to be done, 0 not yet, -1 not now. */
+/* A final dead letter that the supervisor laid there: 1 no step is left, 0 not yet, -1 not now. */
 static int tell(struct escalation *escalation, const struct envelope *envelope, const char *path,
                 const char *text, size_t length)
 {
@@ -209,7 +209,7 @@ static void note_failing(struct mail *mail, bool failing, const char *why)
     mail->dead_failing = failing;
 }
 
-/* NULL: it is as at the last pass, or can't be listed now. */
+/* NULL: the folder is as at the last pass, or can't be listed now. */
 static struct listing *open_dead(struct mail *mail, struct file_stamp *stamp)
 {
     struct stat status;
@@ -249,7 +249,7 @@ bool mail_escalations(struct mail *mail,
     else
         free(escalation.known);
     note_failing(mail, escalation.failed, fault.text);
-    /* What changes within the clock's tick keeps the folder's stamp: a young one is looked into again. */
+    /* A change within the clock's tick keeps the folder's stamp: a folder with a young stamp is looked into again. */
     bool old = clock_now_ms() - stamp.modified_ns / 1000000 > SETTLED_MS;
     mail->dead = good && old && !escalation.failed ? stamp : (struct file_stamp){0};
     return good;

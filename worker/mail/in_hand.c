@@ -1,12 +1,14 @@
 /* Taking an envelope in hand.
  *
- * The supervisor ends what expires by a rename out of our folder and looks at the status afterwards; we begin by
- * exchanging the file for one that says `reading`. Both are single renames of the same name, so one of them comes first:
- * - ours: the supervisor finds `reading` in what it took, and puts it back. It was read in time.
- * - theirs: the exchange finds nothing (ENOENT). It isn't our work.
+ * The supervisor ends an expired envelope by a rename out of the agent's folder and looks at the status afterwards; the
+ * worker begins by exchanging the file for a file that says `reading`. Both are single renames of the same name, so one
+ * of them comes first:
+ * - the worker's: the supervisor finds `reading` in the file that it took, and puts the file back. The envelope was read
+ *   in time.
+ * - the supervisor's: the exchange finds no file (ENOENT). The envelope isn't the worker's any more.
  * The new file is flushed before the exchange: after a power cut there is either of the two, whole. The attempt is
- * counted in it, before the attempt. What came out of the exchange is looked at: a person may have saved in that moment,
- * and then it is their text that is taken in hand. */
+ * counted in the new file, before the attempt. The worker looks at the file that came out of the exchange: a person may
+ * have saved in that moment, and then their text is taken in hand. */
 #include "worker/mail/part.h"
 
 #include <errno.h>
@@ -80,8 +82,8 @@ static void set_text(struct opened_envelope *opened, struct buffer *text)
     opened->text = buffer_take(text);
 }
 
-/* The file changes from what was read (seen) to the opened envelope. 1 done, 0 it has gone, -1 fault, 2 somebody saved
- * in that moment: theirs is in its place again. */
+/* The file changes from the text that was read (seen) to the opened envelope. 1 done, 0 the file has gone, -1 fault, 2
+ * a person saved in that moment: their text is in its place again. */
 static int exchange(struct mail *mail, struct opened_envelope *opened, const struct file_stamp *seen,
                     struct fault *fault)
 {
@@ -164,5 +166,5 @@ bool mail_is_there(struct mail *mail, const struct opened_envelope *opened)
     struct stat status;
     if (fstatat(mail->tree, path, &status, AT_SYMLINK_NOFOLLOW) == 0)
         return S_ISREG(status.st_mode);
-    return errno != ENOENT && !files_lasting(errno); /* what can't be seen has not gone */
+    return errno != ENOENT && !files_lasting(errno); /* a file that can't be seen has not gone */
 }

@@ -1,4 +1,4 @@
-/* What lies in iac/inbox and iac/handoffs, as of the last look. */
+/* The envelopes in iac/inbox and iac/handoffs, as of the last look. */
 #include "worker/mail/part.h"
 
 #include <errno.h>
@@ -64,7 +64,7 @@ void mail_close(struct mail *mail)
 
 /* --- reading --- */
 
-/* What will never be an envelope, whatever is waited for. */
+/* A file that will never be an envelope, however long the worker waits. */
 static bool is_none(int folder, const char *name, struct fault *fault)
 {
     struct stat status;
@@ -159,7 +159,7 @@ static void set_aside(struct look *look, const char *name, const char *why)
     }
 }
 
-/* Whether this one is there can't be told, or what it is. */
+/* The worker can't tell now whether this file is there, or what it is. */
 static void fail(struct look *look, const char *name, const char *why, bool closed)
 {
     OWNED char *what = memory_print("is tried again: %s", why);
@@ -175,7 +175,8 @@ static bool is_closed(const struct look *look, const char *name)
     return faccessat(look->folder, name, R_OK, AT_EACCESS) != 0 && errno == EACCES;
 }
 
-/* 1: its end is known: this is another delivery of it, or somebody's copy. -1: that can't be told now. */
+/* 1: the envelope's end is known: the file is another delivery of it, or a person's copy. -1: the end can't be told
+ * now. */
 static int is_over(struct look *look, const struct envelope *envelope, uint64_t hash)
 {
     char commit[COMMIT_TEXT] = "";
@@ -214,8 +215,8 @@ static int by_place_and_id(const void *a, const void *b)
     return strcmp(first->head.id, second->head.id);
 }
 
-/* What was known and hasn't changed (stamp; NULL: that can't be told) needs no reading. Its texts are the new list's
- * then; the id stays for the search. */
+/* A known envelope that hasn't changed (stamp; NULL: the change can't be told) needs no reading. Its texts are the new
+ * list's then; the id stays for the search. */
 static bool keep_known(struct look *look, char *id, const struct file_stamp *stamp)
 {
     const struct letter key = {.place = look->place, .head = {.id = id}};
@@ -228,8 +229,8 @@ static bool keep_known(struct look *look, char *id, const struct file_stamp *sta
     return true;
 }
 
-/* Somebody has it open for writing: what can be read now may be half of it. Where the kernel gives no leases, nobody
- * can tell. */
+/* A process has the file open for writing: the text that can be read now may be half of it. Where the kernel gives no
+ * leases, open writers can't be told. */
 static bool is_being_written(int folder, const char *name)
 {
     OWNED_FD int fd = files_open(folder, name, O_RDONLY, 0);
@@ -325,7 +326,7 @@ static int by_age(const void *a, const void *b)
     return strcmp(first->head.id, second->head.id);
 }
 
-/* NULL: it has been said. */
+/* NULL: the problem has been said. */
 static struct listing *open_where(struct look *look, const char *where)
 {
     struct fault fault = {{0}};
@@ -348,7 +349,8 @@ static void close_where(struct look *look, struct listing *listing)
         buffer_print(look->problems, "%s: and %zu more\n", look->where, look->problem_count - PROBLEMS_MAX);
 }
 
-/* What goes out is the supervisor's to read; what could not be sent stays there under another name, and is told. */
+/* Outgoing envelopes are the supervisor's to read; a file that could not be sent stays there under another name, and is
+ * told. */
 static void look_out(struct look *look)
 {
     struct listing *listing = open_where(look, TREE_OUTBOX);
@@ -375,8 +377,8 @@ static bool is_found(const struct mail *mail, enum mail_place place, const char 
     return false;
 }
 
-/* What has gone can't be told from the names that were met: what was known is asked for by its own, and stays where not
- * even that can be. */
+/* The names that were met don't tell which envelopes have gone: a known envelope is asked for by its own name, and
+ * stays in the list where even that fails. */
 static void look_at_known(struct look *look)
 {
     look->failed = true;
@@ -428,8 +430,8 @@ bool mail_changed(const struct mail *mail)
     return false;
 }
 
-/* What came is work when everything could be seen, or when that can't be waited for any longer: a file that can never be
- * read shall not stop the others for ever. */
+/* New envelopes are work when the whole folder could be seen, or when the wait for that is over: a file that can never
+ * be read shall not stop the others for ever. */
 static void release(struct mail *mail, bool failed)
 {
     int64_t now = clock_monotonic_ms();
@@ -496,7 +498,7 @@ void mail_is_full(struct mail *mail)
     mail->full = true;
 }
 
-/* starts: of those that start a cycle, or of the others. */
+/* starts: of the kinds that start a cycle, or of the other kinds. */
 static const struct letter *next_of(const struct mail *mail, int64_t now,
                                     bool (*skip)(void *, const struct letter *), void *context, bool starts)
 {

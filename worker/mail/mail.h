@@ -1,9 +1,10 @@
-/* The post in an agent's tree (contract section 9): what lies in iac/inbox and iac/handoffs to be done and read, and what
- * the supervisor says of what lies in iac/outbox. Knows files and the ledger, not the model and not the supervisor.
+/* The post in an agent's tree (contract section 9): the envelopes in iac/inbox and iac/handoffs that are to be done and
+ * read, and the supervisor's verdicts on the envelopes in iac/outbox. The post knows files and the ledger, not the
+ * model and not the supervisor.
  *
- * Who writes what: the supervisor adds files to inbox and handoffs and takes away what expires there; people may do
- * anything; the rest is ours. So nothing that was seen a moment ago is relied on: every step either finds the file as it
- * was, or it isn't our work any more. */
+ * The writers: the supervisor adds files to inbox and handoffs and takes expired ones away; people may do anything; the
+ * rest is the worker's. So the worker relies on no look of a moment ago: every step either finds the file as it was, or
+ * the file isn't its work any more. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,11 +21,11 @@ enum mail_place { MAIL_INBOX, MAIL_HANDOFFS, MAIL_PLACES };
 /* An envelope that waits, as of the last look. */
 struct letter {
     struct envelope head; /* without its body */
-    uint64_t hash;        /* over id, created and body: what the ledger knows it by */
+    uint64_t hash;        /* over id, created and body: the ledger knows the envelope by this hash */
     enum mail_place place;
     struct file_stamp stamp;
-    bool held; /* what came before it may be unseen: it is no work yet */
-    bool kept; /* only while looking: it is in the new list */
+    bool held; /* earlier envelopes may be unseen: this one is no work yet */
+    bool kept; /* only while looking: the envelope is in the new list */
 };
 
 struct mail;
@@ -33,26 +34,26 @@ struct mail;
 struct mail *mail_open(int tree, const char *agent, struct history *history);
 void mail_close(struct mail *mail); /* NULL is fine */
 
-/* An envelope that has come to its end here already (the ledger or the archive knows it) and lay there again; it was
- * removed. status: "finished", "read" or "failed"; commit: "" not known. */
+/* An envelope that has come to its end here already (the ledger or the archive knows it) and lay there again; the copy
+ * was removed. status: "finished", "read" or "failed"; commit: "" not known. */
 typedef void (*mail_over)(void *context, const char *id, const char *status, const char *commit);
 
-/* What lies in both folders now. A file that is no valid envelope, or isn't named after its id, is renamed to
- * NAME.md.unreadable-TIME in its folder; problems gets a line for each of those, as long as they lie there.
- *
- * Where the storage fails: problems gets a line, what was known before stays as long as nothing else is learnt about it,
- * and mail_next offers nothing new, because something older may be unseen; but after ten seconds of looks that fail, what
- * could be read is work. */
+/* The envelopes in both folders now. A file that is no valid envelope, or isn't named after its id, is renamed to
+ * NAME.md.unreadable-TIME in its folder; problems gets a line for each of those, as long as they lie there. Where the
+ * storage fails: problems gets a line, a known envelope stays as long as no other fact is learnt about it, and
+ * mail_next offers no new one, because an older one may be unseen; but after ten seconds of looks that fail, the
+ * readable envelopes are work. */
 void mail_look(struct mail *mail, struct buffer *problems, mail_over over, void *context);
-/* Files came or went since: cheap (two stats). One that came within the clock's tick of the look is not seen. */
+/* Files came or went since: cheap (two stats). A file that came within the clock's tick of the look is not seen. */
 bool mail_changed(const struct mail *mail);
-/* Somebody was still writing to a file, or not everything could be seen: there may be more than was found. */
+/* A file was still being written, or not all files could be seen: there may be more envelopes than were found. */
 bool mail_unsettled(const struct mail *mail);
 int64_t mail_again_ms(const struct mail *mail); /* then the next look is due after this; else 0 */
-/* Nothing to be done, read, told or recorded. */
+/* No envelope is to be done, read, told or recorded. */
 bool mail_silent(const struct mail *mail);
-/* The next to be worked at: handoffs, items and messages by priority, then by age. Not what has expired: that is the
- * supervisor's; but what was begun in time and left by a crash. Not what is held. skip(context, letter) true: not this one. */
+/* The next envelope to work at: handoffs, items and messages by priority, then by age. Expired envelopes are the
+ * supervisor's and don't count, but envelopes that were begun in time and left by a crash do. Deferred ones don't
+ * count. skip(context, letter) true: not this one. */
 const struct letter *mail_next(struct mail *mail, int64_t now, bool (*skip)(void *, const struct letter *),
                                void *context);
 /* The supervisor lets no more results in: from now on they are next where nothing else is, until all are read. */
@@ -61,7 +62,7 @@ const struct letter *mail_find(const struct mail *mail, const char *id);
 bool mail_expired(const struct envelope *envelope, int64_t now); /* and wasn't begun in time */
 uint64_t mail_hash(const struct envelope *envelope);             /* with its body */
 
-/* --- in_hand.c: what is in hand --- */
+/* --- in_hand.c: the envelopes in hand --- */
 
 /* An envelope that is being worked at or read. */
 struct opened_envelope {
@@ -76,9 +77,9 @@ struct opened_envelope {
 void opened_envelope_free(struct opened_envelope *opened);
 #define OWNED_OPENED __attribute__((cleanup(opened_envelope_free)))
 
-/* Takes it in hand: status `reading`, `read` is now, and with `attempt` one attempt more, durable before this returns 1.
- * From then on it doesn't expire. 0: it isn't there any more, or was changed into something else: look again.
- * -1 and fault: it couldn't be written; it lies there as before. */
+/* Takes the envelope in hand: status `reading`, `read` is now, and with `attempt` one attempt more, durable before this
+ * returns 1. From then on the envelope doesn't expire. 0: the file isn't there any more, or was changed into something
+ * else: look again. -1 and fault: the file couldn't be written; it lies there as before. */
 int mail_begin(struct mail *mail, const struct letter *letter, int64_t now, bool attempt,
                struct opened_envelope *opened, struct fault *fault);
 /* The file as it is, not marked: for what never expires. */
@@ -89,19 +90,20 @@ void mail_put_back(struct mail *mail, struct opened_envelope *opened);
 /* False: somebody took it away meanwhile. */
 bool mail_is_there(struct mail *mail, const struct opened_envelope *opened);
 
-/* --- ends.c: what a commit changes; the archive's file first, then the removal, so that an envelope is always in
- * at least one place --- */
+/* --- ends.c: the changes of a commit; the archive's file first, then the removal, so that an envelope is always in at
+ * least one place --- */
 
 /* The story of a finished one: the task and, when there is one, the answer to it. section: "" for none. */
 void mail_archive(const struct mail *mail, const struct opened_envelope *opened, const char *status,
                   int64_t now, const char *section, struct change_list *changes);
 void mail_bury(const struct mail *mail, const struct opened_envelope *opened, const char *reason, int64_t now,
                struct change_list *changes);
-/* Appends an envelope as a file; one over ENVELOPE_FILE_MAX gets its body cut, with a note at its end. */
+/* Appends an envelope as a file; an envelope over ENVELOPE_FILE_MAX gets its body cut, with a note at its end. */
 void mail_print(const struct envelope *envelope, struct buffer *out);
 
-/* Dead letters that the supervisor laid there, final, of which the ledger knows nothing: calls visit for each with the
- * file's text. visit false: it could not be recorded now, stop. What can't be read now is unsettled (mail_again_ms). */
+/* Final dead letters that the supervisor laid there and that the ledger doesn't know: calls visit for each with the
+ * file's text. visit false: the dead letter could not be recorded now, stop. A file that can't be read now is unsettled
+ * (mail_again_ms). */
 bool mail_escalations(struct mail *mail,
                       bool (*visit)(void *context, const struct envelope *envelope, uint64_t hash,
                                     const char *path, const char *text, size_t length),
@@ -109,7 +111,7 @@ bool mail_escalations(struct mail *mail,
 /* Dead letters that git tracks and that are gone from their folder: put on their way again or thrown away. */
 void mail_gone_letters(struct mail *mail, struct change_list *changes);
 
-/* --- verdicts.c: what became of what we sent --- */
+/* --- verdicts.c: verdicts on the envelopes that were sent --- */
 
 /* Takes note of a VERDICT; the next commit carries it out. */
 void mail_verdict(struct mail *mail, const char *id, const char *status, const char *reason, int64_t at);
@@ -118,7 +120,7 @@ size_t mail_verdicts(const struct mail *mail); /* how many wait for a commit */
  * (for the commit's body). */
 void mail_verdict_changes(struct mail *mail, int64_t now, struct change_list *changes, struct buffer *refused,
                           struct buffer *note);
-/* The commit is durable. What could not be read for it waits for the next. */
+/* The commit is durable. Verdicts whose envelope could not be read for it wait for the next. */
 void mail_verdicts_kept(struct mail *mail);
 /* Something that we refused ourselves: told like a verdict. */
 void mail_refused(struct mail *mail, const struct envelope *envelope, const char *reason);
@@ -128,13 +130,14 @@ void mail_refused(struct mail *mail, const struct envelope *envelope, const char
 /* The user's message for a piece of work: the operator's words as they are, other agents' fenced and labelled. */
 void mail_task_text(const struct opened_envelope *opened, struct buffer *out);
 
-/* What is read along with a piece of work. */
+/* The envelopes that are read along with a piece of work. */
 struct bundle {
     struct opened_envelope *items;
     size_t count;
 };
-/* {{messages}}: unread messages, results and bounces, oldest first, within budget bytes; what has become of our own. The
- * work itself (id, may be NULL) is left out. What can expire is marked as being read. What doesn't fit stays unread. */
+/* {{messages}}: unread messages, results and bounces, oldest first, within budget bytes; the ends of our own envelopes.
+ * The work itself (id, may be NULL) is left out. Envelopes that can expire are marked as being read. Envelopes that
+ * don't fit stay unread. */
 void mail_gather(struct mail *mail, const char *work, int64_t now, size_t budget, struct bundle *bundle,
                  struct buffer *out);
 void bundle_free(struct bundle *bundle);

@@ -40,6 +40,6 @@ int mail_own(const struct mail *mail, const char *folder, const char *id, struct
         return 0;
     if (strcmp(envelope->id, id) == 0)
         return 1;
-    envelope_free(envelope); /* another's, under this name: it is no envelope here */
+    envelope_free(envelope); /* an envelope of another id, under this name: it is none here */
     return 0;
 }

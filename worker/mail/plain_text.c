@@ -1,5 +1,6 @@
-/* A plain text that a person puts into handoffs/ or inbox/ is work from the operator: it becomes an envelope here, in its
- * place. First the file gets its name, so that a crash leaves plain text that is found again, then its head. */
+/* A plain text that a person puts into handoffs/ or inbox/ is work from the operator: the text becomes an envelope
+ * here, in its place. First the file gets its name, so that a crash leaves plain text that is found again, then its
+ * head. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@ bool mail_is_blank(const char *text, size_t length, struct fault *fault)
     return strspn(text, " \t\r\n") == length && !fault_set(fault, "it has no text");
 }
 
-/* A file with one of these in front is meant to be an envelope. */
+/* A file that begins with one of these keys is meant to be an envelope. */
 static bool is_plain(const struct frontmatter *matter)
 {
     return !yaml_get(matter->head, "id") && !yaml_get(matter->head, "kind") &&

@@ -1,7 +1,6 @@
-/* What the supervisor decided about our outbox: noted when it is said, carried out by the next commit.
- *
- * A verdict that is lost on the way, or with this process before its commit, is said again: the envelope lies in the
- * outbox still, and at its next start the worker asks for all of it. Carried out twice it changes nothing. */
+/* The supervisor's verdicts on the outbox: noted when they come, carried out by the next commit. A verdict that is lost
+ * on the way, or with this process before its commit, is said again: the envelope lies in the outbox still, and at its
+ * next start the worker asks about the whole outbox. A verdict that is carried out twice changes nothing. */
 #include "worker/mail/part.h"
 
 #include <errno.h>
@@ -23,7 +22,7 @@ enum {
     VERDICTS_MAX = 4096,
     TELLINGS_MAX = 64,
     SHOWN_BODY = 160,
-    LARGE_MAX = 16 * 1024 * 1024 /* bytes: what is larger isn't read, but set aside */
+    LARGE_MAX = 16 * 1024 * 1024 /* bytes: a larger file isn't read, but set aside */
 };
 
 static void verdict_clear(struct verdict *verdict)
@@ -68,7 +67,7 @@ void mail_verdicts_kept(struct mail *mail)
     mail->verdict_count = kept;
 }
 
-/* --- what the next prompt tells --- */
+/* --- the news for the next prompt --- */
 
 void mail_untell(struct mail *mail, const char *id)
 {
@@ -123,7 +122,8 @@ void mail_refused(struct mail *mail, const struct envelope *envelope, const char
 
 /* --- carrying out --- */
 
-/* status: where the envelope goes, what the prompt tells. A status that isn't here is a kind of end: to the archive. */
+/* A status, the folder that the envelope goes to, and the words of the prompt. A status that isn't here is a kind of
+ * end: to the archive. */
 enum destination { TO_ARCHIVE, TO_DEAD_LETTERS, STAYS };
 
 static enum destination destination(const char *status)
@@ -154,8 +154,8 @@ static void apply(struct envelope *envelope, const struct verdict *verdict, int6
         envelope->finished = at;
 }
 
-/* The verdict comes for one that has left the outbox: only an end is news, and only to one that has none. False: it can't
- * be told now. */
+/* The verdict comes for an envelope that has left the outbox: only an end is news, and only for an envelope that has
+ * none. False: the envelope can't be read now. */
 static bool update_archive(struct mail *mail, const struct verdict *verdict, int64_t now,
                            struct change_list *changes)
 {
@@ -180,8 +180,8 @@ static void set_aside(const struct mail *mail, const struct verdict *verdict)
                  verdict->reason);
 }
 
-/* An agent that sends to itself: the archive has the receiver's story of it already, which says more. -1: it
- * can't be told now. */
+/* An agent that sends to itself: the archive has the receiver's copy already, which says more. -1: the archive can't be
+ * read now. */
 static int has_story(struct mail *mail, const struct envelope *sent)
 {
     OWNED_ENVELOPE struct envelope archived = {0};
@@ -191,8 +191,8 @@ static int has_story(struct mail *mail, const struct envelope *sent)
     return mail_final(archived.status) && archived.created == sent->created;
 }
 
-/* Refused for its size: what can be read of it as an envelope, its body cut, and in rest the body as it was. 1 read, 0 it
- * is none, -1 it can't be told now. */
+/* Refused for its size: the file as an envelope with its body cut, and in rest the body as it was. 1 read, 0 the file
+ * is no envelope, -1 the file can't be read now. */
 static int read_large(const struct mail *mail, const char *id, struct envelope *envelope, struct buffer *rest)
 {
     OWNED char *path = memory_print("%s/%s.md", TREE_OUTBOX, id), *text = NULL;
@@ -254,7 +254,7 @@ static void tell(struct mail *mail, const struct verdict *verdict, const struct 
     }
 }
 
-/* False: it can't be carried out now. */
+/* False: the verdict can't be carried out now. */
 static bool carry_out(struct mail *mail, const struct verdict *verdict, int64_t now,
                       struct change_list *changes, struct buffer *refused, struct buffer *note)
 {
@@ -273,7 +273,8 @@ static bool carry_out(struct mail *mail, const struct verdict *verdict, int64_t 
     }
     int story = to == TO_ARCHIVE ? has_story(mail, &envelope) : 0;
     if (story >= 0) {
-        memory_set(&envelope.from, mail->agent); /* whatever somebody wrote there: it was sent from here */
+        /* whatever stands in the file: the envelope was sent from here */
+        memory_set(&envelope.from, mail->agent);
         tell(mail, verdict, &envelope, refused);
         settle(verdict, &envelope, story == 1, now, changes);
         if (whole.length)

@@ -1,4 +1,4 @@
-/* The files that one commit changes, as a list that grows and owns its paths and texts. */
+/* The files that one commit changes, as a growing list that owns its paths and texts. */
 #pragma once
 
 #include <stddef.h>

@@ -26,7 +26,7 @@ static void keep_file(void *context, const char *path, const char *text, size_t 
     change_list_add(context, CHANGE_WRITE, path, text, length);
 }
 
-/* Its folder, and the one file that its line names, should that lie elsewhere. */
+/* The skill's folder, and the one file that its line names, should that lie elsewhere. */
 static bool read_files(struct history *history, const char *commit, const char *skill,
                        struct displaced *displaced, struct fault *fault)
 {

@@ -14,8 +14,8 @@ enum goal_state { GOAL_NONE /* another line */, GOAL_ACTIVE, GOAL_DONE };
 
 struct goal_line {
     enum goal_state state;
-    char *text; /* of a goal: what stands behind the box, trimmed; else the whole line */
-    char *lead; /* of a goal: what stands before the box ("- "); else NULL */
+    char *text; /* of a goal: the text behind the box, trimmed; else the whole line */
+    char *lead; /* of a goal: the text before the box ("- "); else NULL */
 };
 
 struct goals {
@@ -30,13 +30,13 @@ void goals_shorten(struct goals *goals, size_t lines,
                    size_t limit); /* the first lines, limit bytes of each */
 
 size_t goals_active(const struct goals *goals);
-void goals_drop_done(struct goals *goals); /* what belongs to a done one (indented lines) goes with it */
+void goals_drop_done(struct goals *goals); /* the indented lines of a done goal go with it */
 
-/* Compared without regard to case, blanks and punctuation. False: no active goal is this one. */
+/* Compared without regard to case, blanks and punctuation. False: no active goal has this text. */
 bool goals_finish(struct goals *goals, const char *text);
 
 enum goal_added { GOAL_ADDED, GOAL_KNOWN, GOAL_NO_ROOM };
-/* One line of at most GOAL_TEXT_MAX bytes. KNOWN: it stands there already, active or just done. */
+/* One line of at most GOAL_TEXT_MAX bytes. KNOWN: the goal stands there already, active or just done. */
 enum goal_added goals_add(struct goals *goals, const char *text);
 
 void goals_prompt(const struct goals *goals, struct buffer *out); /* the first 5 active, a line each */

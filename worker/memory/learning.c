@@ -92,7 +92,7 @@ static void look(struct learning *learning, enum state state, bool exactly)
     learning->readings++;
     if (file->known_length)
         parse(learning, state, file->known, file->known_length);
-    else /* missing or empty: what is written next begins as bootstrap would have it */
+    else /* missing or empty: the next text begins as bootstrap would have it */
         parse(learning, state, states[state].preamble, strlen(states[state].preamble));
     if (news != STATEFILE_SALVAGED)
         return;
@@ -189,7 +189,7 @@ unsigned learning_conflict(const struct learning *learning, const char *path)
 
 void learning_propose(struct learning *learning, struct change_list *changes)
 {
-    /* Before the list: a text that is younger than it counts as one that somebody has just put there. */
+    /* Before the list: a text that is younger than the list counts as a text that a person has just put there. */
     for (size_t i = 0; i < learning->texts.count; i++) {
         const struct change *text = &learning->texts.items[i];
         change_list_add(changes, text->kind, text->path, text->text, text->length);

@@ -4,7 +4,9 @@
 #include "common/tree.h"
 #include "common/utf8.h"
 
-enum { NEWEST_LEAST = 400 /* bytes of the newest one that a prompt shows, however small its share is */ };
+enum {
+    NEWEST_LEAST = 400 /* bytes of the newest reflection that a prompt shows, however small its share is */
+};
 
 const char reflections_preamble[] = "# Reflections\n\nThe last 15, the newest at the end.\n";
 

@@ -1,4 +1,4 @@
-/* reflections.md (contract section 8): what the agent noted about its last 15 tasks worth noting; oldest first. */
+/* reflections.md (contract section 8): the agent's notes about its last 15 tasks worth noting; oldest first. */
 #pragma once
 
 #include <stddef.h>
@@ -9,8 +9,8 @@
 
 extern const char reflections_preamble[]; /* the file as it begins */
 
-/* text: the agent's own words, faults: what was wrong with its reply; each may be NULL. Nothing is added when both
- * say nothing. Drops the oldest beyond 15. */
+/* text: the agent's own words, faults: the faults of its reply; each may be NULL. No entry is added when both are
+ * empty. Drops the oldest beyond 15. */
 void reflections_add(struct entries *reflections, const char *task_id, int64_t at, const char *text,
                      const char *faults);
 

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RELEVANCE_WORDS_MAX = 1024 /* of one text; what comes later isn't looked at */ };
+enum { RELEVANCE_WORDS_MAX = 1024 /* of one text; later words aren't looked at */ };
 
 struct word_set {
     uint32_t *words; /* ascending, each once; owned */
@@ -19,8 +19,8 @@ struct word_set {
 void word_set_add(struct word_set *set, const char *text, size_t length);
 void word_set_free(struct word_set *set);
 
-/* Do two short sentences speak of the same: they share at least half of the words of the shorter one. Two without
- * any words do, too. */
+/* Whether two short sentences speak of the same: they share at least half of the words of the shorter one. Two
+ * sentences without any words do, too. */
 bool relevance_same_kind(const struct word_set *a, const struct word_set *b);
 
 /* One text among several that are compared with a task. */

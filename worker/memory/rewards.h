@@ -29,8 +29,8 @@ bool rewards_value(const struct entry *entry, int *reward);
 struct entry *rewards_pending(const struct entries *rewards,
                               const char *task_id); /* the oldest; NULL: of any task */
 void rewards_credit(struct entries *rewards, const char *skill, const char *before); /* of the newest entry */
-/* When the skill had its last success that no audit disputes, of those that stand here, without the entry itself. NULL:
- * none of them had one. Caller frees. */
+/* The time of the skill's last success that no audit disputes, among the entries here but the given one. NULL: no entry
+ * has one. Caller frees. */
 char *rewards_other_success(const struct entries *rewards, const char *skill, const struct entry *without);
 /* Entries that remember `at` as the success before theirs remember `before` instead. */
 void rewards_move_credit(struct entries *rewards, const char *skill, const char *at, const char *before);
@@ -39,12 +39,12 @@ void rewards_displaced(struct entries *rewards, const char *skill);
 /* Another entry that waits and claims the same skill remembers it from now on, if there is one. */
 void rewards_pass_displaced(struct entries *rewards, const struct entry *from, const char *skill,
                             const char *displaced);
-/* What made room for a skill that has gone itself made room for the one that came in its place. */
+/* A skill that made room for a skill that has gone itself made room for the skill that came in its place. */
 void rewards_move_displaced(struct entries *rewards, const char *gone, const char *displaced);
-void rewards_judge(struct entry *entry, int audit_score, const char *reasons); /* it waits no more */
+void rewards_judge(struct entry *entry, int audit_score, const char *reasons); /* the entry waits no more */
 
 int rewards_negative_streak(
-    const struct entries *rewards); /* -1s at the end, without one that isn't -1 between */
+    const struct entries *rewards); /* -1s at the end, without another reward between */
 
 /* A goal that the last rewards call for, or NULL. The newest must be a part of it, so that nothing is called for
  * twice by a task that has nothing to do with it:

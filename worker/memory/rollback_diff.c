@@ -69,7 +69,7 @@ static const struct goal_line *find_goal(const struct goals *goals, const char *
     return NULL;
 }
 
-/* Each goal of one list that the other has not. */
+/* Each goal of one list that the other list lacks. */
 static void tell_missing(const struct goals *list, const struct goals *other, const char *what,
                          struct buffer *out)
 {

@@ -131,7 +131,7 @@ static void set_time(struct entry *entry, const char *key, int64_t seconds)
     entry_set(entry, key, clock_format(seconds, text));
 }
 
-/* What stands in its file. */
+/* The text of the skill's file. */
 static void take_text(struct skill *skill, const char *text, size_t length)
 {
     OWNED char *clean =
@@ -282,7 +282,7 @@ struct skill_standing skills_standing(const struct entry *entry, int64_t now, do
     return standing;
 }
 
-/* Everything below the folder goes, in files; git keeps no folders. False: more of it may lie there. */
+/* All files below the folder go; git keeps no folders. False: more files may lie there. */
 static bool remove_folder(int tree, const char *path, unsigned depth, size_t *left,
                           struct change_list *changes)
 {
@@ -341,7 +341,8 @@ static void drop(struct skills *skills, size_t index)
             (skills->entries.count - index) * sizeof *skills->beside);
 }
 
-/* The lowest score; of equals the one whose success lies longer back; of those the first by name. */
+/* The skill with the lowest score; of equal ones the skill whose success lies longer back; of these the first by
+ * name. */
 static size_t lowest(const struct skills *skills, int64_t now, double halflife_days)
 {
     size_t worst = 0;

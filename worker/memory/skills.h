@@ -1,8 +1,7 @@
-/* skills.md and skills/NAME/SKILL.md (contract section 8): what the agent can do, with the evidence for it.
- *
- * skills.md is the list; a skill's text lies in the agentskills.io format in its own folder. Both may be edited by
- * people. A field that is missing counts so: no reward_evidence as 1 (somebody put the skill there), no last_success
- * as `created`, and without either the skill gets `created` with the next change. A date in the future counts as now. */
+/* skills.md and skills/NAME/SKILL.md (contract section 8): the agent's skills, with their evidence. skills.md is the
+ * list; a skill's text lies in the agentskills.io format in its own folder. People may edit both. A missing field
+ * counts so: no reward_evidence as 1 (a person put the skill there), no last_success as `created`, and without either
+ * the skill gets `created` with the next change. A date in the future counts as now. */
 #pragma once
 
 #include <stdbool.h>
@@ -46,11 +45,12 @@ struct skills {
     struct skill *beside; /* one for each entry, same order */
     struct file_stamp folder;
     bool folder_fresh;
-    size_t turn;                 /* which text is looked at next */
-    bool unsettled;              /* read anew: a line may lack its date */
-    struct buffer news;          /* what the next commit should say of skills that people added */
-    struct buffer stays;         /* what every prompt says first of the skills, until it is made anew */
-    struct shown *shown;         /* what it is made of, in this order; owned */
+    size_t turn;        /* which text is looked at next */
+    bool unsettled;     /* read anew: a line may lack its date */
+    struct buffer news; /* lines for the next commit about skills that people added */
+    /* the text about skills that every prompt begins with, until it is made anew */
+    struct buffer stays;
+    struct shown *shown;         /* the pieces of that text, in this order; owned */
     size_t shown_count, prompts; /* prompts since it was made anew */
     bool lacks;                  /* the text nearest to the last task had no room */
 };
@@ -59,11 +59,10 @@ void skills_parse(struct skills *skills, const char *text, size_t length);
 void skills_free(struct skills *skills);
 
 /* Read the texts that are new, look at a few of the others in turn (a stat for each of 20 in every cycle would cost
- * more than all the rest; skills_prompt looks at those that it shows, so only what a text is found by may be a few
- * cycles old), and take up skills that people put into skills/ without a line in skills.md:
- * those whose SKILL.md is younger than skills.md (an older one was taken out of the list by somebody), and all of
- * them while the list is empty. list: the
- * stamp of skills.md. */
+ * more than all the rest; skills_prompt looks at the texts that it shows, so only the words by which a text is found
+ * may be a few cycles old), and take up skills that people put into skills/ without a line in skills.md: skills whose
+ * SKILL.md is younger than skills.md (a person took an older one out of the list), and all of them while the list is
+ * empty. list: the stamp of skills.md. */
 void skills_look(struct skills *skills, int tree, const struct file_stamp *list);
 void skills_report(const struct skills *skills, int64_t now, struct buffer *problems);
 
@@ -77,29 +76,30 @@ struct skill_success {
     const char *name, *description, *body; /* description and body may be NULL */
     int64_t now;
     double halflife_days;
-    bool disputed; /* by the audit: it is no evidence */
+    bool disputed; /* by the audit: the success is no evidence */
 };
 struct change_list;
-/* A success that names a skill: one that is known gets stronger, another is added, and the lowest score makes room
- * where there are 20. The text of a known one stays; faults gets that another was not used. The new one never makes room for itself, unless the audit disputes it: then it isn't worth
- * another's place. Returns which skill made room for a new one (caller frees); NULL: none had to. */
+/* A success that names a skill: a known skill gets stronger, a new one is added, and the lowest score makes room where
+ * there are 20. The text of a known skill stays; faults gets a sentence when another text was not used. The new skill
+ * never makes room for itself, unless the audit disputes it: then it isn't worth another's place. Returns the skill
+ * that made room for a new one (caller frees); NULL: none had to. */
 char *skills_succeed(struct skills *skills, int tree, const struct skill_success *success,
                      struct change_list *changes, struct buffer *note, struct buffer *faults);
-/* The skill's last_success as it stands; "none": it has had none, or isn't known. Caller frees. */
+/* The skill's last_success as it stands; "none": the skill has had none, or isn't known. Caller frees. */
 char *skills_last_success(struct skills *skills, const char *name);
 /* The audit disputes the success of `at`: one evidence less, and the last success is `before` again, unless another
- * has come since. Nothing, if the skill doesn't know of that success any more (a rollback). */
+ * success has come since. No change, if the skill doesn't know of that success any more (a rollback). */
 enum skill_left {
     SKILL_GONE,      /* there is no such skill any more */
-    SKILL_UNTOUCHED, /* it doesn't know of that success */
+    SKILL_UNTOUCHED, /* the skill doesn't know of that success */
     SKILL_WEAKENED,
     SKILL_UNPROVEN /* weakened, and no evidence is left */
 };
 enum skill_left skills_take_back(struct skills *skills, const char *name, const char *at, const char *before,
                                  struct buffer *note);
-/* A skill that made room for `instead`, whose success is disputed, has its line again (past), and the lowest score makes
- * room where there are 20. Its texts are the caller's to write. False: it is there already, or it is itself what scores
- * lowest. */
+/* A skill that made room for `instead`, whose success is disputed, has its line again (past), and the lowest score
+ * makes room where there are 20. The skill's texts are the caller's to write. False: the skill is there already, or has
+ * the lowest score itself. */
 bool skills_bring_back(struct skills *skills, int tree, const struct entry *past, const char *instead,
                        int64_t now, double halflife_days, struct change_list *changes, struct buffer *note);
 void skills_arrived(struct skills *skills); /* the commit with their texts is made */
@@ -112,9 +112,9 @@ uint64_t skills_hash(const char *text, size_t length);         /* of a descripti
 void skills_shown_forget(struct skills *skills, size_t first); /* that piece and all behind it */
 
 struct skills_place;
-/* skills_prompt.c. All summaries, and the texts of those nearest to the task, behind what the last prompt said. */
+/* skills_prompt.c. All summaries, and the texts of the skills nearest to the task, behind the last prompt's text. */
 void skills_prompt(struct skills *skills, int tree, const char *task, const struct skills_place *place,
                    struct buffer *out);
-/* skills_kept.c: what stays, from a worker to the next; into skills that have none yet. */
+/* skills_kept.c: the text that stays, from a worker to the next; into skills that have none yet. */
 void skills_shown_load(struct skills *skills, int tree);
 void skills_shown_save(const struct skills *skills, int tree);

@@ -1,8 +1,10 @@
-/* What prompts said of the skills outlives the worker that leaves, so that the next worker's first prompt goes on behind it.
+/* The prompts' text about the skills outlives the worker that leaves, so that the next worker's first prompt goes on
+ * behind it.
  *
- * The file is a note: "HASH PROMPTS", a line "l|t SAYS END WANTED NAME" for each piece, an empty line, and the text itself,
- * whose hash is the first line's. A file that is missing, or whose text anybody has changed, is none: then all is made
- * anew. The note of a worker that was killed is that of the one before it, and so the beginning of what was said since. */
+ * The file is a note: "HASH PROMPTS", a line "l|t SAYS END WANTED NAME" for each piece, an empty line, and the text
+ * itself, whose hash is the first line's. A file that is missing, or whose text was changed by hand, is none: then the
+ * whole text is made anew. A worker that was killed leaves the note of the worker before it, and so the beginning of
+ * the text of its own prompts. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

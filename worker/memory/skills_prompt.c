@@ -1,15 +1,16 @@
 /* The skills as a prompt shows them, so that two prompts in a row have a long common front (contract section 6).
  *
- * A provider's cache holds a prompt's beginning. So what was said of the skills stays where it stands, and the next prompt
- * goes on behind it: with a line for each skill that is new or was forgotten since, and with the texts that the task needs.
- * Of these texts the nearest ones become part of what stays until what varies in this prompt is no more than 5 of 17
- * parts of it (29 %). What stays is then the beginning of the next prompt too, whatever task that one is about:
+ * A provider's cache holds a prompt's beginning. So the text about the skills stays where it stands, and the next
+ * prompt goes on behind it: with a line for each skill that is new or was forgotten since, and with the texts that the
+ * task needs. The nearest of these texts join the part that stays, until the part that varies is no more than 5 of 17
+ * parts of this prompt (29 %). The part that stays is then the beginning of the next prompt too, whatever its task:
  *
  *     |ahead + stays| >= 12/17 of this prompt  =>  at least 70 % of the shorter of the two are their common front.
  *
- * What stays outlives the worker (skills_kept.c). The front is broken where it is made anew: once in 50 tasks at most,
- * when much of it has become useless, or when a new line has no room left behind it. In a small room texts give way to
- * lines first, from the end on, and a text that has no room waits until then. A person's edit, too, begins anew. */
+ * The part that stays outlives the worker (skills_kept.c). The front is broken where it is made anew: once in 50 tasks
+ * at most, when much of it has become useless, or when a new line has no room left behind it. In a small room texts
+ * give way to lines first, from the end on, and a text that has no room waits until the front is made anew. A person's
+ * edit makes the front anew, too. */
 #include <string.h>
 
 #include "common/memory.h"
@@ -39,7 +40,7 @@ static void add_shown(struct skills *skills, struct shown shown, const char *nam
     *MEMORY_ADD(skills->shown, skills->shown_count) = shown;
 }
 
-/* What stands there of the skill; a line that says it was forgotten ends all lines before. NULL: nothing that counts. */
+/* The piece about the skill; a line that says "forgotten" ends all lines before. NULL: no piece that counts. */
 static struct shown *find_shown(const struct skills *skills, const char *name, bool text, uint64_t says)
 {
     for (size_t i = skills->shown_count; i-- > 0;) {
@@ -124,7 +125,7 @@ static void add_lines(struct skills *skills, size_t budget)
     }
 }
 
-/* Lines for all skills, with room: the texts give way, the last one first, then what is useless. */
+/* Lines for all skills, with room: the texts give way, the last one first, then useless pieces. */
 static void fit_lines(struct skills *skills, size_t room)
 {
     for (;;) {
@@ -140,8 +141,8 @@ static void fit_lines(struct skills *skills, size_t room)
 
 /* --- texts --- */
 
-/* Is skill i nearer than j? Of two that are equally near the one whose text stands there already, and of two others the
- * younger one, which stays longer. */
+/* Whether skill i is nearer than j. Of two equally near skills the one whose text stands there already, and of two
+ * others the younger one, which stays longer. */
 static bool is_nearer(const struct skills *skills, const double *scores, size_t i, size_t j)
 {
     if (scores[i] > scores[j] || scores[i] < scores[j])
@@ -149,7 +150,7 @@ static bool is_nearer(const struct skills *skills, const double *scores, size_t 
     return shown_text(skills, i) || !shown_text(skills, j);
 }
 
-/* The nearest one that isn't used yet; count: no score is above 0. */
+/* The nearest skill that isn't used yet; count: no score is above 0. */
 static size_t nearest(const struct skills *skills, const double *scores)
 {
     size_t best = skills->entries.count;
@@ -172,7 +173,8 @@ static void score(const struct skills *skills, const char *task, double *scores)
     word_set_free(&words);
 }
 
-/* Behind all else: the counts change with each success, and the text in front of them stays. One success is not said. */
+/* Behind all else: the counts change with each success, and the text in front of them stays. A single success is not
+ * mentioned. */
 static void evidence(const struct skills *skills, struct buffer *out)
 {
     size_t size, shown = 0;
@@ -192,8 +194,8 @@ struct more {
     struct buffer text;
 };
 
-/* The skills that are nearest to the task, as far as their texts have room; of those that don't stand there yet the texts
- * come out, the nearest first. */
+/* The skills that are nearest to the task, as far as their texts have room; out gets the texts that don't stand there
+ * yet, the nearest first. */
 static size_t choose(struct skills *skills, int tree, const char *task, size_t room, struct more *more)
 {
     size_t count = skills->entries.count, added = 0, best;
@@ -226,7 +228,7 @@ static size_t choose(struct skills *skills, int tree, const char *task, size_t r
     return added;
 }
 
-/* The first texts stay, so many that what varies is a small part of the prompt; the others are in this one alone. */
+/* The first texts stay, so many that the varying part of the prompt is small; the others are in this prompt alone. */
 static void add_texts(struct skills *skills, const struct skills_place *place, struct more *more,
                       size_t count, size_t varies, struct buffer *out)
 {

@@ -51,11 +51,11 @@ static void trouble(struct statefile *file, char *sentence)
     file->problem = sentence;
 }
 
-/* A second name first and the old one replaced afterwards: at every instant the content has a name. Only what
+/* A second name first and the old one replaced afterwards: at every instant the content has a name. Only a file that
  * can't be linked (a folder) is renamed. */
 static bool set_aside(struct statefile *file, int tree, uint64_t inode)
 {
-    /* Linked before, but what was saved couldn't be written: not once more at each look. */
+    /* Linked before, but the salvaged text couldn't be written: no second link at each look. */
     if (file->aside == inode)
         return true;
     char now[CLOCK_TEXT];
@@ -76,7 +76,7 @@ static bool set_aside(struct statefile *file, int tree, uint64_t inode)
     return false;
 }
 
-/* text: what could be read, owned, or NULL. */
+/* text: the part that could be read, owned, or NULL. */
 static enum statefile_news salvage(struct statefile *file, int tree, uint64_t inode, const char *why,
                                    char *text, size_t length)
 {
@@ -89,7 +89,7 @@ static enum statefile_news salvage(struct statefile *file, int tree, uint64_t in
         file->blocked = true;
         if (file->seen)
             return STATEFILE_SAME;
-        know(file, memory_text(""), 0); /* nobody can go on from what was never read as anything */
+        know(file, memory_text(""), 0); /* no reader can go on from a text that was never read */
         return STATEFILE_CHANGED;
     }
     trouble(file, NULL);
@@ -188,8 +188,8 @@ bool statefile_propose(struct statefile *file, struct buffer *text)
     return true;
 }
 
-/* The stamp may already be that of somebody's save after ours; it counts as fresh, so the next look compares the
- * contents. */
+/* The stamp may already be that of a person's save after ours; a young stamp counts as fresh, so the next look compares
+ * the contents. */
 void statefile_kept(struct statefile *file, int tree)
 {
     if (!file->pending)

@@ -31,7 +31,7 @@ bool queue_base_write(struct queue *queue, const struct leftover *leftover, uint
     return files_write(queue->notes, name, out.data, out.length, false, fault);
 }
 
-/* 0: there is none, or a damaged one. -1 and fault: it can't be read now. */
+/* 0: there is no base, or a damaged one. -1 and fault: the base can't be read now. */
 int queue_base_read(struct queue *queue, struct leftover *leftover, uint64_t *rest_inode, struct fault *fault)
 {
     enum { LINE = 34, DIGITS = 16 };

@@ -67,7 +67,7 @@ static void keep_rights(int fd, const struct stat *old)
         fchmod(fd, old->st_mode & 0777);
 }
 
-/* Write the new file whole, beside the note of what it stands for, and give it its name. */
+/* Write the new file whole, beside the note of the blocks that it stands for, and give it its name. */
 static bool finish(struct queue *queue, struct making *making, const struct buffer *rest,
                    struct leftover *leftover, struct fault *fault)
 {
@@ -81,7 +81,7 @@ static bool finish(struct queue *queue, struct making *making, const struct buff
     return fault_errno(fault, "cannot write a new queue.md; the old one stays as it is");
 }
 
-/* What queue.md is from now on. Somebody may have appended to it already: then the next look reads it. */
+/* The state of queue.md from now on. A person may have appended to it already: then the next look reads it. */
 static void adopt_new(struct queue *queue, int fd, struct buffer *rest, const struct span *spans)
 {
     struct stat status;
@@ -95,16 +95,17 @@ static void adopt_new(struct queue *queue, int fd, struct buffer *rest, const st
     queue->whole = true;
 }
 
-/* The places in which a block may be, and what start-up makes of each. The new file N is made as .agentos/new.K and
- * flushed. Then it is queue.K, beside queue.K.base, which names N's inode and the blocks of the old file O that N stands
- * for. Then N and queue.md are exchanged in one step, so that queue.md is always either O or N, and queue.K the other.
- *   - new.K: half-written, the exchange wasn't made; it is removed.
- *   - queue.K's inode is N's: the exchange wasn't made; it is removed.
- *   - queue.K's inode isn't N's: it is O, or a file that an editor put in O's place in the last moment. What it has
- *     that the base hasn't is appended to queue.md, and what a writer took out of it is taken out; then it stays until
- *     nobody has it open and the grace is over, and is removed.
- *   - queue.K without a base (the power failed; the base isn't flushed): what it has that queue.md hasn't is appended.
- *     If it is N that adds nothing. If it is O the taken block is there again, as done, which the ledger knows.
+/* The places in which a block may be, and the start's way with each. The new file N is made as .agentos/new.K and
+ * flushed. Then it is queue.K, beside queue.K.base, which names N's inode and the blocks of the old file O that N
+ * stands for. Then N and queue.md are exchanged in one step, so that queue.md is always either O or N, and queue.K the
+ * other.
+ *   - new.K: half-written, the exchange wasn't made; new.K is removed.
+ *   - queue.K's inode is N's: the exchange wasn't made; queue.K is removed.
+ *   - queue.K's inode isn't N's: queue.K is O, or a file that an editor put in O's place in the last moment. Blocks that
+ *     the base hasn't are appended to queue.md, and blocks that a writer took out of queue.K are taken out; then queue.K
+ *     stays until no process has it open and the grace is over, and is removed.
+ *   - queue.K without a base (the power failed; the base isn't flushed): its blocks that queue.md hasn't are appended.
+ *     If queue.K is N, there are none. If queue.K is O, the taken block is there again, as done, which the ledger knows.
  * The exchange needn't be flushed: if the power takes it back, the block is there again, and the ledger knows it.
  * A merge that a crash repeats finds its blocks in queue.md, and adds nothing. */
 enum replaced queue_replace(struct queue *queue, struct buffer *rest, size_t base_count,

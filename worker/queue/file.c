@@ -23,8 +23,8 @@ void queue_forget(struct queue *queue)
     queue->known = queue->whole = false;
 }
 
-/* How many of the old blocks can stay: those before the last one that lies, with the newline at its end, in what old
- * and new text have in common. (That one is read anew, for what follows may belong to it.) */
+/* The number of old blocks that can stay: the blocks before the last block that lies, with the newline at its end, in
+ * the common beginning of old and new text. (The last block is read anew, for the following text may belong to it.) */
 static size_t unchanged(const struct queue *queue, const char *text, size_t length)
 {
     const struct block_list *old = &queue->blocks;

@@ -17,7 +17,7 @@
 static const char seen_name[] = "seen";
 enum { SEEN_LIMIT = 8 * 1024 * 1024, SEEN_SPARE = 256 };
 
-/* Where the entry is, or would be: they are sorted. */
+/* The place where the entry is, or would be: entries are sorted. */
 static size_t place(const struct queue *queue, struct mark mark)
 {
     size_t low = 0, high = queue->seen_count;

@@ -1,13 +1,12 @@
-/* What a merge brought home is kept an eye on for a while.
+/* Blocks that a merge brought home are watched for a while. A person appends to the file that an exchange has just
+ * taken out; an editor opens the new queue.md; the merge brings the block home; the editor, which has never seen the
+ * block, saves, and the block is gone. So for QUEUE_BROUGHT_MS the file that came out stays, and a block of it that
+ * vanishes from queue.md although it wasn't taken is brought home once more. The block is brought home a second time
+ * only once: a person who takes it out again means it. An editor that is slower than QUEUE_BROUGHT_MS takes the block
+ * away, as it would take away any other text that was added meanwhile.
  *
- * Somebody appends to the file that an exchange has just taken out; an editor opens the new queue.md; the merge brings
- * the block home; the editor, which has never seen it, saves, and it is gone. So for QUEUE_BROUGHT_MS the file that came
- * out stays, and a block of it that vanishes from queue.md although it wasn't taken is brought home once more. That
- * is done once: who takes it out again means it. An editor that is slower than that takes the block away, as it
- * would take away what anybody else had added meanwhile.
- *
- * Killed in this time: the base on disk doesn't have these blocks, so the next start merges the file anew. What
- * queue.md has is not added, what was done meanwhile the ledger knows. */
+ * Killed in this time: the base on disk doesn't have these blocks, so the next start merges the file anew. Blocks that
+ * queue.md has are not added, and the ledger knows the tasks that were done meanwhile. */
 #include "worker/queue/part.h"
 
 #include <stdlib.h>
@@ -16,7 +15,7 @@
 #include "common/clock.h"
 #include "common/memory.h"
 
-/* Behind the others; to be sorted. */
+/* Appended behind the other entries; to be sorted. */
 static void push(struct marks *marks, struct mark mark)
 {
     *MEMORY_ADD(marks->items, marks->count) = mark;

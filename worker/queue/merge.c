@@ -13,16 +13,16 @@
 #include "common/memory.h"
 #include "common/tree.h"
 
-/* What a file that came out says now, beside what queue.md says. */
+/* The blocks of a file that came out, beside the blocks of queue.md. */
 struct theirs {
     const char *text;
     struct block_list list;
     size_t count; /* blocks that are complete */
     struct marks marks;
-    bool final; /* nobody is writing: what is missing was taken out on purpose */
+    bool final; /* no process is writing: missing blocks were taken out on purpose */
 };
 
-/* The block of queue.md that theirs has in another form (an edit), or no longer (`final`): it goes. */
+/* A block of queue.md that theirs has in another form (an edit), or no longer (`final`), goes. */
 static bool taken_out(const struct leftover *leftover, const struct theirs *theirs, struct mark mark)
 {
     if (!leftover->based || !queue_marks_have(&leftover->base, mark) ||
@@ -31,7 +31,8 @@ static bool taken_out(const struct leftover *leftover, const struct theirs *thei
     return theirs->final || queue_marks_have_id(&theirs->marks, mark.id);
 }
 
-/* queue.md as it should be: without what they took out, with what they added behind it. False: as it is. */
+/* queue.md as it should be: without the blocks that people took out, with the blocks that they added behind. False: as
+ * it is. */
 static bool join(const struct queue *queue, const struct leftover *leftover, const struct theirs *theirs,
                  struct buffer *rest)
 {
@@ -89,7 +90,8 @@ static bool merge(struct queue *queue, size_t index, const struct theirs *theirs
                      "queue.md changes faster than the text written to its last version can be joined");
 }
 
-/* What queue.md has from this leftover now. A writer who is still at it has taken nothing out yet. */
+/* The blocks that queue.md has from this leftover now. A writer who is still at the leftover has taken no block out
+ * yet. */
 static void rebase(struct queue *queue, size_t index, struct theirs *theirs)
 {
     struct leftover *leftover = &queue->leftovers[index];
@@ -158,8 +160,8 @@ static void note_stamp(struct leftover *leftover, const struct file_stamp *stamp
     leftover->merged = false;
 }
 
-/* Nobody can have it any more: no writer has it open or waits to, and the grace is over in which one who found the
- * file under its old name, and was stopped before the opening counted, comes to it. */
+/* No process can have the file any more: no writer has it open or waits to, and the grace is over for a process that
+ * found the file under its old name and was stopped before the opening counted. */
 static bool is_over(const struct leftover *leftover, enum lease lease, int fd)
 {
     int64_t now = clock_monotonic_ms();
@@ -268,8 +270,8 @@ static bool load_name(struct queue *queue, const char *found, struct fault *faul
     return true;
 }
 
-/* What an earlier process left: files that came out, or were to go in. A base without its file is nothing. One that
- * isn't met would be written over by the next that comes out, with the tasks that only it has. */
+/* Files that an earlier process left: files that came out, or were to go in. A base without its file is worthless. The
+ * next file that comes out would write over a file that isn't met here, with the tasks that this file alone has. */
 bool queue_leftovers_load(struct queue *queue, struct fault *fault)
 {
     struct listing *names = listing_open(queue->notes, ".", fault);

@@ -1,8 +1,8 @@
-/* What the files of the queue share; nobody else includes this. From the ground up: mark.c knows blocks by their identity,
- * lease.c asks the kernel, base.c keeps the base of a file that came out, first_seen.c remembers when blocks were seen
- * first, late_saves.c sees to it that what a merge brought home stays there, file.c owns the snapshot, exchange.c replaces
- * the file, merge.c brings home what was written to a file that came out, tidy.c takes out blank space, take.c takes
- * blocks out, queue.c is what the cycle sees. */
+/* The declarations that the files of the queue share; no other file includes this header. From the ground up: mark.c
+ * knows blocks by their identity, lease.c asks the kernel, base.c keeps the base of a file that came out, first_seen.c
+ * remembers when blocks were seen first, late_saves.c sees to it that blocks that a merge brought home stay there,
+ * file.c owns the snapshot, exchange.c replaces the file, merge.c brings home the blocks that were written to a file
+ * that came out, tidy.c takes out blank space, take.c takes blocks out, queue.c is the cycle's view. */
 #pragma once
 
 #include "common/buffer.h"
@@ -12,7 +12,7 @@
 enum {
     QUEUE_QUIET_MS = 1000, /* so long unchanged, a file counts as whole although somebody may have it open */
     QUEUE_GRACE_MS = 2000, /* so long a file that came out is kept at least */
-    QUEUE_BROUGHT_MS = 10000, /* so long what was brought home from it is kept an eye on */
+    QUEUE_BROUGHT_MS = 10000, /* so long blocks that were brought home from the file are watched */
     QUEUE_NAME = 64,
     QUEUE_PAGE = 4096, /* bytes that the kernel copies in one go, whatever kills the process */
     QUEUE_TRIES = 64,  /* to meet the file in one state, before the fault says that it never rests */
@@ -34,14 +34,14 @@ struct marks {
 struct leftover {
     char name[QUEUE_NAME];
     struct marks base;       /* the blocks in it that queue.md has, had, or must not get back */
-    struct marks brought;    /* those of them that a merge put there, still to be kept an eye on */
-    struct marks again;      /* those that were put there for the second time, which is the last */
+    struct marks brought;    /* the blocks that a merge put there, still watched */
+    struct marks again;      /* the blocks that were put there for the second time, which is the last */
     uint64_t preamble;       /* hash of the preamble that queue.md took over from it */
     struct file_stamp stamp; /* as of the last look that found nothing or merged */
     int64_t since_ms;        /* monotonic, when it came out or was met */
-    int64_t quiet_ms;        /* monotonic, since when stamp is what it is */
+    int64_t quiet_ms;        /* monotonic, the time of the stamp's last change */
     int64_t brought_ms;      /* monotonic, when something was brought last */
-    bool based;              /* false: the base was lost in a crash; what is missing proves nothing */
+    bool based;              /* false: the base was lost in a crash; a missing block proves nothing */
     bool merged;             /* all that stamp stands for is in queue.md */
     bool warned;             /* that it can't be merged */
 };
@@ -61,16 +61,17 @@ struct queue {
     unsigned conflict;       /* the line where a merge's marks begin; 0: there are none */
     struct file_stamp stamp; /* all zero: no file, or nothing known */
     bool known;              /* text, stamp and blocks are the file's */
-    bool whole;              /* nobody was writing: the last block is complete */
-    enum lease lease;        /* what the last look was answered */
-    int64_t quiet_ms;        /* monotonic, since when stamp is what it is */
+    bool whole;              /* no process was writing: the last block is complete */
+    enum lease lease;        /* the answer of the last look */
+    int64_t quiet_ms;        /* monotonic, the time of the stamp's last change */
     struct block_list blocks;
 
     struct leftover *leftovers;
     size_t leftover_count;
     unsigned next_number; /* for the names of files that come out */
-    int64_t missing_ms;   /* monotonic, since when a merge found no queue.md; 0: it was there */
-    bool settling;        /* a merge is under way: its own looks don't start another */
+    /* monotonic, the time since which merges found no queue.md; 0: the file was there */
+    int64_t missing_ms;
+    bool settling; /* a merge is under way: its own looks don't start another */
 
     struct mark *owed; /* takes that met a half-written last block: done when it is whole */
     size_t owed_count;
@@ -92,21 +93,22 @@ void queue_marks_sort(struct marks *marks); /* and without duplicates */
 uint64_t queue_preamble_hash(const char *text, size_t preamble);
 size_t queue_text_end(const char *text, size_t start, size_t end); /* behind the last byte that is no blank */
 size_t queue_find(const struct queue *queue, struct mark mark);    /* index or SIZE_MAX */
-/* Blocks that count: without a last one that may be half-written. */
+/* The number of blocks that count: without a last block that may be half-written. */
 size_t queue_complete(const struct queue *queue);
 void queue_retry(int64_t *retry_ms, int64_t after_ms); /* the sooner of both */
 
 /* base.c */
 bool queue_base_write(struct queue *queue, const struct leftover *leftover, uint64_t rest_inode,
                       struct fault *fault);
-/* 0: there is none, or a damaged one. -1 and fault: it can't be read now. */
+/* 0: there is no base, or a damaged one. -1 and fault: the base can't be read now. */
 int queue_base_read(struct queue *queue, struct leftover *leftover, uint64_t *rest_inode,
                     struct fault *fault);
 
 /* file.c */
 bool queue_refresh(struct queue *queue, struct fault *fault); /* look without merging */
 void queue_forget(struct queue *queue);                       /* the next look reads */
-/* The snapshot is this text now. spans: where the blocks known before are in it, the others gone; NULL: read it. */
+/* The snapshot is this text now. spans: the places of the blocks known before, other blocks gone; NULL: read the
+ * text. */
 void queue_adopt(struct queue *queue, char *text, size_t length, const struct file_stamp *stamp,
                  const struct span *spans); /* owns text */
 
@@ -116,17 +118,17 @@ enum lease queue_lease(int fd, int type); /* F_RDLCK or F_WRLCK; until fd is clo
 /* take.c */
 bool queue_take_mark(struct queue *queue, struct mark mark, struct fault *fault);
 
-/* tidy.c: the first `copied` blocks but one (skip), without the blank space that blocks left, added to rest.
- * Returns where each is there (start 0 and end 0: it isn't); the caller frees. In a large file small blocks keep clear of
- * page ends, so that the next takes are each one pwrite. */
+/* tidy.c: the first `copied` blocks but one (skip), without the blank space that blocks left, added to rest. Returns
+ * each block's place (start 0 and end 0: the block isn't there); the caller frees. In a large file small blocks keep
+ * clear of page ends, so that the next takes are each one pwrite. */
 struct span {
     size_t start, end;
     unsigned line;
 };
 struct span *queue_compact(const struct queue *queue, size_t skip, size_t copied, struct buffer *rest);
 
-/* exchange.c: put `rest` in queue.md's place. It deals with the snapshot's first base_count blocks; spans (may be
- * NULL) says where they are in it. */
+/* exchange.c: put `rest` in queue.md's place. rest has the snapshot's first base_count blocks; spans (may be NULL) says
+ * where they are in it. */
 enum replaced { REPLACED, REPLACE_AGAIN /* the file is gone: look again */, REPLACE_FAULT };
 enum replaced queue_replace(struct queue *queue, struct buffer *rest, size_t base_count,
                             const struct span *spans, struct fault *fault);
@@ -135,10 +137,11 @@ enum replaced queue_replace(struct queue *queue, struct buffer *rest, size_t bas
 enum replaced queue_create(struct queue *queue, struct buffer *rest, struct fault *fault);
 
 /* merge.c */
-bool queue_leftovers_load(struct queue *queue, struct fault *fault); /* false: one may lie there unseen */
+/* false: a leftover may lie there unseen */
+bool queue_leftovers_load(struct queue *queue, struct fault *fault);
 void queue_leftovers_free(struct queue *queue);
-/* One pass over what came out; *retry_ms as for queue_look. True: something was merged or removed. What can't be
- * merged now stays, with a warning in the log. */
+/* One pass over the files that came out; *retry_ms as for queue_look. True: a file was merged or removed. A file that
+ * can't be merged now stays, with a warning in the log. */
 bool queue_settle(struct queue *queue, int64_t *retry_ms);
 
 /* late_saves.c: see there. */

@@ -18,7 +18,7 @@ static size_t cut_before(const struct queue *queue, size_t start)
     return newline ? (size_t)(newline + 1 - queue->text) : start;
 }
 
-/* Do these bytes of the file say what the snapshot says? The stamp may be too coarse to tell two writes apart. */
+/* Whether these bytes of the file are the snapshot's. The stamp may be too coarse to tell two writes apart. */
 static bool still_says(const struct queue *queue, int fd, size_t start, size_t end)
 {
     OWNED char *bytes = memory_new(end - start + 1, 1);
@@ -87,8 +87,8 @@ static bool blank_out(struct queue *queue, int fd, size_t index, size_t end)
     return true;
 }
 
-/* With a write lease nobody else has the file open, and whoever opens it waits for us: what is checked stays so.
- * Both ways are one system call that happens or doesn't, so a kill leaves the block whole or gone. */
+/* With a write lease no other process has the file open, and a process that opens it waits for us: a checked fact stays
+ * true. Both ways are one system call that happens or doesn't, so a kill leaves the block whole or gone. */
 static enum taken take_in_place(struct queue *queue, size_t index, struct fault *fault)
 {
     const struct block *block = &queue->blocks.items[index];
@@ -119,7 +119,7 @@ static enum taken take_in_place(struct queue *queue, size_t index, struct fault 
         queue_forget(queue);
     else
         queue->stamp = files_stamp(&status);
-    /* An editor may have put another file in this one's place, with the block in it. */
+    /* An editor may have put another file in the place of this file, with the block in it. */
     struct file_stamp now = files_stamp_at(queue->tree, TREE_QUEUE);
     if (now.inode == queue->stamp.inode && now.device == queue->stamp.device)
         return TAKEN;
@@ -131,8 +131,8 @@ static enum taken take_in_place(struct queue *queue, size_t index, struct fault 
 static enum taken take_by_exchange(struct queue *queue, size_t index, struct fault *fault)
 {
     size_t complete = queue_complete(queue);
-    /* A last block that may be half-written isn't copied: it stays in the file that comes out, and is merged from
-     * there when it is whole. The block to take is whole, even if it is that one: its hash says so. */
+    /* A last block that may be half-written isn't copied: the block stays in the file that comes out, and is merged
+     * from there when it is whole. The block to take is whole, even if it is the last: its hash says so. */
     size_t copied = complete == index ? index + 1 : complete;
     OWNED_BUFFER struct buffer rest = {0};
     OWNED struct span *spans = queue_compact(queue, index, copied, &rest);
@@ -140,7 +140,7 @@ static enum taken take_by_exchange(struct queue *queue, size_t index, struct fau
     return result == REPLACED ? TAKEN : result == REPLACE_AGAIN ? TAKE_AGAIN : TAKE_FAULT;
 }
 
-/* The block isn't there. If somebody is writing behind what was the last block, its hash is another one for the
+/* The block isn't there. If a process is writing behind the former last block, the block has another hash for the
  * moment: the take is owed until the file is whole. */
 static void owe(struct queue *queue, struct mark mark)
 {

@@ -104,7 +104,7 @@ static bool drop_blanks(struct queue *queue)
     return queue_replace(queue, &rest, list->count, spans, NULL) == REPLACED;
 }
 
-/* What hundreds of blocks took is given back when they are gone. */
+/* The memory of hundreds of blocks is given back when they are gone. */
 static void shrink(struct queue *queue)
 {
     struct block_list *blocks = &queue->blocks;

@@ -18,7 +18,7 @@ enum {
     MISSED_MAX = 8, /* looks: a file that can't be read for a moment takes nothing away */
     LOOK_EACH = 10, /* pieces of work that put the next look off by a millisecond */
     WRITE_MS = 60 * 1000,
-    WRITTEN_MAX = 4096, /* pieces, those that waited longest */
+    WRITTEN_MAX = 4096, /* pieces of work that waited longest */
     FILE_LIMIT = 1024 * 1024,
 };
 static const char file_name[] = TREE_NOTES "/waiting";
