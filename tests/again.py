@@ -1,10 +1,10 @@
 """Which system tests earn a second run, under the sanitizers (pytest --again): the rule, and the table that follows it.
 
-The sanitizers see what the program does with memory. A test earns them that brings in what others made (replies, files and
-trees that people or enemies changed, bundles, envelopes, clients, servers, auditors), or that ends a process in the middle
-of its work, or lets an operation fail. A test that asks for words, listings, moments, CPU time or the build, or that
-repeats a plain task many times, walks the lines that these walk, and runs once, without them. So does one whose input a
-unit test or a fuzzer brings to the same lines under the sanitizers.
+The sanitizers watch the program's use of memory. A test earns them that brings in input of others (replies, files and trees
+that people or enemies changed, bundles, envelopes, clients, servers, auditors), or that ends a process in the middle of its
+work, or lets an operation fail. A test that asks for words, listings, moments, CPU time or the build, or that repeats a
+plain task many times, walks the same lines, and runs once, without sanitizers. So does a test whose input a unit test or a
+fuzzer brings to the same lines under the sanitizers.
 """
 
 WHOLE = set(
@@ -48,13 +48,13 @@ SOME = {
 # Of these a part, and no more, by a piece of the name.
 NOT = {
     "test_audit": ["costs_only_its_own_result[ignores signals]"],
-    "test_bundle": [  # they import what the program itself has exported
+    "test_bundle": [  # the tests import files that the program itself has exported
         "it_is_one_git_bundle", "no_key_is_in_it", "comments_and_layout", "a_file_that_is_there",
         "an_empty_data_directory", "the_definition_comes", "what_root_imports",
     ],
     "test_gateway": ["an_idle_gateway", "two_hundred_agents", "a_hundred_agents"],
     "test_hand_edits": ["five_megabytes_in_one", "a_date_in_the_future", "a_future_date"],
-    "test_hostile_tree": ["running]"],  # the same finds as those that come while it is stopped
+    "test_hostile_tree": ["running]"],  # the same finds as in the looks while the agent is stopped
 }
 
 

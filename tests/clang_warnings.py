@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Shows every source to clang, for its warnings: they come from parsing, so no code is made.
 
-    tests/clang_warnings.py BUILD_FOLDER...    folders that were configured with clang, not built; a source that one
-                                               before has is not read again
+    tests/clang_warnings.py BUILD_FOLDER...    folders that were configured with clang, not built; a source that an
+                                               earlier folder has is not read again
 
 clang takes longer to start than to read a source of ours, so the sources that have the same options are read by one process
 for each processor: the driver (clang -###) says how its compiler proper is called for a source, and the compiler proper

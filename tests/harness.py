@@ -1,8 +1,8 @@
 """Runs the real system on a scratch data directory: start, wait for conditions, look, kill, stop.
 
-The programs come from AGENTOS_BIN (default build/dev/bin). AGENTOS_TEST_PATIENCE multiplies every time limit, for
-slow machines and sanitizers; AGENTOS_TEST_FOLDER (default /tmp) is where data directories are made. Nothing here
-waits for a length of time; everything waits for a condition.
+The programs come from AGENTOS_BIN (default build/dev/bin). AGENTOS_TEST_PATIENCE multiplies every time limit, for slow
+machines and sanitizers; AGENTOS_TEST_FOLDER (default /tmp) is where data directories are made. No function here waits for a
+length of time; each waits for a condition.
 """
 
 import atexit
@@ -32,7 +32,7 @@ CREATED = "2026-04-29T10:05:00Z"
 
 
 def wait_until(condition, what, seconds=30, pause=0.02):
-    """The condition's first true value; AssertionError, with what was awaited, when it doesn't come."""
+    """The condition's first true value; AssertionError, with the awaited condition, when it doesn't come."""
     end = time.monotonic() + seconds * PATIENCE
     while True:
         value = condition()
@@ -351,7 +351,7 @@ class System:
         return answer["status"]
 
     def control(self, **request):
-        """The control socket's answer to one request (common/control.h); None when nobody answers."""
+        """The control socket's answer to one request (common/control.h); None when no supervisor answers."""
         try:
             folder = os.open(self.env.get("AGENTOS_RUN_DIR", self.data / ".run"), os.O_PATH | os.O_DIRECTORY)
         except OSError:

@@ -93,7 +93,7 @@ class Islands:
                 ip("neigh", "flush", "to", self.address(name), "nud", "all", namespace=self.space(other))
 
     def deafen(self, name):
-        """What the others send to it is addressed to a card that isn't there; what it sends arrives."""
+        """The others' packets to the machine are addressed to a card that isn't there; its own packets arrive."""
         for other in self.names:
             if other != name:
                 ip("neigh", "replace", self.address(name), "lladdr", "02:00:00:00:77:ff", "nud", "permanent", "dev", "line", namespace=self.space(other))

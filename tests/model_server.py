@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The tests' model: a small server that speaks OpenAI's chat completions, well or badly, as it is told.
+"""The tests' model: a small server that speaks OpenAI's chat completions, well or badly, as a test tells it.
 
     python3 tests/model_server.py --port 0 --print-port
     python3 tests/model_server.py --many
@@ -10,8 +10,8 @@ How a request is answered is decided, in this order, by a scenario set for every
 of steps joined by `+`, each a name with arguments behind dashes: `delay-1000+minus`, `http-503-times-2`. Steps with
 `-times-N` apply to the first N requests that meet them.
 
-What the plain reply hands on is said in the task's text too: `[[with:BASE64]]` puts the keys of a JSON object into the
-reply's block (handoffs, messages, enqueue, segments, …); `[[pass:NAME,NAME]]` hands the same on to whoever of the two
+The task's text also says what the plain reply hands on: `[[with:BASE64]]` puts the keys of a JSON object into the
+reply's block (handoffs, messages, enqueue, segments, …); `[[pass:NAME,NAME]]` hands the same on to the one of the two that
 is not being asked.
 
     GET  /log            {"requests": [...], "peak": most requests at once, "connections": count}
@@ -24,7 +24,7 @@ With --many the program forks a server for each line of its standard input, `--p
 with the server's process id and port, with "None" once that server is gone, or with "error: …". A fork costs a
 tenth of an interpreter's start, and every test has a server of its own. All servers end with their parent.
 
-Nothing but the standard library; a plain request costs less than 0.1 ms.
+Only the standard library is used; a plain request costs less than 0.1 ms.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def slug(task):
     return "-".join(WORDS.findall(task.lower()[:80])[:5])[:48].strip("-") or "something"
 
 
-# ---- what a reply says: each takes the request and gives (content, finish_reason) ----
+# ---- replies: each function takes the request and gives (content, finish_reason) ----
 
 
 def block(lines):
@@ -73,7 +73,7 @@ def skill_lines(task):
 
 
 def handed_on(request):
-    """Lines of the block for what the task's text wants handed on."""
+    """Lines of the block for the keys that the task's text wants handed on."""
     more = {}
     for found in WITH.findall(request.task)[:1]:
         more.update(json.loads(base64.b64decode(found)))
@@ -110,7 +110,7 @@ def whole_object(request):
 
 
 def judging(request):
-    """Also answers when it is asked to audit what it answered before: the audit's case is JSON."""
+    """The model also answers when asked to audit its earlier answer: the audit's case is JSON."""
     if not request.task.startswith("{"):
         return plain(request)
     return 'I see. ```json\n{"audit_score": -1, "reasons": ["says nothing", "twice"]}\n```', "stop"
@@ -133,7 +133,7 @@ def parrot(request):
 
 
 def key_echoed(request):
-    """What a careless model or a logging proxy does: the key stands in the reply, the skill and the reflection."""
+    """The reply of a careless model or a logging proxy: the key stands in the reply, the skill and the reflection."""
     key = request.headers.get("authorization", "").removeprefix("Bearer ")
     lines = (
         f"reward: 1\nreason: used {key}\nskill:\n  name: leaky\n  description: Uses {key}.\n"
@@ -392,7 +392,7 @@ class Request:
 
 
 class Model:
-    """The log and what has been said about how to behave."""
+    """The log and the orders about the server's behaviour."""
 
     def __init__(self, key):
         self.key = key
@@ -583,7 +583,7 @@ class Connection:
         self.serve(method, target, headers, bytes(body))
 
     def body(self, headers, start):
-        """The body and what is behind it; None while it isn't complete."""
+        """The body and the bytes behind it; None while the body isn't complete."""
         if headers.get("transfer-encoding", "").lower() != "chunked":
             end = start + int(headers.get("content-length", 0))
             return (None, None) if len(self.buffer) < end else (self.buffer[start:end], self.buffer[end:])

@@ -1,8 +1,7 @@
-"""What some tests need of the machine, found out once: marks that skip them, with the reason, where it is missing.
-
-Each is tried on a process of the tests' own, never on AgentOS, so a test is skipped only where it could not pass; where
-the machine allows it, what goes wrong is a failure. An ordinary container lacks CAP_SYS_PTRACE: there nobody looks into
-a process that isn't dumpable, which ours are not.
+"""The needs of some tests, found out once: marks that skip these tests, with the reason, where the machine lacks a need.
+Each need is tried on a process of the tests' own, never on AgentOS, so a test is skipped only where it could not pass; where
+the machine allows the test, a fault is a failure. An ordinary container lacks CAP_SYS_PTRACE: there nobody looks into a
+process that isn't dumpable, which ours are not.
 """
 
 import functools

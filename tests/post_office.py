@@ -1,4 +1,4 @@
-"""What tests of the post office share: replies that hand on, and envelopes as they lie in a scratch system's files."""
+"""The shared parts of tests of the post office: replies that hand on, and envelopes as they lie in a scratch system's files."""
 
 import base64
 import collections
@@ -59,7 +59,7 @@ KNOWN = {}  # path -> (what tells that a file has changed, its envelope): tests 
 
 
 def envelope_at(path):
-    """A file that changed within the last second is read each time: it may change again with its time the same."""
+    """A file that changed within the last second is read each time, since it may change again under the same time."""
     status = path.stat()
     state = (status.st_ino, status.st_mtime_ns, status.st_size)
     if KNOWN.get(path, (None,))[0] != state:
@@ -112,7 +112,7 @@ def listed(system, *words):
 
 
 def prompts_of(model, agent):
-    """Everything that an agent's model was shown, oldest first: (system prompt, task)."""
+    """All prompts of an agent's model, oldest first: (system prompt, task)."""
     return [(request["prompt"], request["task"]) for request in model.requests(prompts=True) if request["agent"] == agent]
 
 
@@ -130,7 +130,7 @@ ENDS = {"finished", "read", "expired", "refused", "failed"}
 
 
 def ends(system):
-    """id -> the ends that its copies know of, over all agents: what its sender was only told is no end."""
+    """id -> the ends that the envelope's copies know of, over all agents: an end that its sender was only told is none."""
     found = collections.defaultdict(set)
     for name, folder, fields in everywhere(system):
         mine = fields["from"] == name and fields.get("to") != name

@@ -1,5 +1,5 @@
-"""A slow line: slow_relay.py PORT HOST HOSTPORT SECONDS passes on what comes to 127.0.0.1:PORT, each piece that much later, in
-its order. A line on standard output says that it listens."""
+"""A slow line: slow_relay.py PORT HOST HOSTPORT SECONDS passes on bytes that come to 127.0.0.1:PORT, each piece that much
+later, in its order. A line on standard output says that it listens."""
 
 import asyncio
 import sys

@@ -30,7 +30,7 @@ static double now_us(void)
     return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
-/* Time of the processor, ours and the kernel's for us: what a busy machine can't falsify. */
+/* Time of the processor, ours and the kernel's for us, which a busy machine can't falsify. */
 static double cpu_us(void)
 {
     struct timespec t;

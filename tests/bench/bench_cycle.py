@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The cost of a cycle apart from the model: ours (durable) beside the Python baseline (no flush), same server.
 
-Nothing is removed before all is measured: where the file system must walk past inodes that were freed lately (ext4
+No folder is removed before all is measured: where the file system must walk past inodes that were freed lately (ext4
 without a journal), making a file costs up to 0.4 ms more, and the baseline leaves thousands behind.
 
     bench_cycle.py [TASKS]

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Ten thousand cycles of one agent: what a cycle costs and what the repository weighs on the way.
+"""Ten thousand cycles of one agent: the cost of a cycle and the weight of the repository on the way.
 
     bench_growth.py [CYCLES]
 """

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""The cost of agents for the supervisor: hibernating ones beside ten of the same program, and live ones that have nothing to do.
+"""The cost of agents for the supervisor: hibernating agents beside ten of the same program, and live agents without work.
 
     bench_hibernation.py [HIBERNATING [LIVE [SECONDS]]]
 
-Each fleet is bootstrapped for real, then runs anew, so that its figures are those of a supervisor that found it. With
-nothing to do, the CPU time is counted over SECONDS, after the first ones. Work is appended to the queues of
-hibernating agents, one after the other, and of one that is awake.
+Each fleet is bootstrapped for real, then runs anew, so that its figures are those of a supervisor that found it. Without
+work, the CPU time is counted over SECONDS, after the first seconds. Work is appended to the queues of hibernating agents in
+turn, and of an agent that is awake.
 """
 
 import os
@@ -63,7 +63,7 @@ def spent(processes, seconds):
 def costs(system):
     """Descriptors and private memory of the supervisor, and per cent of a core that it and its workers take."""
     pid = system.process.pid
-    time.sleep(REST)  # what was open for the last workers is closed after a quarter of a minute
+    time.sleep(REST)  # descriptors that were open for the last workers are closed after a quarter of a minute
     descriptors, memory = len(os.listdir(f"/proc/{pid}/fd")), dirty_kb(pid)
     own = spent([pid], SECONDS)
     return descriptors, memory, own, spent([pid, *harness.descendants(pid)], SECONDS)

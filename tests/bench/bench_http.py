@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The HTTP interface: GET /v1/agents/NAME beside nginx's static file of the same size, and tasks, durable when they are
-answered, beside beanstalkd's put (binlog, a flush each). All are asked by the same program (load.c), over connections that
-stay: one, and many at once.
+answered, beside beanstalkd's put (binlog, a flush each). The same program (load.c) asks both, over connections that stay:
+one connection, and many at once.
 
     bench_http.py [REQUESTS]
 """
@@ -62,7 +62,7 @@ def nginx(folder, body):
 
 
 def ours(model):
-    """GET of an agent with its answer, and tasks for an agent that is stopped: what the interface and the queue take."""
+    """GET of an agent with its answer, and tasks for an agent that is stopped: the time of the interface and of the queue."""
     system = harness.System(["orion"], model=model, env={"AGENTOS_LISTEN": "127.0.0.1:0", "POLL_INTERVAL": "60"})
     system.start()
     try:

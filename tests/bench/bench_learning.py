@@ -1,18 +1,18 @@
 #!/usr/bin/python3
-"""What an agent's learning is worth: over tasks whose topics drift, the share of prompts that carry the skill that was
-needed, with decay and audit on and off, and with inflated self-scores on and off.
+"""The worth of an agent's learning: over tasks whose topics drift, the share of prompts that carry the needed skill, with
+decay and audit on and off, and with inflated self-scores on and off.
 
     bench_learning.py [TASKS]
 
-Eight agents live through the same tasks side by side, on a model server of this file's own that answers by a fixed
-scheme. Twelve topics are alive at a time; every DRIFT tasks the oldest ends for good and a new one begins, so that a
-library of 20 has room for what is needed and no more. Of the tasks, BAD in a hundred are answered badly: an honest
-agent scores them 0; one that inflates calls each a +1 and learns a trick of its own from it. The audit is the built-in
-one. The model takes PERIOD seconds for a task, and the half-life is HALFLIFE of these: time itself is scaled down.
+Eight agents live through the same tasks side by side, on a model server of this file's own that answers by a fixed scheme.
+Twelve topics are alive at a time; every DRIFT tasks the oldest ends for good and a new one begins, so that a library of 20
+has room for the needed skills and no more. Of the tasks, BAD in a hundred are answered badly: an honest agent scores them 0;
+an inflating agent calls each a +1 and learns a trick of its own from it. The audit is the built-in one. The model takes
+PERIOD seconds for a task, and the half-life is HALFLIFE of these: time itself is scaled down.
 
-A task counts when its topic was taught before; its skill is carried when its text stands in the prompt. What a cycle
-costs is the worker's CPU time, in the first and in the last tenth of the tasks: eight agents share the machine, so the
-time that goes by says little.
+A task counts when its topic was taught before; its skill is carried when its text stands in the prompt. The cost of a cycle
+is the worker's CPU time, in the first and in the last tenth of the tasks: eight agents share the machine, so wall time says
+little.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ def plan():
 
 
 class Agent:
-    """One way to learn, and what came of it."""
+    """One way to learn, and its figures."""
 
     def __init__(self, decay, audit, inflated):
         self.decay, self.audit, self.inflated = decay, audit, inflated
@@ -70,7 +70,7 @@ class Agent:
         )
 
     def look(self):
-        """Note what the worker has used so far, at the ends of the first and of the last tenth."""
+        """Note the worker's CPU time so far, at the ends of the first and of the last tenth."""
         due = (TASKS // 20, TASKS // 20 + TASKS // 10, TASKS - TASKS // 10, TASKS)
         if len(self.marks) < len(due) and self.asked >= due[len(self.marks)]:
             self.marks.append((self.asked, harness.cpu_ns(self.pid) / 1e6))

@@ -2,8 +2,8 @@
 """Handoffs between two nodes: durable deliveries, one after the other and out of a full outbox, beside the same between two agents
 of one node, and beside publishing with acknowledgement to a stream of the same nats-server (the floor).
 
-A handoff is delivered when it lies durably in its receiver's iac/handoffs/; the receiver is stopped, so it stays there. Of one the
-time counts from the answer of its sender's model: the sender's commit is in it.
+A handoff is delivered when it lies durably in its receiver's iac/handoffs/; the receiver is stopped, so it stays there. The
+time of a handoff counts from the answer of its sender's model: the sender's commit is in it.
 
     bench_nodes.py [ENVELOPES]
 """

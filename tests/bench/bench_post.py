@@ -3,7 +3,7 @@
 same disk (the floor), redis-server (streams, appendfsync always) and beanstalkd (binlog, a flush each); then handoffs
 end to end: accepted, delivered, done by their receiver's cycle, the result back.
 
-All servers are asked by the same program (load.c), over connections that stay; Maildir has no server, so its deliveries
+The same program (load.c) asks all servers, over connections that stay; Maildir has no server, so its deliveries
 are written by threads of one program, each its own, with a flush for each file and one for each name.
 
     bench_post.py [ENVELOPES]
@@ -26,7 +26,7 @@ from post_office import drop, envelope, handing, in_folder
 
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
 MANY = 50  # under way at once
-MANY_TIMES = 3  # as many of them as of those that go one after the other; a queue holds 10,000
+MANY_TIMES = 3  # as many as go one after the other; a queue holds 10,000
 FLOOR, OURS = "Maildir, fsynced (the floor)", "agentos send"
 BODY = "Look at the third chapter, and say what is missing there.\n" * 4
 PEER_PROGRAMS = ["redis-server", "beanstalkd"]  # and their packages
@@ -41,7 +41,7 @@ def install(packages, programs):
 
 
 def program(name):
-    """One of the benchmarks' own programs: they are built with the tests, which the release build leaves out."""
+    """A program of the benchmarks' own: such programs are built with the tests, which the release build leaves out."""
     places = [harness.BIN / name, harness.ROOT / "build/dev/bin" / name]
     return str(next((place for place in places if place.exists()), name))
 
@@ -121,8 +121,8 @@ def system_of(names, model, more="", **options):
 
 
 def asked(model, request, systems):
-    """For an agent that sleeps: what the post office itself takes. The system's files stay till the end: where many were deleted
-    a short time ago, an ext4 without a journal searches long for each new one's inode."""
+    """For an agent that sleeps: the time of the post office itself. The system's files stay till the end: where many were
+    deleted a short time ago, an ext4 without a journal searches long for each new one's inode."""
     system = system_of(["orion"], model, QUEUES)
     systems.append(system)
     system.start()
@@ -159,7 +159,7 @@ def out_of_an_outbox(model, count):
 
 
 def results(system, name):
-    """Unread ones, and those that a cycle has read meanwhile."""
+    """Unread envelopes, and envelopes that a cycle has read meanwhile."""
     return lie_in(system, name, "inbox") + sum(
         e["kind"] == "result" and e["to"] == name for e in in_folder(system, name, "archive").values()
     )

@@ -3,11 +3,10 @@
 
     bench_restart.py [SERVICES]
 
-Every service is killed once, so nobody's backoff is measured. The end is what the successor itself brings about, read
-from a pipe and so not polled for: of ours the supervisor's log line "Agent 'NAME' ready", which it writes when the
-worker has said READY over its socket (repository checked, queue and memory read); of the others a line that the
-service's two-line script writes before it becomes `sleep`. Who isn't installed is left out; as root and with apt they
-are installed first.
+Every service is killed once, so no backoff is measured. The successor itself brings about the end, which is read from a pipe
+and so not polled for: of ours the supervisor's log line "Agent 'NAME' ready", which it writes when the worker has said READY
+over its socket (repository checked, queue and memory read); of the others a line that the service's two-line script writes
+before it becomes `sleep`. A system that isn't installed is left out; as root and with apt all are installed first.
 """
 
 import os
@@ -33,7 +32,7 @@ class Lines:
         self.fd, self.rest = fd, b""
 
     def until(self, pattern):
-        """The time of the first line that matches, and the match; those before it are dropped."""
+        """The time of the first line that matches, and the match; earlier lines are dropped."""
         while True:
             line, newline, rest = self.rest.partition(b"\n")
             if newline:

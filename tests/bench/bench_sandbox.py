@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What the sandbox costs: from kill -9 of a worker to its successor ready, and the start of many agents, with it and
+"""The cost of the sandbox: from kill -9 of a worker to its successor ready, and the start of many agents, with it and
 without, in turns.
 
     bench_sandbox.py [AGENTS]
@@ -21,8 +21,8 @@ MODES = ("require", "off")
 
 
 def restarts_ms(system):
-    """Each worker is killed once, as only a first restart comes at once. The supervisor's own log says when the
-    successor is ready; it is read without a pause."""
+    """Each worker is killed once, as only a first restart comes at once. The supervisor's own log says when the successor is
+    ready; the log is read without a pause."""
     times = []
     workers = [agent["pid"] for agent in system.status()["agents"]]
     with open(system.log_path) as log:
@@ -53,7 +53,7 @@ def many(model, mode):
 
 
 def one(model, mode):
-    """Its tree is there already, so that nothing but processes is made."""
+    """The agent's tree is there already, so that only processes are made."""
     system = harness.System(model=model, env={"AGENTOS_SANDBOX": mode}).start()
     times = []
     try:

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The cost of a crowd of agents for who asks the supervisor: `status` of one and of all, and of one while the listing of all is
-made, with 10, 1,000 and 10,000 agents that are stopped (no process, no tree; what is measured is the supervisor).
+"""The cost of a crowd of agents for a client of the supervisor: `status` of one and of all, and of one while the listing of
+all is made, with 10, 1,000 and 10,000 agents that are stopped (no process, no tree; the supervisor alone is measured).
 
     bench_status.py [AGENTS...]
 """

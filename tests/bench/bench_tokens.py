@@ -1,12 +1,13 @@
 #!/usr/bin/python3
-"""Requests and tokens of related tasks of a fixed scheme, by what the server holds, against the plain tasks without any
-prompt; and which share of a prompt is the front of the one before.
+"""Requests and tokens of related tasks of a fixed scheme, by the server's context, against the plain tasks without any
+prompt; and the share of a prompt that is the front of the prompt before.
 
     bench_tokens.py [TASKS [KINDS]]
 
-Each task teaches a skill of some kilobytes out of twelve kinds; past twenty each new one takes another's place. The server counts four bytes a token; a small one holds 4,096
-tokens, reply included, and refuses a longer prompt or cuts it without a word. To compare with an earlier version, run it
-with AGENTOS_BIN of that build: what is not done within LIMIT seconds counts as not done.
+Each task teaches a skill of some kilobytes out of twelve kinds; past twenty each new skill takes another's place. The server
+counts four bytes a token; a small server holds 4,096 tokens, reply included, and refuses a longer prompt or cuts it without
+a word. To compare with an earlier version, run it with AGENTOS_BIN of that build: a task that is not done within LIMIT
+seconds counts as not done.
 """
 
 import os

@@ -1,11 +1,11 @@
-/* Many clients of one server, each with exactly one request under way, in one loop: so that what is measured is the server
- * and not who asks it.
+/* Many clients of one server, each with exactly one request under way, in one loop: so that the server is measured and
+ * not its client.
  *
  *     load PORT|PATH ANSWER LINES CONNECTIONS COUNT <REQUEST
  *
- * The request, the bytes of standard input, is sent COUNT times in all. An answer has so many LINES and begins with ANSWER;
- * anything else ends the program with 1. Says: requests a second, and of their milliseconds the median and what 99 and 999
- * of a thousand lie under. */
+ * The request, the bytes of standard input, is sent COUNT times in all. An answer has so many LINES and begins with
+ * ANSWER; anything else ends the program with 1. The output: requests a second, and of their milliseconds the median
+ * and the 99th percentile and the 99.9th. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

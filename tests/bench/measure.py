@@ -1,4 +1,4 @@
-"""What the benchmarks share: where the harness is, medians, gaps between cycles, one line of output a figure."""
+"""The benchmarks' shared parts: the harness's place, medians, gaps between cycles, one line of output a figure."""
 
 import json
 import pathlib
@@ -27,13 +27,13 @@ def share(values, part):
 
 
 def gaps_ms(requests):
-    """From each answer's last byte to the next request's arrival: what a cycle costs apart from the model."""
+    """From each answer's last byte to the next request's arrival: the cost of a cycle apart from the model."""
     ordered = sorted(requests, key=lambda request: request["at_ns"])
     return [(after["at_ns"] - before["end_ns"]) / 1e6 for before, after in zip(ordered, ordered[1:])]
 
 
 def model_ms(model, count=300):
-    """What one request costs over a kept connection from a bare socket: the model server's own share."""
+    """The cost of one request over a kept connection from a bare socket: the model server's own share."""
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "ping"}]}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     times = []
@@ -66,7 +66,7 @@ def fill_queue(system, count, name="orion", start=0, kinds=KINDS):
 
 
 def wait_count(system, count, name="orion", seconds=600):
-    """Until that many tasks are done, by the number of commits; cheap enough not to disturb what is measured."""
+    """Waits until that many tasks are done, by the number of commits; cheap enough not to disturb the measurement."""
 
     def enough():
         said = system.git("rev-list", "--count", "HEAD", name=name, check=False).strip()

@@ -1,4 +1,4 @@
-/* What the benchmarks' own programs share: when things happened, and what is said of how long they took. */
+/* The shared parts of the benchmarks' own programs: the times of events, and the words about durations. */
 #ifndef AGENTOS_BENCH_MEASURED_H
 #define AGENTOS_BENCH_MEASURED_H
 
@@ -20,7 +20,7 @@ static inline int measured_by_size(const void *a, const void *b)
     return (first > second) - (first < second);
 }
 
-/* One line: how many a second, the median of their milliseconds, and what 99 and 999 of a thousand lie under. Sorts. */
+/* One line: the number a second, the median of their milliseconds, the 99th percentile and the 99.9th. Sorts. */
 static inline void measured_say(double *ms, long count, int64_t begun_ns)
 {
     static const double shares[] = {0.5, 0.99, 0.999};

@@ -22,7 +22,7 @@ PACKAGES = ["supervisor", "runit", "s6", "daemontools"]
 
 
 def available():
-    """Those that are here; as root with apt, what is missing is installed first."""
+    """The peers that are here; as root with apt, missing ones are installed first."""
     missing = [program for program in PROGRAMS.values() if not shutil.which(program)]
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         subprocess.run(
@@ -69,7 +69,7 @@ def runit(folder, count):
 
 
 def s6(folder, count):
-    # -c: room for that many services, of which 500 is what it has by itself
+    # -c: room for that many services; 500 is svscan's own number
     return ["s6-svscan", "-c", str(count + 10), str(service_folders(folder, count))]
 
 
@@ -80,7 +80,7 @@ def daemontools(folder, count):
 COMMANDS = {"supervisord": supervisord, "runit": runit, "s6": s6, "daemontools": daemontools}
 
 
-# What ends them with all their services; svscan has no such signal, so its family is told by hand.
+# The signal that ends a peer with all its services; svscan has no such signal, so its family is told by hand.
 STOPS = {"supervisord": signal.SIGTERM, "runit": signal.SIGHUP, "s6": signal.SIGTERM}
 
 
@@ -101,7 +101,7 @@ def stop(kind, process):
 
 
 def end(process):
-    """The supervisor, what it started and what those started; those whom nobody ends by itself are killed."""
+    """The supervisor with its children and theirs; processes that nobody ends are killed."""
     family = [process.pid, *descendants(process.pid)]
     for pid in family:
         send_signal(pid, signal.SIGKILL)

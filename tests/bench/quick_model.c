@@ -3,7 +3,8 @@
  *
  *     quick_model MS
  *
- * Says its port, and for every line on standard input how many requests were answered. Ends with standard input. */
+ * The server prints its port, and for every line on standard input the number of answered requests. It ends with
+ * standard input. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -26,7 +27,7 @@ struct client {
     unsigned kind;
     int64_t due_ns;
     struct client
-        *next; /* among those that are answered later; all wait equally long, so the queue is in order */
+        *next; /* among requests that are answered later; all wait equally long, so the queue is in order */
     struct buffer request;
 };
 

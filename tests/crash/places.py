@@ -1,9 +1,8 @@
-"""Where a kill finds what no other kill finds: the system calls that change something outside of the process.
-
-A process that is killed before a system call leaves what its last change before that left. So a kill before a call that
-changes nothing outside, one that reads, waits, maps memory or closes, finds what the kill before the next change finds,
-and only changes are places to kill at: writes, renames, messages, signals, new processes and whatever is not known here.
-A call that failed changed nothing; a flush changes what a power cut leaves, and no kill.
+"""The places where a kill finds a state that no other kill finds: the system calls that change something outside of the
+process. A process that is killed before a system call leaves the state after its last change. So a kill before a call that
+changes nothing outside, a call that reads, waits, maps memory or closes, finds the state that the kill before the next
+change finds, and only changes are places to kill at: writes, renames, messages, signals, new processes and calls that are
+not known here. A call that failed changed nothing; a flush changes the state after a power cut, and after no kill.
 
 Measured on the fourth commit of history_driver: kills at the 123 calls that are not plain reads leave 29 different states, and
 kills at its 43 changes leave the same 29.
@@ -67,8 +66,8 @@ def places(log):
 
 
 def steps(log):
-    """The same without the inner writes of a run: the first of a run, one in its middle and the last stay. What a kill
-    between two writes into one file leaves differs in nothing but how much of that file is there."""
+    """The same without the inner writes of a run: the first of a run, one in its middle and the last stay. The states that
+    kills between two writes into one file leave differ only in the length of that file."""
     runs = collections.defaultdict(list)
     for name, number, run in in_order(log):
         runs[run].append((name, number))

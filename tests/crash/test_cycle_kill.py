@@ -1,9 +1,9 @@
-"""A kill at every system call of a cycle: whatever is left, the task is done exactly once.
+"""A kill at every system call of a cycle: the task is done exactly once, whatever state is left.
 
-strace tells which system calls a process makes from the moment a task is given until it is done, and which of them change
-something (places.py); then a task after the other is given, and strace kills the process at one of these. A worker's cycle
-is 830 calls, 61 of them changes: of each name every second is taken, so that 32 kills find half of the states that a kill
-can leave; every seventh of all calls took 129 kills to find as many. AGENTOS_KILL_STEP=1 takes all, 7 is what CI takes,
+strace tells which system calls a process makes from the moment a task is given until it is done, and which calls are changes
+(places.py); then a task after the other is given, and strace kills the process at one of the changes. A worker's cycle is
+830 calls, 61 of them changes: of each name every second is taken, so that 32 kills find half of the states that a kill can
+leave; a kill at every seventh of all calls needed 129 kills for as many. AGENTOS_KILL_STEP=1 takes all changes, CI takes 7,
 each time in another phase; AGENTOS_KILL_FIRST is the phase: so a phase that failed is walked again.
 """
 
@@ -23,7 +23,7 @@ from places import places
 STEP = int(os.environ.get("AGENTOS_KILL_STEP", "7"))
 EVERY = max(1, STEP // 7)  # change of a supervisor or gateway, which make few
 EVERY_SECOND, EVERY_THIRD = max(1, STEP * 2 // 7), max(1, STEP * 3 // 7)
-KILLS = 20  # on one system: what a worker looks at when it begins grows with each task, and the walk shall get ahead of it
+KILLS = 20  # on one system: a worker's first look grows with each task, and the walk shall get ahead of the growth
 FIRST = int(os.environ.get("AGENTOS_KILL_FIRST") or 1 + int(time.time()) % STEP)
 
 
@@ -60,7 +60,7 @@ def dying(pid):
 
 
 def release(tracer):
-    """Nothing is asked of the system while the counting goes on: that would count too."""
+    """The test asks the system for nothing while the counting goes on: such calls would count too."""
     send_signal(tracer.pid, signal.SIGINT)
     tracer.wait(20)
     pid = tracer.args[tracer.args.index("-p") + 1]
@@ -81,7 +81,7 @@ def judge(system, model, given_at_once):
 
 
 def there(system, who):
-    """Its pid; the last kill may have been so late that it isn't there again yet."""
+    """The process's pid; the last kill may have been so late that its successor isn't there yet."""
     found = {}
 
     def is_there():
@@ -101,8 +101,8 @@ def are_over(system, tasks):
 
 
 def places_met(pid, path, act, step):
-    """[(name, number)] of the changes that the process makes while act() runs: of each name one at least, the others in
-    steps, from another one each time."""
+    """[(name, number)] of the changes that the process makes while act() runs: of each name one at least, further ones in
+    steps, from another start each time."""
     tracer = trace(pid, "-o", str(path))
     act()
     release(tracer)
@@ -147,7 +147,7 @@ def walk(make_system, model, tmp_path, who, again, at_once=1):
     step = EVERY_SECOND if who == "orion" else EVERY
     places, killed = places_met(there(system, who), tmp_path / "calls", act, step), 0
     system.stop()
-    kills = 1 if who == "gateway" else KILLS  # one that has connected already keeps its connection and makes none
+    kills = 1 if who == "gateway" else KILLS  # a worker that has connected already keeps its connection and makes none
     for first in range(0, len(places), kills):
         system = make_system(model=model).start()
         killed += stretch(system, model, who, again, places[first : first + kills], at_once)

@@ -1,6 +1,6 @@
 """A commit is whole or it isn't there: killed before every single system call, and with the power cut behind it.
 
-What is left is looked at with the real git, first as it lies there, then after the next start.
+The real git looks at the state that is left, first as it lies there, then after the next start.
 """
 
 import collections
@@ -102,7 +102,7 @@ def killed_at(call, number, tree, *words):
 
 
 def copies_of(start):
-    """Makes trees that begin where this one stands."""
+    """Makes trees that begin with the state of this tree."""
     def prepared(name):
         tree = start + "-" + name
         shutil.copytree(start, tree, symlinks=True)
@@ -137,7 +137,8 @@ def test_a_commit_killed_before_any_system_call_is_whole_or_not_there(tmp_path, 
 
 @needs.tracing
 def test_housekeeping_killed_before_any_system_call_loses_nothing(tmp_path):
-    """libgit2 writes the joined pack in hundreds of pieces into a file that nobody looks for: they are one run of steps()."""
+    """libgit2 writes the joined pack in hundreds of pieces into a file that no reader looks for: these writes are one run of
+    steps()."""
     commits_made = 20
     full = str(tmp_path / "full")
     os.mkdir(full)
@@ -181,7 +182,7 @@ def write(tree, path, content):
 
 
 def states_after_power_cut(before, after, chance):
-    """What a file system may hold: of each file what it was, what it became, or its new name without content."""
+    """The states that a file system may hold: each file as it was, as it became, or under its new name without content."""
     for path in sorted(set(before) | set(after)):
         if path == ".agentos/journal" or before.get(path) == after.get(path):
             continue

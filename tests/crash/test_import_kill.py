@@ -69,7 +69,7 @@ class Target:
 
 
 def points(target):
-    """Every change that the import and its child make, and which one of its kind it is."""
+    """Every change that the import and its child make, with its number among the changes of its kind."""
     target.clear()
     done = target.run("strace", "-f", "-qq", "-o", str(target.log))
     assert done.returncode == 0, done.stderr

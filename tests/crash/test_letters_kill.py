@@ -1,5 +1,5 @@
 """A kill of the supervisor at every system call of a turn that accepts many letters at once (supervisor/post/journal.c):
-whoever was told that its letter is accepted finds it with its receiver, once.
+a letter whose sender was told that it is accepted lies with its receiver, once.
 
 AGENTOS_KILL_STEP and AGENTOS_KILL_FIRST as in test_cycle_kill.py.
 """
@@ -15,7 +15,7 @@ from post_office import in_folder
 from test_cycle_kill import FIRST, STEP, kill_at, release
 
 AT_ONCE = 8
-# By name and number: what each letter needs, and what all of them share.
+# By name and number: the calls that each letter needs, and the calls that all letters share.
 EACH = ["recvfrom", "openat2", "write", "close", "linkat,renameat2", "sendto"]
 SHARED = ["pwritev", "fdatasync", "pwrite64"]
 CALLS = [(name, number) for name in EACH for number in range(1, AT_ONCE + 1)] + [(name, 1) for name in SHARED]

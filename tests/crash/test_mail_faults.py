@@ -13,7 +13,7 @@ CALLS = ["renameat2", "fsync,fdatasync,syncfs", "pwrite64,write", "openat2", "un
 
 
 def fail_at(pid, calls, fault, number):
-    """strace that lets one of these calls fail once, for nothing but what concerns files."""
+    """strace that lets one of these calls fail once, among calls that concern files alone."""
     tracer = subprocess.Popen(
         ["strace", "-qq", "-f", "-p", str(pid), "-o", "/dev/null", "-e", f"trace={calls}",
          "-e", f"inject={calls}:error={fault}:when={number}"],
@@ -67,8 +67,8 @@ def test_what_says_a_locks_token_and_can_not_be_read_at_start_is_neither_set_asi
     token = int(wait_until(lambda: re.search(r"^holder: none\n(?:.*\n)*?token: (\d+)", shown.read_text(), re.M), "free again")[1])
     system.stop()
     if path == "shared/locks/press.md":
-        (system.data / ".run/lock-token").unlink()  # then the locks' files alone say what the tokens have come to
-    # -D: what is started keeps its pid, and strace is its grandchild.
+        (system.data / ".run/lock-token").unlink()  # then the locks' files alone say how far the tokens have grown
+    # -D: the program that is started keeps its pid, and strace is its grandchild.
     system.prefix = ["strace", "-D", "-qq", "-o", "/dev/null", "-P", path, "-e", "trace=openat2",
                      "-e", f"inject=openat2:error={fault}:when=1..2"]
     system.start()

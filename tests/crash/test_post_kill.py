@@ -1,8 +1,8 @@
-"""A kill at every system call of a handoff's life, of supervisor, sender and receiver; and hundreds of envelopes in a
-storm of kills. Whatever is left, each envelope comes to exactly one end, once, and its sender is told.
+"""A kill at every system call of a handoff's life, of supervisor, sender and receiver; and hundreds of envelopes in a storm
+of kills. Each envelope comes to exactly one end, once, whatever state is left, and its sender is told.
 
-AGENTOS_KILL_STEP walks faster (see test_cycle_kill.py). AGENTOS_STORM_ENVELOPES is how many envelopes the storm is about,
-AGENTOS_STORM_PAUSE how many seconds lie at most between two kills, AGENTOS_STORM_SEED repeats its choices.
+AGENTOS_KILL_STEP walks faster (see test_cycle_kill.py). AGENTOS_STORM_ENVELOPES is the number of envelopes in the storm,
+AGENTOS_STORM_PAUSE the most seconds between two kills, AGENTOS_STORM_SEED repeats the storm's choices.
 """
 
 import collections
@@ -67,7 +67,7 @@ def walk(system, who, again, tmp_path):
 
 
 def check(system, given):
-    """Each task committed once, its handoff done once and answered once, by what lies in the trees and in git."""
+    """Each task is committed once, its handoff done once and answered once, by the files in the trees and in git."""
     for name in ("orion", "iris"):
         system.wait_queue_empty(name)
         counted = system.done(name)
@@ -163,7 +163,7 @@ def directive(chance, sender, task):
 
 
 def left(system):
-    """What has not ended. The folders of what has are not read: they hold thousands."""
+    """The envelopes that have not ended. The folders of ended envelopes are not read: they hold thousands."""
     return [(n, f, e["id"], e["status"]) for n in CROWD for f in ("outbox", "handoffs", "inbox")
             for e in in_folder(system, n, f).values()]
 

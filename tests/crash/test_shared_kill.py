@@ -1,5 +1,5 @@
-"""A kill at every system call of what goes through shared/: an item of a queue, a lock, a write to a segment; and queues
-in a storm of kills. Whatever is left, each item is done once, tokens and versions only grow, and nothing is left over.
+"""A kill at every system call of an item of a queue, a lock and a write to a segment, which go through shared/; and queues
+in a storm of kills. Each item is done once, whatever state is left, tokens and versions only grow, and no file is left over.
 
 AGENTOS_KILL_STEP walks faster (see test_cycle_kill.py), AGENTOS_STORM_SEED repeats a storm's choices.
 """
@@ -54,7 +54,7 @@ def done_items(system):
     return total
 
 
-ENDED = {}  # an item that came to its end stays as it is, and a test looks often: what was read of each
+ENDED = {}  # an item that came to its end stays as it is, and a test looks often: the text that was read of each
 
 
 def items_with(system, text):
@@ -153,7 +153,7 @@ def test_a_kill_of_a_worker_at_any_system_call_doubles_no_item(make_system, mode
 
 
 def test_a_kill_of_the_supervisor_while_an_item_is_taken_back_leaves_it_with_one(make_system, model, tmp_path):
-    """Its consumer dies, and at every system call of what follows the supervisor does too."""
+    """The item's consumer dies, and the supervisor dies at every system call of the consequences."""
     system = make_system(CONSUMERS, model=model, yaml=YAML.replace("  - name: nova", "  - name: spare", 1).replace(
         "writers: [nova]", "writers: [orion]")).start()
     ids = []

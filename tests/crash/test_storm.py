@@ -33,7 +33,7 @@ def choose_victim(chance, system):
 
 
 def strike(chance, system):
-    """One kill; how many requests it may have cost."""
+    """One kill; returns the number of requests that it may have cost."""
     role, pid = choose_victim(chance, system)
     if pid is None:
         return 0
@@ -93,9 +93,9 @@ WEIGHTS = {"http": 8, "worker": 80, "gateway": 8, "zygote": 8, "supervisor": 4}
 
 
 class People:
-    """Somebody at each agent who adds tasks in turn by shell, by `agentos task` and by an editor that renames over the
-    file, until told to stop. One at a time, since an editor takes away what another adds between its read and its
-    rename, storm or not."""
+    """A person at each agent who adds tasks in turn by shell, by `agentos task` and by an editor that renames over the file,
+    until told to stop. One writer at a time, since an editor takes away a text that another writer adds between its read and
+    its rename, storm or not."""
 
     def __init__(self, system, name, seed):
         self.system, self.name, self.chance = system, name, random.Random(f"{seed}-{name}")
@@ -114,7 +114,8 @@ class People:
         self.added[task_id] = text
 
     def by_command(self, task_id, text):
-        """When the supervisor dies in the middle of it, nobody knows whether the task was added: it may be, once."""
+        """When the supervisor dies in the middle of the order, nobody knows whether the task was added: the task may be
+        there, once."""
         sure = self.system.cli("task", self.name, text, "--id", task_id, check=False).returncode == 0
         (self.added if sure else self.unsure)[task_id] = text
 
@@ -176,7 +177,7 @@ def role_of(pid):
 
 
 def identity(pid):
-    """What a later process with the same number doesn't share."""
+    """The part of a process's identity that a later process with the same number doesn't share."""
     try:
         return pid, pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
@@ -232,7 +233,7 @@ def ask(system, request):
 
 
 def temporary_files(system, name):
-    """What a write that was cut short may leave behind."""
+    """The files that a write which was cut short may leave behind."""
     tree = system.tree(name)
     left = [path for path in tree.rglob("*") if re.search(r"\.new-\d+$|tmp_|\.lock$", path.name)]
     return [str(path.relative_to(tree)) for path in left]

@@ -1,5 +1,6 @@
-/* A worker that has been taken over. Preloaded into a copied install, this object runs scripts in a worker whose sandbox
- * is complete: such as lie in its tree as .agentos/script, one after the other. As a program it runs one outside.
+/* A worker that has been taken over. Preloaded into a copied install, this object runs scripts in a worker whose
+ * sandbox is complete: the scripts lie in the worker's tree as .agentos/script, one after the other. As a program the
+ * object runs a script outside.
  *
  * adversary SCRIPT RESULTS
  *
@@ -40,7 +41,7 @@ struct script {
     size_t done;
 };
 
-static struct script script; /* one at a time, and no memory is asked for */
+static struct script script; /* one script at a time, and no memory is asked for */
 
 static long value_of(const char *word)
 {
@@ -88,7 +89,7 @@ static long look(const volatile char *at, size_t bytes, size_t step)
     return steps;
 }
 
-/* NOLINTNEXTLINE(misc-no-recursion): the stack is what is tried */
+/* NOLINTNEXTLINE(misc-no-recursion): the stack is under test */
 static long sink(size_t bytes)
 {
     volatile char frame[PAGE * 4];
@@ -194,7 +195,8 @@ static void obey(void)
     close(results);
 }
 
-/* The worker's loop waits for two things at once; nothing else in it does, and it waits when its sandbox is complete. */
+/* The worker's loop waits for two descriptors at once; no other code in it does, and the loop waits when the worker's
+ * sandbox is complete. */
 int poll(struct pollfd *fds, nfds_t count, int timeout)
 {
     static int (*real)(struct pollfd *, nfds_t, int);

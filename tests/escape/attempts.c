@@ -129,7 +129,7 @@ static void clear(const struct stage *stage, const char *what)
     need(system(command) == 0, command);
 }
 
-/* What an attempt may have spoiled is made anew for the next. */
+/* Files that an attempt may have spoiled are made anew for the next. */
 static void set_trees(const struct stage *stage)
 {
     clear(stage, "orion");
@@ -208,9 +208,9 @@ struct score {
     unsigned shown, refused, bad;
 };
 
-/* What a role is allowed. A checker is a program of the operator's and has its own folder, here orion's, and its standard
- * error is a pipe, not the log. What runs in `agentos exec` and `agentos git` makes processes and executes the system's
- * programs, never those in the agent's tree; its standard error is the operator's. */
+/* The rights of a role. A checker is a program of the operator's and has its own folder, here orion's, and its standard
+ * error is a pipe, not the log. A command in `agentos exec` and `agentos git` makes processes and executes the system's
+ * programs, never programs in the agent's tree; its standard error is the operator's. */
 static const struct {
     const char *name;
     unsigned roles;
@@ -236,7 +236,7 @@ static const struct {
     {"leave one's session", EXEC},
     {"getxattr", EXEC},
     {"signal everybody",
-     EXEC}, /* which is everybody in the sandbox: Landlock passes over the others in silence */
+     EXEC}, /* which is every process in the sandbox: Landlock passes over others in silence */
 };
 
 static bool is_granted(const struct stage *stage, const struct attempt *attempt)

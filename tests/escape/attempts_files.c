@@ -222,7 +222,7 @@ static bool make_socket_file(const struct stage *stage)
     return mknodat(at(stage->own), "socket", S_IFSOCK | 0600, 0) == 0;
 }
 
-/* --- modes, owners, time stamps, attributes: what Landlock leaves open --- */
+/* --- modes, owners, time stamps, attributes, which Landlock leaves open --- */
 
 static bool mode_changed(const struct stage *stage)
 {

@@ -310,7 +310,7 @@ static bool reach_ports(const struct stage *stage)
     return syscall(SYS_ioperm, 0x80UL, 1UL, 1) == 0;
 }
 
-/* The older interface, with numbers of its own, past a filter that only knows this one. */
+/* The older interface, with numbers of its own, past a filter that only knows the present interface. */
 static bool call_as_i386(const struct stage *stage)
 {
     (void)stage;

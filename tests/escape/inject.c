@@ -1,6 +1,6 @@
-/* inject PID SUPERVISOR FOREIGN-FILE   makes system calls inside a process that runs already, by ptrace: what would
- * somebody be refused who had taken over a living worker? One line a call: its name and its result, or "-EPERM" and the
- * like. 69: not on this architecture. Needs root, as the worker isn't dumpable. */
+/* inject PID SUPERVISOR FOREIGN-FILE   makes system calls inside a process that runs already, by ptrace: the calls that
+ * an intruder would be refused who had taken over a living worker. One line a call: its name and its result, or "-EPERM"
+ * and the like. 69: not on this architecture. Needs root, as the worker isn't dumpable. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>

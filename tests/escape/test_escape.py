@@ -1,4 +1,4 @@
-"""Nothing gets out of the sandbox: a table of attempts (attempts.c), living agents, and kernels that lack a part.
+"""No process gets out of the sandbox: a table of attempts (attempts.c), living agents, and kernels that lack a part.
 
 AGENTOS_BIN's folder also holds `attempts` and `inject`.
 """
@@ -61,8 +61,8 @@ def test_every_attempt_that_works_outside_is_refused_inside(kernel):
 @without_shadow
 @pytest.mark.parametrize("role, least", [("auditor", 100), ("checker", 90 if os.geteuid() == 0 else 85), ("http", 100), ("exec", 90), ("git", 90)])
 def test_no_other_role_gets_out_more_than_a_worker(role, least):
-    """A checker is granted what it is for: to execute programs, and to read its own folder. Without capabilities 89 of its
-    attempts can be shown to work outside, as root 133."""
+    """A checker may execute programs and read its own folder, which is its purpose. Without capabilities 89 of its attempts
+    can be shown to work outside, as root 133."""
     result = subprocess.run([BIN / "attempts", "--as", role], capture_output=True, text=True, timeout=300 * PATIENCE)
     assert result.returncode == 0, "\n".join(line for line in result.stdout.splitlines() if not line.startswith("ok")) + result.stderr
     shown, refused, bad = map(int, re.findall(r"\d+", result.stdout.splitlines()[-1]))

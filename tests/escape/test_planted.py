@@ -1,6 +1,7 @@
-"""What a worker that was taken over can leave in its tree for others to read: git objects, packs, refs, names, depths, notes
-and texts. Whoever reads them, by a verb or over HTTP, comes to an end, within memory, and sees no control character; the
-supervisor answers, and the neighbour works on. Each plant is shown to be there, and to be what it is, without the wall.
+"""Plants that a worker that was taken over can leave in its tree for others to read: git objects, packs, refs, names,
+depths, notes and texts. Every reader, a verb or a request over HTTP, comes to an end, within memory, and sees no control
+character; the supervisor answers, and the neighbour works on. Each plant is shown to be there, and to do its harm, without
+the wall.
 """
 
 import hashlib
@@ -116,8 +117,8 @@ def plant_deep_objects(system, name):
 
 
 def plant_wide_objects(system, name):
-    """Two dozen objects that are 10^12 folders, with a file in each of the last ones or without any; and files of 100 MB of
-    which each may be another one that was moved."""
+    """Two dozen objects that are 10^12 folders, with a file in each of the last folders or without any; and files of 100 MB
+    of which each may be another file that was moved."""
     tree, tip = system.tree(name), tip_of(system, name)
     for leaf in (write_object(tree, "tree", b""), write_object(tree, "tree", entry(b"100644", b"x", write_object(tree, "blob", b"x")))):
         for _ in range(12):
@@ -195,7 +196,7 @@ def plant_texts(system, name):
 
 
 def plant_growth(system, name):
-    """Files that grow, are cut and renamed all the while; hard links between what is written and what is read."""
+    """Files that grow, are cut and renamed all the while; hard links between files that are written and files that are read."""
     tree, over = system.tree(name), threading.Event()
     (tree / "outputs/shared.md").hardlink_to(tree / "persona.md")
 
@@ -239,7 +240,7 @@ READS = [
 
 
 def read_by(system, *words):
-    """What a verb printed, how it ended and the most memory that it or one of its children took."""
+    """The output of a verb, its exit and the most memory that it or one of its children took."""
     command = [str(BIN / "agentos"), *words]
     process = subprocess.Popen(command, env=system.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
     timer = threading.Timer(60 * PATIENCE, process.kill)

@@ -53,7 +53,8 @@ def results_of(text):
 
 
 def taken_kb(pid):
-    """Memory that is its own alone, with its page tables; of files only what it wrote. 0 when it is gone."""
+    """Memory that is the process's alone, with its page tables; of files only pages that it wrote. 0 when the process is
+    gone."""
     try:
         lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -81,7 +82,7 @@ class Install:
         self.system.start()
 
     def run(self, *lines):
-        """What came of each line inside, as far as its worker lived, and the worker's account of memory then."""
+        """The result of each line inside, as far as its worker lived, and the worker's account of memory then."""
         own = self.system.tree() / ".agentos"
         results, worker = own / "results", self.system.worker()
         results.unlink(missing_ok=True)
@@ -410,7 +411,7 @@ def attempts(own, foreign, pid):
     }
 
 
-# What the surroundings may refuse as well: without root, and by kernels and containers.
+# Operations that the surroundings may refuse as well: without root, and by kernels and containers.
 PRIVILEGED = {
     *("a packet socket", "chroot", "a mount", "fsopen", "open_tree", "a device", "unshare mounts", "unshare the network", "setns"),
     *("setresuid", "setgroups", "syslog", "fanotify_init", "mount_setattr"),
@@ -576,7 +577,7 @@ def test_a_worker_that_the_kernel_ends_for_memory_is_told_of_as_such(make_system
 
 @with_memory_groups
 def test_a_worker_that_is_ended_for_the_want_of_others_is_not_told_of_as_past_its_own_limit(make_system, model):
-    """What lies above all workers' groups runs out, as the machine or its container would."""
+    """The group above all workers' groups runs out of memory, as the machine or its container would."""
     system = make_system(model=model, extra=GROUPED).start()
     group = memory_group(system.worker())
     taken = int((group.parent / "memory.usage_in_bytes").read_text())
@@ -650,7 +651,7 @@ ON_THE_LINE = {
     "two messages in one another": frame(frame(READY) + b"\1\0\x3c\0\xff\xff\xff\xff"),
     "bytes out of band": b"x",
 }
-BEARABLE = {"the same word again and again", "bytes out of band"}  # nobody is ended for them
+BEARABLE = {"the same word again and again", "bytes out of band"}  # no process is ended for them
 MSG_OOB, MSG_DONTWAIT, MSG_NOSIGNAL = 1, 0x40, 0x4000
 
 

@@ -1,6 +1,6 @@
-/* What an auditor reads and what it says are both made by others. As a case (first byte even) the rules must judge it
+/* An auditor's case and its verdict are both made by others. As a case (first byte even) the rules must judge it
  * without harm, to the same end every time and never above the agent's own score; as a verdict (odd) it must be a score
- * with one line of reasons, or a fault. What is no JSON is judged as a text inside one. */
+ * with one line of reasons, or a fault. Bytes that are no JSON are judged as a text inside a case. */
 #include <jansson.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* queue.md's grammar on any bytes: blocks lie in order and in the text, are valid UTF-8 and read the same alone and on
- * from any block that is kept. No byte behind the preamble is without an owner: it belongs
- * to a task or to an item that is reported, and no task's text holds what looks like the start of another. */
+ * from any block that is kept. No byte behind the preamble is without an owner: it belongs to a task or to an item that
+ * is reported, and no task's text holds a line that looks like the start of another task. */
 #include <stdlib.h>
 #include <string.h>
 

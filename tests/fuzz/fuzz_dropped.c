@@ -1,5 +1,5 @@
-/* Any bytes as a file that lies in a queue's folder, at start or dropped later: an item, or set aside, or left; its bytes
- * lie there in any case, and what it became it stays. */
+/* Any bytes as a file that lies in a queue's folder, at start or dropped later: an item, or set aside, or left; its
+ * bytes lie there in any case, and the file stays what it became. */
 #include "scratch.h"
 
 #include "common/clock.h"
@@ -21,7 +21,7 @@ static int64_t room(void *context, const char *agent)
 static bool put(void *context, const char *agent, const struct envelope *envelope, struct fault *fault)
 {
     (void)context, (void)agent, (void)envelope, (void)fault;
-    abort(); /* nobody has room */
+    abort(); /* no consumer has room */
 }
 
 static int take(void *context, const char *agent, const char *id, int folder, const char *name,
@@ -88,7 +88,7 @@ static const struct queues_operations operations = {.room = room,
                                                     .unfinished = unfinished,
                                                     .timer = timer};
 
-/* The one file of the folder, hidden ones aside: its name and what it has. False: there is none. */
+/* The one file of the folder, hidden ones aside: its name and its text. False: there is none. */
 static bool only_file(int folder, char **name, char **text, size_t *length)
 {
     DIR *listing = fdopendir(openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));

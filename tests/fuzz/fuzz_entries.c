@@ -1,5 +1,5 @@
-/* State files as people may leave them. What was printed once is read and printed again as the same; a field that is
- * set is read back, and the heading count stays. */
+/* State files as people may leave them. A printed file is read and printed again as the same; a field that is set is
+ * read back, and the heading count stays. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t once, again;
     OWNED char *text = memory_slice((const char *)data, size);
-    size = strlen(text); /* what isn't text never comes here */
+    size = strlen(text); /* bytes that aren't text never come here */
     int level = size % 2 ? 2 : 3;
     OWNED char *first = print_entries(level, text, size, &once);
     OWNED char *second = print_entries(level, first, strlen(first), &again);

@@ -1,5 +1,5 @@
-/* Any bytes as a git bundle's header: refused with a sentence, or printed and read back as the same; and every name in
- * it is one that can't lead out of refs/. */
+/* Any bytes as a git bundle's header: refused with a sentence, or printed and read back as the same; and no name in it
+ * can lead out of refs/. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

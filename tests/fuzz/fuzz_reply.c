@@ -1,5 +1,5 @@
-/* A model's reply is whatever bytes arrive: it must be read without harm, within its caps, and to the same end every
- * time. The first byte chooses how the reply ended. */
+/* A model's reply is whatever bytes arrive: the worker must read the reply without harm, within its caps, and to the
+ * same end every time. The first byte chooses how the reply ended. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

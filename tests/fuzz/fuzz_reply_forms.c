@@ -1,6 +1,6 @@
-/* The round trip of a report: one that is printed in any of the known forms reads back the same. The first bytes choose the
- * form and the keys; the rest, parted by NULs, are the texts. A text in quotes, in JSON or in a block of lines comes back
- * byte for byte; one without quotes comes back whole, or not at all and with a fault. */
+/* The round trip of a report: a report that is printed in any of the known forms reads back the same. The first bytes
+ * choose the form and the keys; the rest, parted by NULs, are the texts. A text in quotes, in JSON or in a block of
+ * lines comes back byte for byte; a text without quotes comes back whole, or not at all and with a fault. */
 #include <jansson.h>
 #include <stdint.h>
 #include <stdio.h>

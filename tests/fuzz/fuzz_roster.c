@@ -1,4 +1,4 @@
-/* Any bytes as agents.yaml, and as a definition from the wire: a roster that holds what it promises, or faults. */
+/* Any bytes as agents.yaml, and as a definition from the wire: a roster that keeps its promises, or faults. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Any bytes as a segment's file: set aside, or a text with a version; a write that names that version is the next one, a
- * write that names another is refused, and the file then says just that to whoever starts anew. */
+/* Any bytes as a segment's file: set aside, or a text with a version; a write that names that version is the next one,
+ * a write that names another is refused, and the file then says just that to a supervisor that starts anew. */
 #include "scratch.h"
 
 #include "common/format/roster.h"

@@ -3,12 +3,11 @@
 
     tests/house/check.py BUILD_FOLDER [ROOM...]    the whole house, or the faults of some rooms alone
 
-Arrows only go down: a file uses the rooms that rooms.txt lists for its own room, in its includes and in the symbols of
-its object, and no files use each other in a circle. The objects are read with nm, so a circle through a header that is
-never called does not count, and a call without an include does. A room, a file and a struct stay small, and a comment
-names no source that there is not. open.txt lists the faults that stand from before the plan:
-they may shrink and go, and a line of it that is no fault any more has to go, too. Exit code 0: the plan holds but for
-them; 1: each other fault was printed.
+Arrows only go down: a file uses the rooms that rooms.txt lists for its own room, in its includes and in the symbols of its
+object, and no files use each other in a circle. The objects are read with nm, so a circle through a header that is never
+called does not count, and a call without an include does. A room, a file and a struct stay small, and a comment names no
+source that there is not. open.txt lists the faults that stand from before the plan: these faults may shrink and go, and a
+line that is no fault any more has to go, too. Exit code 0: the plan holds but for them; 1: each other fault was printed.
 """
 
 import collections
@@ -21,7 +20,7 @@ HOUSE = pathlib.Path(__file__).resolve().parent
 ROOT = HOUSE.parents[1]
 LARGEST_ROOM = 30  # sources
 LONGEST_FILE = 600  # lines
-LARGEST_STRUCT = 25  # fields; those of a struct within it are that one's
+LARGEST_STRUCT = 25  # fields; the fields of a struct within it are that struct's
 FOREIGN_HEADERS = {"sysexits.h"}  # that comments name
 
 def plan():
@@ -68,7 +67,8 @@ def symbols(path):
 
 
 def nearest(owners, source, library):
-    """Who defines a name for source: its own library first, then its own side (two programs may use one name)."""
+    """The file that defines a name for source: in its own library first, then on its own side (two programs may use one
+    name)."""
     same = [other for other, of in owners if of == library]
     side = [other for other, _ in owners if other.split("/")[0] in (source.split("/")[0], "common")]
     return (same or side or [other for other, _ in owners])[0]

@@ -1,8 +1,8 @@
 /* bus_driver PROGRAMS: the supervisor's side of agentos-bus (supervisor/nodes/bus_link.h), by lines, for test_bus.py.
  *
- * On standard input, a line each: publish SUBJECT ID TEXT, follow SUBJECT, unfollow SUBJECT, took TOKEN, later TOKEN MS,
- * put KEY REVISION VALUE, delete KEY REVISION (REVISION "any", too), flood SUBJECT COUNT BYTES, problem, quit. On standard
- * output what the owner hears, a JSON array each. */
+ * On standard input, a line each: publish SUBJECT ID TEXT, follow SUBJECT, unfollow SUBJECT, took TOKEN, later TOKEN
+ * MS, put KEY REVISION VALUE, delete KEY REVISION (REVISION "any", too), flood SUBJECT COUNT BYTES, problem, quit. On
+ * standard output the owner's messages, a JSON array each. */
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>

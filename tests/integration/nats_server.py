@@ -18,7 +18,7 @@ class Nats:
         self.start()
 
     def configure(self, *lines):
-        """What it is started with the next time, beside its port and its folder."""
+        """The options of the server's next start, beside its port and its folder."""
         (self.folder / "nats.conf").write_text("".join(f"{line}\n" for line in lines))
 
     @property
@@ -33,7 +33,7 @@ class Nats:
             self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
 
     def say(self, subject, node, *texts):
-        """As a node of this name would, with messages that are what they are."""
+        """Connects as a node of this name would, with whatever messages the test gives."""
         with socket.create_connection(("127.0.0.1", self.port), 30) as line:
             line.sendall(b'CONNECT {"verbose":false,"headers":true}\r\n')
             for text in texts:

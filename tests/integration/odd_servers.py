@@ -1,7 +1,7 @@
 """Small servers that misbehave on purpose, and the gateway on its own to be sent against them.
 
 A server is a list of answers: functions (connection, request) that write raw bytes. The n-th request gets the n-th
-answer, later ones the last; a plain string of bytes is written as it is. Nothing but the standard library.
+answer, later ones the last; a plain string of bytes is written as it is. Only the standard library is used.
 """
 
 import json
@@ -25,7 +25,7 @@ NOWHERE = 2**64 - 1
 OK, PASSING, AUTH, QUOTA, REQUEST, BUDGET, LENGTH = range(7)
 
 
-# ---- what a server can say ----
+# ---- answers of servers ----
 
 
 def response(body, status="200 OK", headers=(), type="application/json"):
@@ -191,7 +191,7 @@ SHAPES = {ANSWER: "ntntttnntnnnnn", WAITING: "nttnt", SPENT: "nttnnnnn", ROOM: "
 
 
 class Spent:
-    """What one request took."""
+    """The seconds that one request took."""
 
     names = "serial agent model kind tokens_in tokens_out cached again".split()
 
@@ -252,7 +252,7 @@ class Gateway:
         self.socket.sendall(pack(FORGET, serial, agent))
 
     def pump(self, seconds):
-        """Read what comes within so many seconds, until at least one message is there. False: none came."""
+        """Read the messages of so many seconds, until at least one is there. False: none came."""
         deadline = time.monotonic() + seconds
         while True:
             if len(self.pending) >= 4:

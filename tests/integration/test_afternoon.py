@@ -1,5 +1,5 @@
-"""A stranger's afternoon at queue.md: vim, VS Code, sed -i, Syncthing, PowerShell and `docker pause`, one after the other on
-a running system. Every task is done once, and what is none is explained. (A full process table: test_limits.py.)"""
+"""A stranger's afternoon at queue.md: vim, VS Code, sed -i, Syncthing, PowerShell and `docker pause`, in turn on a running
+system. Every task is done once, and every text that is no task is explained. (A full process table: test_limits.py.)"""
 
 import os
 import signal

@@ -41,7 +41,7 @@ def asked(model, identity):
 def test_each_of_many_tasks_is_asked_about_once_whatever_the_one_before_it_taught(make_system, model):
     system = make_system(model=model).start()
     identities = [f"new-{number}" for number in range(30)]
-    system.append(blocks(identities))  # a new skill each: the next prompt shows what the last answer earned
+    system.append(blocks(identities))  # a new skill each: the next prompt shows the skill that the last answer earned
     for identity in identities:
         system.wait_done(identity)
     assert {identity: asked(model, identity) for identity in identities} == dict.fromkeys(identities, 1)
@@ -138,8 +138,8 @@ ANSWER_STOPS = ["-e", "trace=pwritev", "-e", "inject=pwritev:signal=STOP:when=1"
 
 
 def die_of_the_answer(system, from_pid):
-    """The paused next worker of orion goes on, and is killed between its answer's file and the commit: it stands still there
-    until the pause of the worker after it is ordered."""
+    """The paused next worker of orion goes on, and is killed between its answer's file and the commit: the worker stands
+    still there until the pause of the worker after it is ordered."""
     wait_until(lambda: system.worker("orion") not in (None, from_pid), "the next worker", 20)
     system.wait_state("orion", "paused")
     pid, calls = system.worker("orion"), system.folder / "calls"

@@ -272,8 +272,8 @@ def test_only_four_run_at_once_and_all_get_their_turn(checked):
 
     def all_done():
         nonlocal most
-        # The supervisor's own children: each has a child that bears its name until it becomes the checker. A zombie, and one
-        # that becomes a program just now, has none.
+        # The supervisor's own children: each has a child that bears its name until it becomes the checker. A zombie,
+        # and a process that becomes a program just now, has no child.
         most = max(most, sum(program_of(pid) == "agentos-audit" for pid in child_table().get(system.process.pid, [])))
         return all(score(system, "judged", name) == "+1" for name in names)
 

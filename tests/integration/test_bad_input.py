@@ -1,4 +1,4 @@
-"""Whatever is broken gets a sentence; what isn't broken goes on."""
+"""Every broken input gets a sentence; sound input goes on."""
 
 import os
 import re

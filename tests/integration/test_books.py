@@ -12,7 +12,7 @@ import odd_servers as odd
 from harness import BIN, agents_yaml, wait_until
 
 BLOCK = "Done.\n\n```agentos\nreward: 1\nreason: it worked\n```\n"
-OUT = 100  # LLM_MAX_TOKENS; all of it is charged
+OUT = 100  # LLM_MAX_TOKENS; all tokens are charged
 RESERVE = 4000  # tokens of one request: more than any of these takes
 
 
@@ -109,7 +109,7 @@ def begin(make_system, server, more="", end="", **env):
 
 
 def figures(system):
-    """What `status` says was used today, as soon as nothing is under way."""
+    """The usage of today as `status` tells it, as soon as no request is under way."""
     return {key: system.agent_status()[f"{key}_today"] for key in ("tokens", "cached_tokens", "requests", "cost")}
 
 

@@ -48,7 +48,7 @@ def midnight():
 
 @pytest.fixture
 def tight(make_system, model):
-    """An agent that has tokens for some tasks of a day, and one that has used them up."""
+    """An agent that has tokens for some tasks of a day, and an agent that has used them up."""
     system = make_system(model=model, env=MAX_TOKENS, extra=limits(tokens_per_day=3000)).start()
     count = 0
     while system.agent_status()["state"] != "waiting":
@@ -108,7 +108,7 @@ def test_an_edit_is_not_lost_to_a_save_while_the_file_is_written_over(make_syste
         system.add("second", "Spend more")
 
         def saved_or_waits():
-            file.truncate(0)  # it is being written still
+            file.truncate(0)  # the file is being written still
             replaced = os.fstat(file.fileno()).st_nlink == 0
             return replaced or system.agent_status()["state"] == "waiting"
 
@@ -159,7 +159,7 @@ def test_a_gateway_that_dies_with_a_request_leaves_its_tokens_spent(make_system,
     reserved = spent(system)
     os.kill(system.processes()["gateway"], signal.SIGKILL)
     wait_until(lambda: len(model.requests()) == 2, "asked again")
-    assert 2 * reserved <= spent(system) < 2 * reserved + 20  # the prompt says what was spent
+    assert 2 * reserved <= spent(system) < 2 * reserved + 20  # the prompt has the sums that were spent
     model.release()
     system.wait_done("held")
 

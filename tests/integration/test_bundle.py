@@ -32,7 +32,7 @@ def elsewhere(make_system, model):
 
 @pytest.fixture
 def bundle(system):
-    """What orion is after two tasks, as a file."""
+    """orion after two tasks, as a file."""
     learn(system, "one", "two")
     path = system.folder / "orion.bundle"
     system.cli("export", "orion", path)
@@ -47,7 +47,7 @@ def git(*arguments, cwd, **more):
 
 
 def picture(data):
-    """Everything in a data directory but the supervisor's own, by path: kind and content."""
+    """All files of a data directory but the supervisor's own, by path: kind and content."""
     found = {}
     for folder, folders, files in os.walk(data):
         folders[:] = [name for name in folders if name != ".run"]
@@ -58,7 +58,7 @@ def picture(data):
 
 
 def files_of(system, name="orion"):
-    """The agent's files but what is the worker's own."""
+    """The agent's files but the worker's own."""
     skip = (".git", ".agentos")
     tree = system.tree(name)
     return {
@@ -115,7 +115,7 @@ def test_what_cannot_be_exported_is_said(system):
 
 @pytest.mark.parametrize("part", [".git", ".git/objects", ".git/refs", ".git/objects/info/alternates", ".git/commondir"])
 def test_what_leads_a_repository_elsewhere_is_taken_out_before_an_export(system, part):
-    """As an agent that was taken over could make its own: nothing of another's is exported, and the way there is told."""
+    """As an agent that was taken over could make its own: no file of another agent is exported, and the way there is told."""
     learn(system, "one")
     system.stop()
     path = system.tree() / part
@@ -129,7 +129,7 @@ def test_what_leads_a_repository_elsewhere_is_taken_out_before_an_export(system,
     result = system.cli("export", "orion", bundle, check=False)
     assert re.search(rf"^{re.escape(part)} .*; it lies in \.agentos/set-aside/", result.stderr, re.MULTILINE)
     assert not path.exists() and not path.is_symlink()
-    if linked:  # without what the link led to it is no repository
+    if linked:  # without the link's target the folder is no repository
         assert result.returncode == 65 and not bundle.exists()
     else:
         assert result.returncode == 0
@@ -141,7 +141,7 @@ def test_what_leads_a_repository_elsewhere_is_taken_out_before_an_export(system,
 
 
 def let_in(system):
-    """Somebody has read what the import said, and starts the agent."""
+    """A person has read the import's words, and starts the agent."""
     if system.process is None:
         system.start(wait=False)
         wait_until(lambda: system.cli("status", check=False).returncode == 0, "the supervisor answers")
@@ -227,7 +227,7 @@ def test_what_is_pending_and_what_people_have_not_committed_comes_along(system, 
 def test_an_export_of_an_agent_at_work_is_of_one_moment(make_system, model, elsewhere):
     system = make_system(model=model).start()
     given, exports = [], []
-    while len(exports) < 5:  # one that meets a commit says "try again": how often, is the machine's affair
+    while len(exports) < 5:  # an export that meets a commit says "try again": how often, is the machine's affair
         tasks = [f"t{len(given) + n}" for n in range(3)]
         system.append("".join(task_block(task_id, f"Work {task_id} with care") for task_id in tasks))
         given += tasks
@@ -333,7 +333,7 @@ def test_what_root_imports_belongs_to_the_owner_of_the_other_agents(bundle, else
     assert {path.stat().st_uid for path in everything} == {65534}
 
 
-# ---- what is refused, and changes nothing ----
+# ---- files that are refused, and change nothing ----
 
 
 def refused(system, path, code, reason):

@@ -80,7 +80,7 @@ def answers(port):
 
 
 class Bus:
-    """A supervisor's side of the bus: what it asks, and what its owner has heard."""
+    """A supervisor's side of the bus: its requests, and the messages that its owner has heard."""
 
     def __init__(self, url, node="a", **env):
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("AGENTOS_", "LLM_"))}
@@ -103,7 +103,7 @@ class Bus:
         return self.answers.get(timeout=60)
 
     def next(self, *wanted):
-        """The first of what was heard that begins so; it and what came before it of this kind is taken away."""
+        """The first message that begins so; it and the earlier ones of this kind are taken away."""
 
         def found():
             return next((said for said in list(self.heard) if said[: len(wanted)] == list(wanted)), None)
@@ -229,7 +229,7 @@ def test_a_process_that_stood_still_goes_on(nats, make_bus):
     receiver.ask(f"follow {IRIS}")
     send_signal(receiver.pid, signal.SIGSTOP)
     assert receiver.ask(f"flood {IRIS} 100 1000000")[2]
-    assert not receiver.ask(f"publish {IRIS} id-0 too-much")[2]  # what is asked of it meanwhile is bounded
+    assert not receiver.ask(f"publish {IRIS} id-0 too-much")[2]  # requests to it meanwhile are bounded
     assert sender.publish(IRIS, "id-1", "one") is None
     send_signal(receiver.pid, signal.SIGCONT)
     receiver.ask("mute")
@@ -347,7 +347,7 @@ def test_a_consumer_that_somebody_deleted_is_made_anew(nats, make_bus):
     assert bus.publish(IRIS, "id-1", "one") is None
     bus.ask(f"took {bus.arrived('one')}")
     said = nats.ask("CONSUMER.DELETE.AGENTOS.agent-iris")
-    assert "success" in said or "directory not empty" in said["error"]["description"]  # 2.9's own race with its files; it is gone
+    assert "success" in said or "directory not empty" in said["error"]["description"]  # nats-server 2.9's own race with its files
     assert bus.publish(IRIS, "id-2", "two") is None
     bus.arrived("two")
 
@@ -407,7 +407,7 @@ def test_a_name_that_is_not_found_is_said(make_bus):
 
 @contextlib.contextmanager
 def fake_server(speak):
-    """Each connection is given to speak; the list has their number."""
+    """Each connection is handed to speak; the list has their number."""
     listener, seen = socket.create_server(("127.0.0.1", 0)), []
 
     def accept():
@@ -541,7 +541,7 @@ def test_credentials_come_from_their_file_and_a_refusal_is_said(make_nats, make_
 
 
 class Nkey:
-    """A key of NATS's kind, and what it signs: as `nsc` makes them, by openssl."""
+    """A key of NATS's kind, and its signatures: as `nsc` makes them, by openssl."""
 
     def __init__(self, folder, name, prefix):
         self.key, self.prefix = folder / f"{name}.der", prefix

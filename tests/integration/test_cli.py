@@ -1,4 +1,4 @@
-"""The command line: exit codes, usage, the verbs against a running supervisor, and those that need none."""
+"""The command line: exit codes, usage, the verbs against a running supervisor, and the verbs that need none."""
 
 import json
 import os
@@ -325,7 +325,7 @@ def test_what_nobody_knows_ends_with_66(make_system, words):
 
 
 def test_what_belongs_to_another_user_ends_with_77_and_says_whom_to_ask_as(make_system):
-    """Root without capabilities is a user like others; who is no root can take away the directory's mode."""
+    """Root without capabilities is a user like others; another user can take away the directory's mode."""
     system = make_system(env={"LLM_BASE_URL": "offline"}).start()
     system.cli("task", "orion", "Do it", "--id", "x", "--wait")
     may_not = []

@@ -60,7 +60,7 @@ def in_a_config_map_that_is_the_data_directory(system):
 
 
 def by_another_name(system):
-    """As a mount of the one file: it is the same file, and no notice comes from the data directory."""
+    """As a mount of the one file: the file stays the same, and no notice comes from the data directory."""
     other = system.folder / "other-name.yaml"
     os.link(system.data / "agents.yaml", other)
     return other.write_text

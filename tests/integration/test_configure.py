@@ -1,4 +1,4 @@
-"""Configuring the build: what is missing is named as Debian names it, and tests are built where cmocka is."""
+"""Configuring the build: a missing package has Debian's name in the message, and tests are built where cmocka is."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def configure(tmp_path, *without):
-    """Configures against copies of the machine's pkg-config files, without those of some modules."""
+    """Configures against copies of the machine's pkg-config files, without the files of some modules."""
     if not shutil.which("cmake"):
         pytest.skip("no cmake here")
     folders = subprocess.run(["pkg-config", "--variable=pc_path", "pkg-config"], capture_output=True, text=True).stdout

@@ -17,8 +17,8 @@ TASKS = 30
 
 class Small(odd.Server):
     """A model of HOLDS tokens at 4 bytes each. words: how it refuses a prompt that leaves the reply no room, from the
-    prompt's tokens; None: it cuts the prompt without a word, and a cut prompt gets no report in the reply. cache: what
-    was not cached is all that `prompt_tokens` counts."""
+    prompt's tokens; None: it cuts the prompt without a word, and a cut prompt gets no report in the reply. cache:
+    `prompt_tokens` counts only tokens that were not cached."""
 
     def __init__(self, words=None, cache=False, status="400 Bad"):
         self.words, self.cache, self.status = words, cache, status

@@ -136,7 +136,7 @@ def test_a_worker_that_keeps_ending_is_started_after_a_minute_at_most_and_a_heal
     for _ in range(14):
         seconds.append(end())
         if seconds[-1]:
-            clock.move(0, monotonic=61)  # nothing of it is a minute of health: no worker is there
+            clock.move(0, monotonic=61)  # no minute of it is a minute of health: no worker is there
         system.wait_state("orion", "idle")
     assert 36 <= max(seconds) <= 60
     assert all(second >= 35 for second in seconds[-3:])

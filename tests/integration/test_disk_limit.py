@@ -73,7 +73,7 @@ def test_a_tree_that_grows_while_its_agent_is_paused_stops_it(make_system, model
     sizes = itertools.count(1)
 
     def stopped():
-        """What lies there when it is counted again is its measure; then it grows."""
+        """The files at the next count are the tree's measure; then the tree grows."""
         fill(system, 5 * next(sizes), "more")
         return [line for line in system.agent_status()["problems"] if "the agent is stopped, as they grew while it was paused" in line]
 

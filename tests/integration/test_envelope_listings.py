@@ -1,4 +1,4 @@
-"""What people see of envelopes: the listings, `agentos show`, and what `agentos verify` finds wrong with them."""
+"""Envelopes as people see them: the listings, `agentos show`, and the findings of `agentos verify`."""
 
 import json
 
@@ -22,7 +22,7 @@ def put(system, path, text):
 
 @pytest.fixture
 def idle(make_system):
-    """Two agents that take no work, so that what is put there stays."""
+    """Two agents that take no work, so that files that are put there stay."""
     system = make_system(["orion", "iris"], env={"LLM_BASE_URL": "offline"}).start()
     for name in system.names:
         system.cli("stop", name)

@@ -1,4 +1,4 @@
-"""`agentos events`: what happens is told as it happens, and a reader that does not read harms nobody."""
+"""`agentos events`: events are told as they happen, and a reader that does not read harms no other."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def start_follower():
         follower = Follower(system, *arguments)
         made.append(follower)
 
-        def reached():  # nothing says that it follows but the first event that reaches it
+        def reached():  # only the first event that reaches the follower says that it follows
             system.cli("reload")
             return follower.text()
 
@@ -169,7 +169,7 @@ def test_a_reader_that_never_reads_neither_blocks_nor_grows_the_supervisor_and_i
         before = resident()
         for _ in range(60):
             assert system.cli("reload", check=False).returncode == 78
-        if "asan" not in str(BIN):  # the sanitizer keeps what was freed
+        if "asan" not in str(BIN):  # the sanitizer keeps freed memory
             assert resident() - before < 4096, "kB grown"
         data = b""
         while b'"event":"lost"' not in data:

@@ -35,7 +35,7 @@ priority: high
 created: 2026-04-29T10:30:00Z
 """
 
-# As the article prints it: nothing is indented, the fence is never closed, the fields stand on the last line.
+# As the article prints it: no line is indented, the fence is never closed, the fields stand on the last line.
 REVU_TASK_AS_PRINTED = """
 ## review-flask-endpoint
 task: |

@@ -1,4 +1,4 @@
-"""Nothing starves: a sender's share of the turns, and work that has waited for ten minutes (contract section 5)."""
+"""No work starves: a sender's share of the turns, and work that has waited for ten minutes (contract section 5)."""
 
 import re
 
@@ -9,13 +9,13 @@ LONG = {"LLM_TIMEOUT": "7200"}
 
 
 def done_in_order(system, name="orion"):
-    """The ids of what the agent did, the first first."""
+    """The ids of the agent's finished work, the first first."""
     subjects = system.git("log", "--reverse", "--format=%s", name=name).splitlines()
     return [found[1] for line in subjects if (found := re.match(rf"{name}\(task\): (\S+)$", line))]
 
 
 def waited_minutes(system):
-    """Of what has waited longest, as the worker notes it."""
+    """The time of the work that has waited longest, as the worker notes it."""
     try:
         lines = (system.tree("orion") / ".agentos/waiting").read_text().splitlines()
     except FileNotFoundError:

@@ -103,7 +103,7 @@ def test_what_waits_for_a_node_that_is_down_expires_on_time_or_goes_when_it_is_b
 
 
 def kill(systems, nats, chance):
-    """One of everything that may die."""
+    """A process of each kind that may die."""
     what = chance.choice(["a", "b", "bus", "bus", "nats"])
     if what == "nats":
         nats.kill()

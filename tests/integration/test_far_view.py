@@ -1,4 +1,4 @@
-"""What one node shows of the others: items of work queues, handoffs, one envelope's way (contract section 12)."""
+"""The other nodes, seen from one: items of work queues, handoffs, one envelope's way (contract section 12)."""
 
 import itertools
 import json
@@ -31,7 +31,7 @@ def listed(system, *words):
 
 
 def chain(a):
-    """orion hands to iris on the other node, who hands on to nova; both are done. The two envelopes' ids."""
+    """orion hands to iris on the other node, and iris hands on to nova; both handoffs are done. The two envelopes' ids."""
     systems = chain.systems
     a.append(f"\n## start\ntask: First. {handing('iris', 'Second. ' + handing('nova', 'Third.'))}\n", "orion")
     third = wait_finished(systems, "nova", "Third.")
@@ -128,7 +128,7 @@ def test_an_envelope_between_two_other_nodes_is_shown_and_an_agents_files_are_sa
 
 
 def overheard(nats, subject, until, seconds=60):  # noqa: F811
-    """What is said under the subject, as JSON, until there is so much of it; say: called once it is listened."""
+    """The messages under the subject, as JSON, until there are so many; say: called once the test listens."""
     line = socket.create_connection(("127.0.0.1", nats.port), seconds)
     line.sendall(b'CONNECT {"verbose":false,"headers":true}\r\nSUB ' + subject.encode() + b" 1\r\nPING\r\n")
     lines, said = line.makefile("rb"), []

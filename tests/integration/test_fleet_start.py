@@ -1,4 +1,5 @@
-"""A start with more agents than warm_workers: who hibernated goes on, who has work is asked first, the others wait."""
+"""A start with more agents than warm_workers: an agent that hibernated goes on so, agents with work start first, the others
+wait."""
 
 import re
 import signal
@@ -154,7 +155,7 @@ def minute(system, clock):
 
 
 def looks(system):
-    """What .run/rested says last of the looks at each tree: the marks, and when it was read."""
+    """The last lines of .run/rested about the looks at each tree: the marks, and the time of the look."""
     lines = [line.split() for line in (system.data / ".run/rested").read_text().splitlines()[1:]]
     return {line[0][1:]: line[10:] for line in lines}
 

@@ -610,7 +610,7 @@ def test_a_reader_that_is_slow_loses_no_answer(serve, start):
     gateway_busy = lambda: len(server.requests) == 8 and server.under_way == 0
     deadline = time.monotonic() + odd.PATIENCE
     while not gateway_busy() and time.monotonic() < deadline:
-        select.select([], [], [], 0.01)  # nothing is read from the channel meanwhile
+        select.select([], [], [], 0.01)  # no message is read from the channel meanwhile
     for serial in serials:
         assert len(gateway.answer(serial).text) == 1_000_000
 

@@ -171,7 +171,7 @@ def test_a_server_that_closes_idle_connections_after_five_seconds_makes_no_reque
     server = serve(closes)
     gateway = start(server.url)
     assert gateway.talk().kind == OK and gateway.talk().kind == OK and server.connections == 1
-    time.sleep(5)  # the idleness is what is tested
+    time.sleep(5)  # the idleness is under test
     assert gateway.talk().kind == OK
     assert [spent.kind for spent in gateway.spent] == [KNOWN] * 3 and len(server.requests) == 3
 
@@ -185,7 +185,7 @@ def stand_still(pids, seconds, meanwhile):
         os.kill(pid, signal.SIGSTOP)
     begun = time.monotonic()
     meanwhile()
-    time.sleep(max(0, begun + seconds - time.monotonic()))  # the time is what is tested
+    time.sleep(max(0, begun + seconds - time.monotonic()))  # the time is under test
     for pid in reversed(pids):
         os.kill(pid, signal.SIGCONT)
 

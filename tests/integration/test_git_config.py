@@ -1,4 +1,4 @@
-"""What an agent writes is never run, obeyed or followed by a person's git: it is taken out and kept aside.
+"""A person's git never runs, obeys or follows an agent's text: such settings are taken out and kept aside.
 
 A person's own settings that can do no harm stay.
 """
@@ -59,7 +59,7 @@ PLANTS = {"config": plant_config, "elsewhere": plant_elsewhere, "sizes": plant_s
 
 
 def look_around(system):
-    """What people type, with a terminal's pager; the exit codes."""
+    """People's commands, with a terminal's pager; the exit codes."""
     env = {**os.environ, "GIT_PAGER_IN_USE": "1", "HOME": str(system.folder), "GIT_CONFIG_NOSYSTEM": "1"}
     env.pop("GIT_CONFIG_GLOBAL", None)
     results = []
@@ -119,7 +119,7 @@ def test_what_the_agent_wrote_is_not_obeyed_by_a_persons_git(planted, kind, when
 
 
 def test_the_plants_do_harm_where_nobody_looks(planted):
-    """The control: without the supervisor's look each of them does what it is meant to do."""
+    """The control: without the supervisor's look each setting has its effect."""
     system, marker, outside = planted("config")
     system.stop()
     plant_config(system, marker, outside)
@@ -168,7 +168,7 @@ def test_agentos_git_obeys_nothing_that_the_agent_wrote(planted, kind):
 
 
 def test_agentos_git_runs_nothing_for_a_worker_that_writes_all_the_while(planted):
-    """The configuration is there again as soon as it was taken out, and git can't start what it names."""
+    """The configuration is there again as soon as it was taken out, and git can't start the program that it names."""
     system, marker, outside = planted("config")
     system.stop()
     marker = system.tree() / "ran"

@@ -47,7 +47,7 @@ def problems(system):
 
 
 def healthy(system):
-    """What was earned after the edit is in its files, and git and verify find nothing wrong."""
+    """Skills that were earned after the edit are in their files, and git and verify find no fault."""
     assert "### work-after-with-care" in system.read("skills.md")
     assert "\n## after\n" in system.read("rewards.md") and "\n## after\n" in system.read("reflections.md")
     system.assert_sound()
@@ -128,7 +128,7 @@ def test_a_date_in_the_future_counts_as_now(system, model, file):
 
 
 def test_a_future_date_saves_no_skill_for_ever(system):
-    """It is as good as one of today with the same evidence; of twenty others the weakest goes."""
+    """Such a skill is as good as a skill of today with the same evidence; of twenty others the weakest goes."""
     add(system, "skills.md", entry("skills.md", "ahead").replace("2026-11-01T00:00:00Z", FUTURE).replace("3", "1"))
     for number in range(19):
         add(system, "skills.md", entry("skills.md", f"old-{number}").replace("reward_evidence: 3", "reward_evidence: 900"))

@@ -57,7 +57,7 @@ def test_the_task_verb_the_start_verb_and_a_reload_bring_it_back(sleepy):
 def test_without_the_kernels_notice_the_scan_finds_the_work(make_system, model):
     system = make_system(model=model, extra=EXTRA).start()
     sleeps(system)
-    # A folder in place of the watched one is what the kernel tells nothing of.
+    # The kernel tells nothing of a folder that takes the place of the watched one.
     tree = system.tree()
     shutil.copytree(tree, system.folder / "copy", symlinks=True)
     os.rename(tree, system.folder / "old")
@@ -71,7 +71,7 @@ def test_a_tree_that_cannot_be_watched_keeps_its_worker(make_system, model):
     inbox = system.tree() / "iac/inbox"
     shutil.rmtree(inbox)
     inbox.write_text("a file in its place")
-    for number in range(3):  # what sleeps and wakes three times meanwhile has had more than its second
+    for number in range(3):  # a process that sleeps and wakes three times meanwhile has had more than its second
         system.wait_state("iris", "hibernating")
         system.add(f"call-{number}", "Do it", name="iris")
         system.wait_done(f"call-{number}", name="iris")

@@ -1,7 +1,5 @@
-"""What stands in an agent's tree may be anything: links out of it, FIFOs, sockets, devices, folders, huge files.
-
-Nobody is held up by it, the other agents work on, status or the log says what is wrong, and nothing outside the tree is
-read or written.
+"""An agent's tree may hold anything: links out of it, FIFOs, sockets, devices, folders, huge files. No process is held up,
+the other agents work on, status or the log names the fault, and no file outside the tree is read or written.
 """
 
 import os
@@ -23,7 +21,7 @@ def remove(path):
 
 
 def plant(path, kind, outside):
-    """In the path's place: one of what people and programs may leave there."""
+    """Puts a file of a kind that people and programs may leave in the path's place."""
     remove(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if kind == "fifo":
@@ -111,7 +109,7 @@ def said(system, name):
 @pytest.mark.parametrize("when", ["stopped", "running"])
 @pytest.mark.parametrize("place", PLACES)
 def test_whatever_stands_in_a_tree_harms_nobody_and_leads_nowhere(make_system, model, place, when):
-    """One agent a kind, all at once, and one that is well."""
+    """One agent a kind, all at once, and an agent that is well."""
     kinds = PLACES[place]
     odd = {kind: f"odd-{number}" for number, kind in enumerate(kinds)}
     system = make_system(["orion", *odd.values()], model=model).start()

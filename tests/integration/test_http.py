@@ -1,4 +1,4 @@
-"""The HTTP interface as its clients see it: health, readiness, metrics, the token, and those who mean harm."""
+"""The HTTP interface as its clients see it: health, readiness, metrics, the token, and hostile clients."""
 
 import concurrent.futures
 import json
@@ -30,7 +30,7 @@ class Http:
         return socket.create_connection((self.host, self.port), timeout=20 * PATIENCE)
 
     def raw(self, text):
-        """Everything that comes back until the connection is closed; '' when nothing does."""
+        """All bytes that come back until the connection is closed; '' when none do."""
         with self.connect() as client:
             return exchange(client, text)
 
@@ -121,7 +121,7 @@ def make_http(make_system, model):
     return make
 
 
-# ---- what it answers ----
+# ---- the answers ----
 
 
 def test_health_readiness_and_metrics_are_answered(make_http):
@@ -169,7 +169,7 @@ def test_requests_in_a_row_on_one_connection_are_all_answered_in_order(make_http
     assert answer.count('"ok"') == 9 and answer.rstrip().endswith('"agents": 1}')
 
 
-# ---- what the metrics say ----
+# ---- the metrics ----
 
 
 def test_the_metrics_agree_with_the_status_and_with_what_was_done(make_http):
@@ -412,7 +412,7 @@ def test_a_stop_is_not_held_up_by_clients(make_http):
         client.close()
 
 
-# ---- those who mean harm ----
+# ---- hostile clients ----
 
 
 HARM = [

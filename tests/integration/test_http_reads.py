@@ -1,4 +1,4 @@
-"""What is read of files and repositories over /v1: envelopes, queues, commits, usage, each by an agentos-reader."""
+"""Reads of files and repositories over /v1: envelopes, queues, commits, usage, each by an agentos-reader."""
 
 import concurrent.futures
 import json
@@ -203,7 +203,7 @@ def test_what_cannot_be_read_is_500_and_is_named(make_v1):  # noqa: F811
 
 
 def test_a_commit_of_folders_without_end_is_told_without_what_it_changed_and_the_others_with_it(make_v1):  # noqa: F811
-    """Each folder has the next one ten times, so a few objects are ten million folders."""
+    """Each folder has the next folder ten times, so a few objects are ten million folders."""
     http = make_v1()
     in_git = lambda *words, given=None: subprocess.run(  # noqa: E731
         ["git", "-C", http.system.tree(), *words], input=given, capture_output=True, text=True, check=True).stdout.strip()
@@ -273,7 +273,7 @@ def test_a_repository_that_holds_its_reader_leaves_an_envelope_its_route_elsewhe
     assert status == 200 and told["route"][0]["what"] == "created" and any("ghost" in problem for problem in told["problems"])
 
 
-# ---- what is polled ----
+# ---- polled paths ----
 
 
 @pytest.mark.parametrize("path", ["/v1/agents", "/v1/agents/orion", "/v1/envelopes", "/v1/agents/orion/log", "/v1/locks", "/v1/openapi.json"])

@@ -251,7 +251,8 @@ CHUNKED = "1c\r\n{body}\r\n0\r\n\r\n"
      ("Content-Length: 28\r\nContent-Length: 28", "{body}", 400), ("Transfer-Encoding: gzip, chunked", CHUNKED, 400), ("Content-Length: 99999999\r\nExpect: 100-continue", "", 413)],
 )
 def test_a_body_ends_in_one_place_or_the_connection_does(make_v1, heads, sent, status):
-    """A proxy that sees its end elsewhere would take the rest for the next client's request, or the other way round."""
+    """A proxy that sees the request's end elsewhere would take the rest for the next client's request, or the other way
+    round."""
     http = make_v1()
     body = '{"text":"Once","id":"there"}'
     close = "" if status == 400 else "Connection: close\r\n"
@@ -300,7 +301,7 @@ def test_what_has_no_room_is_refused_with_429_and_when_to_try_again(make_v1):
     assert int(answer[1]["retry-after"]) >= 1
 
 
-# ---- what the files say ----
+# ---- paths that read files ----
 
 
 def test_locks_and_segments_are_told_as_the_command_line_tells_them(make_v1, model):

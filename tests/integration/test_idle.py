@@ -17,5 +17,5 @@ def test_an_idle_system_uses_no_cpu_between_scans(make_system, model):
         time.sleep(2)
         return sum(cpu_ns(pid) - before[pid] for pid in family)
 
-    # What is tidied up after work comes first; then a gap must be nearly free: 0.5 % of one CPU for all of them.
+    # Housekeeping after work comes first; then a gap must be nearly free: 0.5 % of one CPU for all agents.
     wait_until(lambda: used_in_two_seconds() < 10e6, "two seconds with under 10 ms of CPU for all processes", 30)

@@ -2,7 +2,7 @@
 sleeps past its lease, while thousands of envelopes go between their agents, two of which want the same lock and write the same
 segment (contract section 12).
 
-AGENTOS_ISLANDS_SEED chooses who sends to whom, AGENTOS_ISLANDS_BATCH how many envelopes are sent at once.
+AGENTOS_ISLANDS_SEED chooses senders and receivers, AGENTOS_ISLANDS_BATCH the number of envelopes that are sent at once.
 """
 
 import collections
@@ -147,7 +147,7 @@ class World:
             self.number(node, "locks/db.md")
 
     def asked(self, name):
-        """What the node's model was asked."""
+        """The questions to the node's model."""
         log = f"http://127.0.0.1:{MODEL_PORT}/log"
         fetch = [sys.executable, "-c", f"import urllib.request as u; print(u.urlopen('{log}').read().decode())"]
         return json.loads(subprocess.run([*self.net.prefix(name), *fetch], check=True, capture_output=True, text=True).stdout)["requests"]
@@ -166,7 +166,7 @@ class World:
         version = max(self.number(node, "segments/glossary.md") for node in self.nodes.values())
         assert written == list(range(version)) and version > 1
 
-    # -- what has become of it --
+    # -- the outcome --
 
     def lies(self, agent):
         """id -> the folders of the agent's in which it lies."""
@@ -240,7 +240,8 @@ class World:
         self.wait_in_time(self.all_run, "the node's agents run again")
 
     def a_node_that_sleeps_past_its_lease(self):
-        """It wakes as mira's former owner, with all that was under way; another node that has her directory has gone on."""
+        """The node wakes as mira's former owner, with all its work under way; another node that has her directory has gone
+        on."""
         asleep = self.mira
         worker, family = asleep.worker("mira"), [asleep.process.pid, *asleep.family()]
         for pid in family:

@@ -1,4 +1,4 @@
-"""kill -9 on any process while work is under way: nothing is lost, nothing is done twice."""
+"""kill -9 on any process while work is under way: no work is lost or done twice."""
 
 import os
 import random

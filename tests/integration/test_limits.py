@@ -1,5 +1,5 @@
-"""Too few descriptors, threads or processes: what fits runs, the rest is named with the number that would do, and no
-process ends by a signal."""
+"""Too few descriptors, threads or processes: agents that fit run, the others are named with the number that would be enough,
+and no process ends by a signal."""
 
 import os
 import re

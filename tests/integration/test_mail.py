@@ -1,4 +1,4 @@
-"""The worker's half of the post office, with real processes: what an agent does with what lies in its iac/."""
+"""The worker's half of the post office, with real processes: an agent's way with the envelopes in its iac/."""
 
 import os
 
@@ -13,7 +13,7 @@ def three(make_system, model):
 
 
 def settled(system, *names):
-    """Nothing is on its way any more."""
+    """No envelope is on its way any more."""
 
     def quiet():
         return all(

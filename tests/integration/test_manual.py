@@ -1,4 +1,4 @@
-"""The manual pages and the shells' completions say what the program says: every verb, option, variable and key."""
+"""The manual pages and the shells' completions have every verb, option, variable and key of the program."""
 
 import re
 import shutil
@@ -29,7 +29,7 @@ def options(verb):
 
 
 def paragraph(manual, name):
-    """What the manual says in a list's item, up to the next of the same kind."""
+    """The manual's text in a list's item, up to the next of the same kind."""
     found = re.search(rf"^\.It (?:Cm|Ev) (?:[^\n]* , )?{re.escape(name)}(?![\w-])[^\n]*\n(?:.*\n)*?(?=\.It (?:Cm|Ev) |\.El|\.Sh )",
                       manual, re.MULTILINE)
     assert found, f"{name} is not in the manual"
@@ -122,7 +122,7 @@ def test_mandoc_finds_nothing_to_complain_about():
 
 
 def complete(words, **environment):
-    """What bash offers for the last word."""
+    """The words that bash offers for the last word."""
     script = f"""
         source {BASH}
         COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))

@@ -302,7 +302,7 @@ def test_an_agent_whose_node_died_is_taken_from_the_git_remote_which_says_first_
     wait_pushed(dc2, tmp_path / "orion.git")
     again = from_remote(dc2)
     assert again.returncode == 78 and "lives on this node" in again.stderr
-    dc1.start(wait=False)  # it has what was pending, and says that its directory is older
+    dc1.start(wait=False)  # the node has the pending work, and says that its directory is older
     wait_until(lambda: "it lives on node 'dc2'" in dc1.cli("task", "orion", "x", check=False).stderr, "dc1 knows it", 60)
     assert not runs(dc1) and "## pending" in (dc1.tree() / "queue.md").read_text()
 

@@ -25,7 +25,7 @@ EVENTS = ["watchdog", "dead_letter", "budget", "agent_failed", "provider"]
 
 
 class Hook:
-    """A hook that answers as told and keeps what it took: `taken` those that it answered 2xx."""
+    """A hook that answers as told and keeps its messages: `taken` those that it answered 2xx."""
 
     def __init__(self, secret=SECRET, tls=None):
         self.secret, self.answer = secret, lambda handler: handler.say(204)
@@ -69,7 +69,7 @@ class Hook:
         return f"{self.scheme}://127.0.0.1:{self.port}/hooks/T0KEN-IN-PATH"
 
     def check(self, headers, body):
-        """The message, after what a receiver must verify."""
+        """The message, after the checks that a receiver must make."""
         assert headers["Content-Type"] == "application/json"
         assert harness.KEY not in str(headers) and "Authorization" not in headers
         ident, at = headers["webhook-id"], headers["webhook-timestamp"]
@@ -141,7 +141,7 @@ def names(messages):
     return [one["id"] for first in data for one in [first, *first.get("more", [])]]
 
 
-# ---- what is told ----
+# ---- the alerts ----
 
 
 def test_a_dead_letter_reaches_the_hook_signed_and_its_file_goes(make_system, model, hook):
@@ -186,7 +186,7 @@ def test_the_watchdog_alerts_when_its_run_is_reached_and_when_it_has_doubled(mak
 
 
 def test_a_spent_budget_alerts_once_a_day_with_its_scope(make_system, model, hook):
-    # the plain model's replies count little, what may be taken counts much: the second task doesn't fit any more
+    # the plain model's replies count little, reservations count much: the second task doesn't fit any more
     system = begin(make_system, model, hook, "    limits: {tokens_per_day: 9000}\n", scenario="delay-300").start()
     for number in range(6):
         system.add(f"task-{number}", "Spend " + "words " * 1500)
@@ -392,7 +392,8 @@ def test_a_hook_is_left_alone_for_the_hours_that_its_retry_after_says(make_syste
 
 
 def test_a_hook_that_is_away_costs_no_task_anything(make_system, model, hook):
-    """Its port refuses, then it hangs: tasks go through as without it, and what is kept for it is bounded."""
+    """The hook's port refuses, then the hook hangs: tasks go through as without it, and the messages kept for it are
+    bounded."""
     system = begin(make_system, model, hook, agents=("orion", "iris")).start()
     hook.stop()
     for number in range(40):

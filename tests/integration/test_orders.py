@@ -1,4 +1,4 @@
-"""stop, start, restart, kill, pause, resume: they return when it is so, and what was ordered holds."""
+"""stop, start, restart, kill, pause, resume: the verbs return when the order is carried out, and orders hold."""
 
 import json
 import os
@@ -170,7 +170,7 @@ def test_one_who_waits_for_a_task_hears_of_it_though_its_worker_was_killed(make_
 
 
 def test_opposite_orders_at_once_leave_nobody_waiting(system):
-    """Whoever is overtaken by a contrary order is told so, and does not hang."""
+    """A client that is overtaken by a contrary order is told so, and does not hang."""
     results = []
 
     def order(verb):

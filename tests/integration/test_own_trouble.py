@@ -145,7 +145,7 @@ def test_what_is_everybodys_trouble_empties_no_queue(make_system, model, fault):
 
 
 class Charging(odd.Server):
-    """One task always fails after it was charged, whatever else is answered."""
+    """One task always fails after it was charged, while other tasks are answered."""
 
     def __init__(self):
         self.charged = []

@@ -78,7 +78,7 @@ def test_a_persons_commit_and_gc_in_between_are_part_of_the_history(system):
 
 
 def test_fsck_finds_every_pack_that_it_listed_while_hundreds_of_tasks_are_done(system):
-    """The index is left out: it may name objects of a commit that is younger than what fsck has listed, whoever commits."""
+    """The index is left out: it may name objects of a commit that is younger than fsck's list, whoever commits."""
     names = [f"task-{number}" for number in range(400)]
     system.append("".join(task_block(name, f"Do the work of {name}") for name in names))
     environment = {**os.environ, "GIT_INDEX_FILE": str(system.folder / "none")}

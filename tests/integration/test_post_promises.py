@@ -65,7 +65,7 @@ def wait_nothing_unfinished(system, seconds=30):
 
 
 def system_calls(pid, path, act):
-    """What a process writes, flushes and renames while act runs."""
+    """A process's writes, flushes and renames while act runs."""
     trace = "trace=fsync,fdatasync,syncfs,rename,renameat,renameat2,linkat,write,writev,sendto,sendmsg"
     tracer = subprocess.Popen(["strace", "-f", "-qq", "-s", "65536", "-o", str(path), "-p", str(pid), "-e", trace],
                               stderr=subprocess.DEVNULL)
@@ -235,7 +235,7 @@ def test_promise_4_a_flood_onto_a_slow_agent_fills_its_window_then_waits_at_the_
             names = [path.name for folder in ("handoffs", "inbox") for path in (slow.tree("iris") / "iac" / folder).glob("*.md")]
             time.sleep(0.001)
             again = [path.name for folder in ("handoffs", "inbox") for path in (slow.tree("iris") / "iac" / folder).glob("*.md")]
-            if len(set(names) & set(again)) > 1:  # two at the same time, not one after the other
+            if len(set(names) & set(again)) > 1:  # two at the same time, not in turn
                 over.append(names)
 
     watcher = threading.Thread(target=watch)
@@ -279,7 +279,7 @@ def test_promise_4_windows_are_settled_in_agents_yaml_and_peers_show_the_pressur
 
 
 def peer_line(system, model, task):
-    """What orion is told of iris when it does this task."""
+    """The prompt's words about iris when orion does this task."""
     system.add(task, f"Look around: {task}")
     system.wait_done(task)
     [prompt] = [prompt for prompt, asked in prompts_of(model, "orion") if asked.startswith(f"Look around: {task}")]
@@ -307,7 +307,7 @@ def test_peers_say_that_a_receiver_is_away_and_since_when(make_system, model):
 
 
 def expire(system, seconds=2):
-    """A handoff from orion to iris with little time; its id. It is created when orion's cycle ends."""
+    """A handoff from orion to iris with little time; its id. The handoff is created when orion's cycle ends."""
     system.add("start", "Begin. " + handing("iris", "Too late", ttl_seconds=seconds))
     system.wait_done("start")
 
@@ -440,7 +440,7 @@ def test_promise_6_two_agents_that_feed_each_other_come_to_an_end(team, model):
     wait_until(lambda: not [r for r in model.requests() if r["end"] == "open"], "silence")
 
 
-# ---- 7. size, and what is no envelope ----
+# ---- 7. size, and files that are no envelopes ----
 
 
 def test_promise_7_an_envelope_over_256_kib_is_refused_with_its_size_and_its_sender_is_told(team, model):

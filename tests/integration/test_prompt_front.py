@@ -125,15 +125,15 @@ def test_the_front_stays_where_nothing_but_long_reflections_is_learned(make_syst
 
 @pytest.mark.parametrize("steps", [8, 20, 40])
 def test_the_front_stays_where_each_task_changes_the_goals(make_system, steps):
-    """A young agent's prompt is short, and what it says of skills is a large part of it."""
+    """A young agent's prompt is short, and its text about skills is a large part of it."""
     server = Teacher(steps, kinds=3, wants=True)
     front = teach(make_system, server, 12)
     assert min(front) >= LEAST, [round(share, 2) for share in front]
     assert "after task 11" in server.prompts[-1] and "after task 10" not in server.prompts[-1]
 
 
-# Where each task teaches a skill of its own, so that each one past the twentieth takes another's place: what prompts say of
-# skills is made anew once in 64 prompts at most, and in a room of 4,096 tokens when it is full.
+# Where each task teaches a skill of its own, so that each skill past the twentieth takes another's place: the prompts'
+# text about skills is made anew once in 64 prompts at most, and in a room of 4,096 tokens when it is full.
 
 
 def test_the_front_stays_where_each_new_skill_takes_an_old_ones_place(make_system):
@@ -168,7 +168,7 @@ def test_the_front_stays_in_a_small_room_where_long_texts_change_with_the_topic(
 
 
 def test_a_model_that_copies_the_example_makes_one_request(make_system, model):
-    """The example comes back, optional keys and all: nothing of it is acted on, and it is told."""
+    """The example comes back, optional keys and all: no part of it is acted on, and the worker says so."""
     model.become("parrot")
     system = run(make_system, model, ["Say something"])
     system.wait_done("task-0")

@@ -1,4 +1,4 @@
-"""The README and the pages of deploy/docs: their links lead somewhere, and what they show is what happens."""
+"""The README and the pages of deploy/docs: their links lead somewhere, and their examples show the real output."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def alike(line):
 
 
 def commands(page):
-    """[(what is typed, the lines that are shown below it)] of a page's blocks without a language."""
+    """[(a command, the lines that are shown below it)] of a page's blocks without a language."""
     found = []
     for block in blocks(page, ""):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
@@ -99,7 +99,8 @@ def test_what_operators_are_told_to_type_works(make_system):
 
 
 def test_what_the_guide_shows_is_what_happens(make_system):
-    """Its commands as they stand, with this system's commits and folders; of what is shown, what does not depend on the day."""
+    """The guide's commands as they stand, with this system's commits and folders; of the output, the lines that do not
+    depend on the day."""
     guide = ROOT / "deploy/docs/guide.md"
     system = make_system(["orion"], env={"LLM_BASE_URL": "offline"}).start()
     system.cli("task", "orion", "List your active constraints and explain how the reward system works.", "--id", "first-task", "--wait")

@@ -1,4 +1,4 @@
-"""`agentos rollback`: what was learned since a commit is undone by a new one; the record of what happened stays."""
+"""`agentos rollback`: a new commit undoes the learning since an earlier one; the record of the tasks stays."""
 
 import os
 import re
@@ -89,7 +89,7 @@ def test_a_goal_that_was_done_since_is_open_again_and_evidence_goes_back(system)
     assert "goal open again: Know the tests" in said and "goal gone: Another" in said
     assert "skill put back: work-one-with-care (evidence 7 becomes 1)" in said
     assert "- [ ] Know the tests" in system.read("goals.md")
-    # What people had not committed is in the history as theirs before it is undone.
+    # People's uncommitted edits are in the history as theirs before they are undone.
     author, subject = system.git("show", "-s", "--format=%an%n%s", "HEAD~1").splitlines()
     assert author != "orion" and subject.startswith("people: ")
     assert "- [ ] Another" in system.git("show", "HEAD~1:goals.md")

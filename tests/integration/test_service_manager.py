@@ -11,7 +11,7 @@ from harness import ROOT, wait_until
 
 @pytest.fixture
 def manager(make_system, model):
-    """A system whose NOTIFY_SOCKET is ours; what is heard is in heard()."""
+    """A system whose NOTIFY_SOCKET is ours; heard() has its messages."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         system = make_system(["orion", "iris"], model=model)
         path = system.folder / "notify"

@@ -1,4 +1,4 @@
-"""What somebody takes away from under a running supervisor is made anew, and no second one gets in meanwhile."""
+"""Files that are taken away from under a running supervisor are made anew, and no second supervisor gets in meanwhile."""
 
 import os
 import shutil

@@ -1,4 +1,5 @@
-"""What people see while it runs: the kept log, what is followed, sentences of events, the screen of status, pager and colour."""
+"""The terminal's view of a running system: the kept log, followed listings, sentences of events, the screen of status, pager
+and colour."""
 
 import json
 import os
@@ -16,7 +17,7 @@ OFFLINE = {"LLM_BASE_URL": "offline"}
 
 
 class Running:
-    """A client that goes on, and what it has said so far."""
+    """A client that goes on, and its output so far."""
 
     def __init__(self, system, *words):
         self.path = system.folder / f"said-{len(list(system.folder.iterdir()))}"
@@ -31,7 +32,7 @@ class Running:
 
     def end(self):
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)  # SIGINT is ignored by what a shell runs in the background
+            self.process.send_signal(signal.SIGTERM)  # a program that a shell runs in the background ignores SIGINT
         return self.process.wait(20 * PATIENCE)
 
 
@@ -49,7 +50,7 @@ def go_on():
 
 
 def on_terminal(system, *words, **environment):
-    """What a person at a terminal of 80 columns sees, and the exit code."""
+    """The screen of a person at a terminal of 80 columns, and the exit code."""
     pid, fd = pty.fork()
     if pid == 0:
         env = {**system.env, "TERM": "xterm", **environment}
@@ -267,7 +268,7 @@ def test_what_takes_long_says_on_a_terminal_how_far_it_is_and_goes_by_pages(much
 
 
 def narrow(system, columns, *words):
-    """Like on_terminal, on one of so many columns."""
+    """Like on_terminal, on a terminal of so many columns."""
     import fcntl
     import struct
     import termios

@@ -1,4 +1,4 @@
-"""warm_workers: past so many idle workers the one that was idle longest leaves, and any work brings its agent back."""
+"""warm_workers: beyond so many idle workers the worker that was idle longest leaves, and any work brings its agent back."""
 
 import contextlib
 import os
@@ -87,7 +87,7 @@ def test_two_hundred_wakes_leave_no_descriptor_and_each_agent_its_one_watch(make
     for _ in range(10):
         system.cli("start", "--all")
         settled(system, 0, len(names))
-    clock.move(16, 16)  # what was open for the last workers is closed
+    clock.move(16, 16)  # descriptors that were open for the last workers are closed
     wait_until(lambda: descriptors(system) <= alone + 3, "no more descriptors than with one agent")
     status = system.agent_status(names[0])
     assert status["restarts"] == 0 and status["problems"] == []

@@ -73,7 +73,7 @@ def test_a_run_that_is_longer_than_the_list_of_rewards_is_counted_on(make_system
 
 
 def test_a_task_that_outlives_task_seconds_is_done_again_once(make_system, model):
-    """Its worker is killed; the second attempt is answered."""
+    """The agent's worker is killed; the second attempt is answered."""
     system = make_system(model=model, scenario="hold", extra="    limits: {task_seconds: 1}\n").start()
     system.add("slow", "Takes its time")
     system.add("next", "Waits for its turn")

@@ -1,5 +1,5 @@
 """The page at `/` in Chromium: against a whole system, and, with ten thousand agents and hostile texts, against a server
-that only tells what /v1 would. Each script is one test; its output names the promises that held."""
+that gives the answers of /v1. Each script is one test; its output names the promises that held."""
 
 import json
 import os
@@ -30,7 +30,7 @@ YAML = (
 
 
 def node(script, **env):
-    """Runs a script; what it prints is the test's."""
+    """Runs a script; its output is the test's."""
     if not (HERE / "node_modules/playwright-core").is_dir():
         pytest.fail("the page's tests need playwright-core and axe-core: run `npm ci` in tests/page")
     if not shutil.which("node") or not shutil.which("chromium"):
@@ -78,7 +78,8 @@ def test_the_page_tells_and_orders_what_the_system_does(world):
 
 
 def test_every_order_is_given_by_keyboard_and_its_refusal_is_shown(make_system, model):
-    """Beside those of system.mjs: message, item, rollback, retry, purge, reload. vega's provider is away until the script is it."""
+    """Orders beside the orders of system.mjs: message, item, rollback, retry, purge, reload. vega's provider is away until
+    the script is it."""
     port, names = harness.free_port(), ("orion", "iris", "vega")
     yaml = harness.agents_yaml(names) + "queues:\n  - {name: reviews, consumers: [orion]}\n"
     system = make_system(names, model=model, yaml=yaml, env={**ENV, "LLM_BASE_URL__VEGA": f"http://127.0.0.1:{port}/v1"}).start()

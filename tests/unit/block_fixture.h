@@ -22,7 +22,7 @@ static inline struct block_list parse(const char *text)
     return list;
 }
 
-/* One block with this task, and nothing wrong with it. */
+/* One sound block with this task. */
 static inline void assert_task(const char *text, const char *task)
 {
     struct block_list list = parse(text);

@@ -1,5 +1,5 @@
-/* A bus for unit tests: it stands in for supervisor/nodes/bus_link.c, remembers what it was asked, and tells its owners what a test
- * has it tell. */
+/* A bus for unit tests: it stands in for supervisor/nodes/bus_link.c, remembers its requests, and tells its owners the
+ * messages that a test chooses. */
 #ifndef AGENTOS_TESTS_UNIT_BUS_DOUBLE_H
 #define AGENTOS_TESTS_UNIT_BUS_DOUBLE_H
 
@@ -27,7 +27,7 @@ struct bus_link {
 
 static struct bus_link bus_double;
 
-/* Forgets what was asked. */
+/* Forgets the requests. */
 static inline void bus_double_forget(void)
 {
     for (size_t i = 0; i < bus_double.count; i++) {

@@ -1,4 +1,5 @@
-/* A storage that fails when a test says so: these take the place of the C library's. One file of a program includes it. */
+/* A storage that fails when a test says so: these functions take the place of the C library's. One file of a program
+ * includes it. */
 #ifndef AGENTOS_TESTS_FAILING_H
 #define AGENTOS_TESTS_FAILING_H
 

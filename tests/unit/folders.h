@@ -41,7 +41,7 @@ static inline int folders_remove(const char *path, const struct stat *status, in
     return remove(path);
 }
 
-/* With all that lies in it; 0: it is gone. */
+/* Removes a folder with all its files; 0: the folder is gone. */
 static inline int remove_folder(const char *path)
 {
     int result = nftw(path, folders_remove, 16, FTW_DEPTH | FTW_PHYS);

@@ -84,7 +84,7 @@ static inline const char *shell(struct scratch *scratch, const char *command)
     return output;
 }
 
-/* Clean: nothing that git would complain about, nothing uncommitted. */
+/* Clean: git has no complaint, and no change is uncommitted. */
 static inline void assert_clean(struct scratch *scratch)
 {
     assert_string_equal(shell(scratch, "git fsck --strict --no-progress --no-dangling"), "");

@@ -1,5 +1,5 @@
-/* A tree and its learning, for the tests of both: each test has a tree of its own, and cycle() is what the worker does, with
- * writing files in the place of a commit. */
+/* A tree and its learning, for the tests of both: each test has a tree of its own, and cycle() does the worker's steps,
+ * with writing files in the place of a commit. */
 #ifndef AGENTOS_TESTS_UNIT_LEARNING_SCENE_H
 #define AGENTOS_TESTS_UNIT_LEARNING_SCENE_H
 

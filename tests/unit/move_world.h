@@ -42,7 +42,7 @@
 enum {
     NODES = 2,
     TICK_MS = 500,
-    CALM = 1400,       /* ticks: longer than a node waits for the other one's word */
+    CALM = 1400,       /* ticks: longer than a node waits for the other node's word */
     PAD = 600 * 1024,  /* the bundle comes in two pieces */
     PROCESS_TICKS = 2, /* that export and import take */
     MOVING = 40,       /* ticks: a move is over by then, and the node that has the agent renews its lease */
@@ -82,7 +82,7 @@ static struct node {
         char *verb, *file; /* owned; verb NULL: there is none */
         int ticks;
     } process;
-    int returns; /* ticks until a dead one is started, or one that is cut off is joined again */
+    int returns; /* ticks until a dead node is started, or a node that is cut off is joined again */
 } nodes[NODES], *now;
 
 static struct sent stream[MESSAGES];
@@ -92,7 +92,7 @@ static struct {
     uint64_t revision;
 } bucket;
 static unsigned done;       /* pieces of work that the worker did: each was acknowledged */
-static long steps, kill_at; /* kill_at: a step of the victim's, from 1; 0: nobody is killed */
+static long steps, kill_at; /* kill_at: a step of the victim's, from 1; 0: no node is killed */
 static size_t victim;
 static bool killed, counting, cuts;
 
@@ -104,10 +104,11 @@ static struct node *other_of(const struct node *node)
 static void enter(struct node *node)
 {
     now = node;
-    (void)strcpy((char *)(uintptr_t)node_name(), node == nodes ? "dc1" : "dc2"); /* one process plays both */
+    /* one process plays both nodes */
+    (void)strcpy((char *)(uintptr_t)node_name(), node == nodes ? "dc1" : "dc2");
 }
 
-/* False: the node is dead from here on, and what it wanted to do is not done. */
+/* False: the node is dead from here on, and the step that it wanted to take is not taken. */
 static bool step(void)
 {
     if (counting && now == &nodes[victim] && ++steps == kill_at) {
@@ -157,7 +158,7 @@ static void does_work(struct node *node)
     done++;
 }
 
-/* --- what stands in for the parts around --- */
+/* --- doubles for the parts around --- */
 
 void agent_live_here(struct agent *agent, const char *elsewhere, bool at_once)
 {
@@ -288,7 +289,7 @@ void presence_problems(const struct presence *presence, struct buffer *lines)
 {
 }
 
-/* --- the bus: what is published stays until its node took it; keys change by their revision --- */
+/* --- the bus: a published message stays until its node took it; keys change by their revision --- */
 
 void bus_link_join(struct bus_link *link, const struct bus_owner *owner)
 {

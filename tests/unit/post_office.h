@@ -1,4 +1,4 @@
-/* A post office for tests: real folders of some agents, no processes; what it says is written down. */
+/* A post office for tests: real folders of some agents, no processes; the office's messages are written down. */
 #ifndef AGENTOS_TESTS_POST_OFFICE_H
 #define AGENTOS_TESTS_POST_OFFICE_H
 
@@ -63,7 +63,7 @@ static inline void office_told(void *context, void *subject, const char *event,
                  event + strlen("envelope_"), envelope->id, *reason ? ": " : "", reason);
 }
 
-/* The last one that was answered; ticket 0: none since it was looked at. */
+/* The last request that was answered; ticket 0: none since the last look. */
 static struct office_sent {
     uint64_t ticket;
     int exit;
@@ -88,7 +88,7 @@ static inline void __attribute__((format(printf, 1, 2))) office_command(const ch
     assert_int_equal(system(command), 0);
 }
 
-/* A test's own word about what the kernel tells of (post_owner); NULL: nothing. */
+/* A test's own word about the kernel's notices (post_owner); NULL: no notices. */
 static bool (*office_watch)(const void *subject);
 
 static inline void office_open(struct office *office)
@@ -196,7 +196,7 @@ static inline void office_forget(struct office *office)
         }                                                                                                    \
     } while (0)
 
-/* What is due is done. */
+/* Does the due work. */
 static inline void office_settle(struct office *office)
 {
     for (int i = 0; i < 8; i++)

@@ -1,4 +1,5 @@
-/* Work queues in a scratch DATA_DIR: two consumers whose workers the test plays, and a post office that notes what it is told. */
+/* Work queues in a scratch DATA_DIR: two consumers whose workers the test plays, and a post office that notes its
+ * messages. */
 #ifndef AGENTOS_TESTS_QUEUES_FIXTURE_H
 #define AGENTOS_TESTS_QUEUES_FIXTURE_H
 
@@ -200,7 +201,7 @@ static inline bool say(void *context, const char *node, const struct queue_word 
     return world->say && world->say(world, node, word);
 }
 
-/* Who is called "bound" may send to iris alone. */
+/* The agent "bound" may send to iris alone. */
 static inline const struct text_list *may_send_to(void *context, const char *sender)
 {
     static char iris[] = "iris";
@@ -239,7 +240,7 @@ static inline void turn(struct world *world)
     assert_false(world->due);
 }
 
-/* A supervisor's start on what lies on the disk. */
+/* A supervisor's start on the files on the disk. */
 static inline void start(struct world *world)
 {
     world->queues = queues_open(world->data, world->expiry, &operations, world);
@@ -341,7 +342,7 @@ static inline void add(struct world *world, const char *id)
     add_from(world, id, "nova");
 }
 
-/* Who has it: an agent's name, "both", or "nobody". */
+/* The agents that have the item: a name, "both", or "nobody". */
 static inline const char *holder(struct world *world, const char *id)
 {
     bool has[AGENTS];
@@ -364,7 +365,7 @@ static inline char *queue_text(struct world *world, const char *id)
                                                                                         : memory_text("");
 }
 
-/* What a worker does with its copy. */
+/* A worker's end of its copy. */
 static inline void rewrite(struct world *world, const char *agent, unsigned to, const char *id,
                            const char *status, int64_t attempts)
 {

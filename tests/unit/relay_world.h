@@ -47,7 +47,7 @@ static bool to_gateway(void *context, const struct buffer *message)
     return true;
 }
 
-/* Its pieces must be among what is kept, or be copied. */
+/* The message's pieces must be among the kept bytes, or be copied. */
 static bool ask_gateway(void *context, const struct channel_piece *pieces, size_t count)
 {
     OWNED_BUFFER struct buffer message = {0};
@@ -56,7 +56,7 @@ static bool ask_gateway(void *context, const struct channel_piece *pieces, size_
     return to_gateway(context, &message);
 }
 
-/* The message goes, as it does on a line: what the relay keeps of it is its own affair. */
+/* The message goes, as on a line: the parts that the relay keeps are its own affair. */
 static bool asks(struct world *world, struct end *asker, const char *name, struct buffer *message)
 {
     struct reader reader;

@@ -64,7 +64,7 @@ static char *print(const struct reply *reply)
     return buffer_take(&out);
 }
 
-/* Each row's reply means what it wants; every row that doesn't is printed. */
+/* Each row's reply has the meaning that the row wants; every failing row is printed. */
 static void check_rows(const struct row *rows, size_t count)
 {
     size_t wrong = 0;

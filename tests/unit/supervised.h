@@ -41,7 +41,7 @@
 #include "worker/cycle/supervisor_link.h"
 #include "worker/zygote.h"
 
-/* --- the worker: what it does is in its agent's name --- */
+/* --- the worker: its agent's name says how it behaves --- */
 
 static struct buffer worker_message;
 
@@ -86,8 +86,8 @@ static inline void worker_counts_the_heartbeat(const struct worker_start *start)
         abort();
 }
 
-/* Asked to leave for lack of work. False: it ends; one that is "called" has changed its queue.md before, one that is
- * "alarmed" has only had it open, and neither reads the LOOK that comes of it. */
+/* Asked to leave for lack of work. False: the worker ends; a worker called "called" has changed its queue.md before, a
+ * worker called "alarmed" has only had the file open, and neither reads the LOOK that follows. */
 static inline bool worker_rests(struct link *link, const struct worker_start *start)
 {
     OWNED char *path = memory_print("%s/agents/%s/queue.md", start->data_dir, start->agent->name);
@@ -102,7 +102,7 @@ static inline bool worker_rests(struct link *link, const struct worker_start *st
     return queue < 0 && !alarmed && !is_called(start, "rester") && !is_called(start, "worried");
 }
 
-/* False: it ends. */
+/* False: the worker ends. */
 static inline bool worker_hears(struct link *link, const struct worker_start *start, unsigned type,
                                 struct reader *reader)
 {
@@ -118,7 +118,7 @@ static inline bool worker_hears(struct link *link, const struct worker_start *st
         return true;
     case MESSAGE_PAUSE:
         message_read(reader, MESSAGE_PAUSE, &number);
-        if (is_called(start, "double")) /* the answer to HELLO: the first connection is the one that stands */
+        if (is_called(start, "double")) /* the answer to HELLO: the first connection stands */
             worker_connects_again(start);
         worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)(number ? ACTIVITY_PAUSED : ACTIVITY_IDLE), "",
                      (uint64_t)0);
@@ -133,7 +133,7 @@ static inline bool worker_hears(struct link *link, const struct worker_start *st
         worker_works(link, start);
         return true;
     case MESSAGE_ANSWER:
-        /* The gateway answers with the name that the supervisor gave it: it becomes the task's id. */
+        /* The gateway answers with the name that the supervisor gave it: the name becomes the task's id. */
         {
             OWNED char *agent = NULL, *finish = NULL, *model = NULL, *provider = NULL;
             uint64_t serial, kind, in, out, retry, answered, cached, requests, cost;
@@ -244,7 +244,7 @@ static inline void worker_misbehaves(struct link *link, const struct worker_star
     }
 }
 
-/* Set by a test before supervised_main: what else its workers do after READY, by their agents' names. */
+/* Set by a test before supervised_main: further steps of its workers after READY, by their agents' names. */
 static void (*worker_does_more)(struct link *link, const struct worker_start *start);
 
 int worker_live(struct worker_start *start)
@@ -347,7 +347,7 @@ static inline void supervised_main(int count, char **arguments)
     }
     if (count == 3 && strcmp(arguments[0], "agentos-gateway") == 0)
         _exit(gateway_live(atoi(arguments[1])));
-    while (strcmp(arguments[0], "agentos-audit") == 0) /* one that hangs */
+    while (strcmp(arguments[0], "agentos-audit") == 0) /* a worker that hangs */
         pause();
 }
 
@@ -547,7 +547,7 @@ static inline int supervised_wait(struct supervised *supervised)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-/* What a supervisor said before it crashed would be gone with its folder. */
+/* A crashed supervisor's log would be gone with its folder. */
 static inline void supervised_tell_crash(const struct supervised *supervised)
 {
     siginfo_t end = {0};

@@ -1,4 +1,4 @@
-/* Others are told in which states an agent does no work, and since when. */
+/* Other agents are told the states in which an agent does no work, and since when. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* What an agent's work came to, counted. */
+/* The results of an agent's work, counted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@ static void test_only_what_was_done_has_a_reward_and_a_length(void **state)
     counters_ended(&counters, "a", false, 0, 100);
     assert_int_equal(counters.tasks[0] + counters.tasks[1] + counters.tasks[2], 0);
     counters_began(&counters, "b", 200);
-    counters_began(&counters, "b", 500); /* it goes on after it has waited */
+    counters_began(&counters, "b", 500); /* the agent goes on after its wait */
     counters_ended(&counters, "b", true, -1, 700);
     assert_int_equal(counters.tasks[0], 1);
     assert_int_equal(counters.cycle_ms.sum, 500);

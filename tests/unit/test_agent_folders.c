@@ -72,7 +72,7 @@ static void test_what_is_no_folder_is_a_fault_and_stays(void **state)
 
 static void test_what_a_killed_supervisor_left_unfinished_goes_and_what_has_files_stays(void **state)
 {
-    trees_sweep(scratch.data); /* nothing there yet */
+    trees_sweep(scratch.data); /* no folder is there yet */
     opened("orion");
     assert_int_equal(mkdirat(scratch.data, "agents/.new-1", 0755), 0);
     assert_int_equal(mkdirat(scratch.data, "agents/.new-2", 0755), 0);

@@ -1,4 +1,4 @@
-/* An answer was paid for: it outlives its worker, whole or not at all. */
+/* An answer that was paid for outlives its worker, whole or not at all. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -52,7 +52,7 @@ static void keep_and_end(const char *task, uint64_t hash, const char *text)
     answer_store_close(store);
 }
 
-/* What the next worker finds; caller frees. NULL: nothing. */
+/* The answer that the next worker finds; caller frees. NULL: none. */
 static char *found(const char *task, uint64_t hash)
 {
     struct answer_store *store = answer_store_open(tree);
@@ -115,7 +115,7 @@ static void test_a_shorter_answer_takes_the_place_of_a_longer_one(void **state)
 static void test_after_its_end_it_is_gone(void **state)
 {
     struct answer_store *store = answer_store_open(tree);
-    answer_store_end(store); /* nothing was kept: nothing is written */
+    answer_store_end(store); /* no answer was kept: no file is written */
     assert_int_equal(faccessat(tree, ANSWER, F_OK, 0), -1);
     assert_true(keep(store, "first", 7, "yes"));
     answer_store_end(store);
@@ -136,7 +136,7 @@ static void test_an_answer_that_was_written_in_part_is_none(void **state)
     OWNED char *whole = NULL;
     size_t length;
     assert_int_equal(files_read(tree, ANSWER, ANSWER_STORE_MAX, &whole, &length, NULL, NULL), 1);
-    size_t last = 0; /* byte of it that says anything */
+    size_t last = 0; /* byte of it that has a meaning */
     for (size_t cut = 0; cut < length; cut++) {
         OWNED char *torn = memory_slice(whole, length);
         torn[cut] = (char)~torn[cut];

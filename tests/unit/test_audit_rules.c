@@ -1,4 +1,4 @@
-/* Each rule of agentos-audit with a realistic answer that it catches, and one like it that it must leave alone. */
+/* Each rule of agentos-audit with a realistic answer that it catches, and a similar answer that it must leave alone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -62,7 +62,7 @@ static const struct audit_rule *rule_named(const char *name)
     return NULL;
 }
 
-/* The rule catches the one, whatever others do, and nobody catches the other. */
+/* The rule catches the first answer, whatever other rules do, and no rule catches the second. */
 static void check(const char *name, const struct example *caught, const struct example *left)
 {
     char broken[1024];
@@ -287,7 +287,7 @@ static void test_the_worst_rule_decides_and_all_are_named(void **state)
     assert_non_null(strstr(broken, "skill-without-body "));
 }
 
-/* What good agents write all the time: no rule has anything to say. */
+/* Answers that good agents write all the time: no rule speaks. */
 static void test_good_work_is_left_alone(void **state)
 {
     static const struct example examples[] = {

@@ -1,4 +1,4 @@
-/* What queue.md's grammar promises (contract section 5). */
+/* The promises of queue.md's grammar (contract section 5). */
 #include "tests/unit/block_fixture.h"
 
 static uint64_t hash_of(const char *text)

@@ -1,7 +1,9 @@
-/* What looks like the start of a block and is none (contract section 5): an item of its own, reported with its line. */
+/* Lines that look like the start of a block and are none (contract section 5): each is an item of its own, reported
+ * with its line. */
 #include "tests/unit/block_fixture.h"
 
-/* What each of these adds to a block is an item of its own, which is nobody's task, and is told of with its line. */
+/* The lines that each of these adds to a block are an item of their own, which is no task, and is reported with its
+ * line. */
 static void assert_stray(const char *block, const char *meant, const char *task)
 {
     OWNED_BUFFER struct buffer text = {0}, said = {0};

@@ -39,7 +39,7 @@ static bool settle(struct budget *budget, uint64_t serial, uint64_t tokens)
     return budget_settle(budget, serial, &(struct budget_used){.tokens = tokens, .requests = 1});
 }
 
-/* Reserved, and what it took is known at once. Else until when it waits. */
+/* The question is reserved, and its usage is known at once. Else the time until which it waits. */
 static int64_t spend(struct budget *budget, const char *agent, uint64_t tokens, uint64_t limit,
                      uint64_t all_limit, int64_t now)
 {
@@ -327,7 +327,7 @@ static void test_another_task_of_an_id_in_hand_counts(void **state)
     request.another = true;
     assert_true(budget_reserve(*state, &request, now, &until, &why));
     budget_task_ended(*state, "orion", "same");
-    request.another = false; /* the second one again: it is still in hand */
+    request.another = false; /* the second task again: it is still in hand */
     assert_true(budget_reserve(*state, &request, now, &until, &why));
     request.another = true;
     assert_true(budget_reserve(*state, &request, now, &until, &why));

@@ -1,4 +1,4 @@
-/* What the machine allows: threads that can't be had, limits that are too low, locks that somebody holds. */
+/* The machine's limits: threads that can't be had, limits that are too low, locks that another process holds. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

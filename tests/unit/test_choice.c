@@ -1,4 +1,4 @@
-/* What is done next: priority and age, a sender's share, and old work (contract section 5). */
+/* The choice of the next work: priority and age, a sender's share, and old work (contract section 5). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* A wall clock that is set back or forth by years, here the test clock: what waits is not held up
- * and not let go early. The monotonic clock runs on, faster when the test says so. */
+/* A wall clock that is set back or forth by years, here the test clock: waiting work is not held up and not let go
+ * early. The monotonic clock runs on, faster when the test says so. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

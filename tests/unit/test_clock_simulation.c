@@ -151,7 +151,7 @@ static void cron_rings(void *context)
 {
     struct cron_run *run = context;
     if (run->next <= clock_now()) {
-        assert_in_range(clock_now() - run->next, 0, 1); /* in its minute, not in one that is over */
+        assert_in_range(clock_now() - run->next, 0, 1); /* in its minute, not in a minute that is over */
         run->given++;
         clock_format(run->next, run->last);
         run->next = cron_next(&run->cron, run->next);

@@ -1,4 +1,4 @@
-/* What is right and yet probably not meant. */
+/* Values that are valid and yet probably not meant. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

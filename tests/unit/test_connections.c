@@ -74,7 +74,7 @@ static void test_an_answer_has_its_own_time_and_the_next_request_too(void **stat
                      CONNECTIONS_ANSWER_MS + CONNECTIONS_REQUEST_MS);
     connections_ask(connection, CONNECTIONS_ANSWER_MS + 1);
     connections_expire(&party.connections, 2 * CONNECTIONS_ANSWER_MS + 1);
-    assert_true(is_cut(&party, 0)); /* it doesn't read */
+    assert_true(is_cut(&party, 0)); /* the client doesn't read */
     end(&party);
 }
 

@@ -201,7 +201,7 @@ static void test_a_request_that_is_too_long_is_refused(void **state)
         sent += (size_t)n;
     }
     json_t *answer = supervised_hear(fd);
-    if (answer) /* it may hang up before all is sent */
+    if (answer) /* the client may hang up before all is sent */
         assert_int_equal(json_integer_value(json_object_get(answer, "exit")), EX_DATAERR);
     json_decref(answer);
     assert_true(supervised_is(&place, "orion", "idle"));
@@ -327,13 +327,15 @@ static void test_what_was_asked_before_the_writing_side_was_closed_is_answered_t
     assert_null(supervised_hear(fd));
 }
 
-/* What the supervisor takes of it is bounded by the sockets' buffers: it reads no further than it is read. */
+/* The sockets' buffers bound the requests that the supervisor takes: the supervisor reads no further than its answers
+ * are read. */
 static void test_who_floods_and_reads_no_answer_is_not_read_any_further_and_holds_up_nobody(void **state)
 {
     enum { BOUND = 64 * 1024 * 1024 };
     OWNED_FD int fd = supervised_connect(&place);
     size_t sent = 0, length = sizeof STATUS - 1;
-    /* Others are served in between: when that has been so often enough and nothing more is taken, it is stuck. */
+    /* Other clients are served in between: when they were served often enough and no more bytes are taken, the first
+     * client is stuck. */
     for (int stuck = 0; stuck < 20 && sent < BOUND; stuck++) {
         ssize_t n;
         while ((n = send(fd, STATUS + sent % length, length - sent % length, MSG_NOSIGNAL | MSG_DONTWAIT)) >
@@ -362,7 +364,7 @@ static void test_behind_a_request_that_is_too_long_nothing_more_is_read(void **s
             break;
         sent += (size_t)n;
     }
-    (void)!send(fd, "\n{}\n", 4, MSG_NOSIGNAL); /* it may have hung up */
+    (void)!send(fd, "\n{}\n", 4, MSG_NOSIGNAL); /* the client may have hung up */
     assert_int_equal(exit_heard(fd), EX_DATAERR);
     assert_null(supervised_hear(fd));
 }
@@ -384,7 +386,7 @@ static void test_who_follows_the_events_is_answered_nothing_else(void **state)
     }
 }
 
-/* All of them at once, for it takes REQUEST_MS. */
+/* All cases at once, for each takes REQUEST_MS. */
 static void test_who_says_nothing_or_half_is_cut_off_before_a_request_and_behind_one(void **state)
 {
     static const char *const said[] = {"", "{\"verb\":\"st", "{\"verb\":\"status\"}\n",

@@ -1,4 +1,4 @@
-/* What a cron line is, and which times it means. */
+/* The form of a cron line, and the times that it means. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

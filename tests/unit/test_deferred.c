@@ -185,7 +185,7 @@ static void test_eight_tasks_are_named_and_the_others_counted(void **state)
     assert_printed(bench, expected.data);
 }
 
-/* What a worker's end and the next one's start do. */
+/* The steps of a worker's end and of the next worker's start. */
 static void start_anew(struct bench *bench)
 {
     deferred_keep(bench->deferred);

@@ -79,8 +79,7 @@ static void test_no_beginning_of_a_stream_is_whole(void **state)
 {
     for (size_t i = 0; i < STREAM_COUNT; i++)
         for (size_t length = 0; length < STREAMS[i].length; length++) {
-            char *cut =
-                malloc(length + 1); /* of its own size, so that a sanitizer sees what is read behind it */
+            char *cut = malloc(length + 1); /* of its own size, so that a sanitizer sees a read behind it */
             assert_non_null(cut);
             char *end = memmove(cut + 1, STREAMS[i].bytes, length);
             assert_false(deflate_whole(end, length));

@@ -1,4 +1,4 @@
-/* common/envelope: what goes into a file comes out of it, and what is no envelope says why. */
+/* common/envelope: an envelope that goes into a file comes out of it, and a file that is no envelope has a reason. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -83,7 +83,7 @@ static void test_money_is_told_where_there_is_a_limit_or_a_price(void **state)
     HAS(text, "agentos_cost_total{agent=\"orion\"} 1.500000000");
 }
 
-/* Nothing of one agent stands beside the sum, and no series is there twice. */
+/* No agent's own series stands beside the sum, and no series is there twice. */
 static void test_past_a_thousand_agents_the_series_are_sums(void **state)
 {
     struct counters counters = {.tasks = {1, 0, 2}};

@@ -107,7 +107,7 @@ static void test_past_the_window_they_wait_with_their_sender_and_past_the_backlo
     assert_true(two_said("orion h3 refused"));
     size_t sent = two.published;
     two_settle();
-    assert_int_equal(two.published, sent); /* what waits does not travel */
+    assert_int_equal(two.published, sent); /* waiting envelopes do not travel */
     finish(b, "iris", "h0");
     UNTIL_TWO(two_said("orion h1 delivered"));
     assert_false(office_lies(b, "iris", FOLDER_HANDOFFS, "h2"));
@@ -228,7 +228,7 @@ static void test_what_never_left_expires_with_its_sender_on_time(void **state)
     office_move(a, "orion", FOLDER_OUTBOX, FOLDER_ARCHIVE, "h1");
     struct fault fault;
     const char *agent;
-    assert_int_equal(post_requeue(a->post, "h1", &agent, &fault), 0); /* it is sent anew */
+    assert_int_equal(post_requeue(a->post, "h1", &agent, &fault), 0); /* the envelope is sent anew */
     post_lives(a->post, "iris", "b", true);
     UNTIL_TWO(office_lies(b, "iris", FOLDER_HANDOFFS, "h1"));
 }
@@ -257,7 +257,7 @@ static void test_what_was_sent_ends_as_its_receivers_node_says_though_its_time_i
     mailbox_names_free(&names);
 }
 
-/* Its node slept past the lease in the middle of a turn: another node may have the agent, and not this file. */
+/* The node slept past the lease in the middle of a turn: another node may have the agent, and not this file. */
 static void test_what_came_into_a_tree_whose_lease_was_over_is_told_nobody(void **state)
 {
     two.lease_over = "iris";

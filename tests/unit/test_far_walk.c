@@ -63,7 +63,8 @@ static void hear(const char *agent, const char *id, const char *status)
     envelope_free(&envelope);
 }
 
-/* Workers act on what they were told; of killed, NULL for none, they have ended before that, and so have lost of a hundred. */
+/* Workers act on their messages; the workers of `killed`, NULL for none, have ended before that, and so have `lost` of
+ * a hundred. */
 static void workers_hear(const struct node *killed, int lost)
 {
     while (walk.heard < two.verdicts.length) {
@@ -173,7 +174,7 @@ static size_t lying(bool say)
     return count;
 }
 
-/* No more faults: everybody does what is to be done until nothing is left. */
+/* No more faults: all nodes and workers do their work until none is left. */
 static void come_to_an_end(void)
 {
     int64_t until_ms = clock_monotonic_ms() + 40000;

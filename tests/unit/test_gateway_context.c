@@ -1,4 +1,5 @@
-/* supervisor/gateway/length and context: refusals for length in providers' own words, and what they and reports teach. */
+/* supervisor/gateway/length and context: refusals for length in providers' own words, and the lessons of refusals and
+ * reports. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -149,7 +150,7 @@ static void test_other_refusals_are_not_about_length(void **state)
             fail_msg("%s", others[i].body);
 }
 
-/* ---- what it teaches ---- */
+/* ---- the lessons ---- */
 
 static const struct context_limits unset = {.reply = 2048};
 
@@ -291,7 +292,7 @@ static void test_a_server_that_reports_one_number_for_all_cuts_nothing(void **st
     assert_true(bytes >= 29000);
 }
 
-/* The first prompt is counted whole, then only what was not cached, with and without the cached ones beside. */
+/* The first prompt is counted whole, then only tokens that were not cached, with and without the cached ones beside. */
 static void test_reports_without_the_cached_tokens_are_no_ceiling(void **state)
 {
     for (int beside = 0; beside < 2; beside++) {

@@ -1,4 +1,4 @@
-/* supervisor/gateway/provider and keys: who is asked for an agent, with which key. */
+/* supervisor/gateway/provider and keys: the provider that is asked for an agent, and its key. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* supervisor/gateway/request and offline: what is asked, and what the built-in model says. */
+/* supervisor/gateway/request and offline: the requests, and the built-in model's answers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* supervisor/gateway/response: what real servers send, as a table. */
+/* supervisor/gateway/response: responses of real servers, as a table. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -168,7 +168,7 @@ static void test_every_shape_of_reply_that_servers_send_is_read(void **state)
     }
 }
 
-/* ---- what it took ---- */
+/* ---- usage ---- */
 
 static const struct {
     const char *who, *usage;

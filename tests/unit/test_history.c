@@ -1,4 +1,4 @@
-/* What a commit promises, looked at with the real git. */
+/* The promises of a commit, looked at with the real git. */
 #include "tests/unit/history_fixture.h"
 
 #include "common/journal.h"
@@ -112,7 +112,7 @@ static void look_for_edits(struct scratch *scratch)
         fail_msg("%s", fault.text);
 }
 
-/* git reads the index, we commit, git locks the index and writes what it read. */
+/* git reads the index, we commit, git locks the index and writes the entries that it read. */
 static void test_an_index_that_git_wrote_back_over_our_commits_is_entered_again(void **state)
 {
     struct scratch *scratch = *state;

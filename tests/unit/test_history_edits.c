@@ -1,4 +1,4 @@
-/* What people changed is found, and nothing else. */
+/* People's changes are found, and no others. */
 #include "common/buffer.h"
 #include "tests/unit/history_fixture.h"
 #include "worker/history/part.h"

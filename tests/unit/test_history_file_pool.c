@@ -1,4 +1,4 @@
-/* What is made ahead, while the model thinks, becomes part of the next commit, and is in nobody's way. */
+/* Files that are made ahead, while the model thinks, become part of the next commit, and are in no one's way. */
 #include "tests/unit/history_fixture.h"
 #include "worker/history/part.h"
 
@@ -37,7 +37,7 @@ static void test_a_folder_that_a_killed_process_made_ahead_goes_at_the_next_star
     assert_clean(scratch);
 }
 
-/* Somebody put something else there, or took it away. */
+/* A person put another file there, or took the file away. */
 static void test_what_people_do_to_the_folder_made_ahead_harms_no_commit(void **state)
 {
     static const char *const deeds[] = {

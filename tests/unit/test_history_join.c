@@ -1,8 +1,8 @@
-/* Packs become one: every object stays what it was, whoever made the packs, and a damaged one harms nobody. */
+/* Packs become one: every object stays as it was, whoever made the packs, and a damaged pack harms no other. */
 #include "tests/unit/history_fixture.h"
 #include "worker/history/part.h"
 
-/* Joining waits until the agent has done nothing for a moment; who has just begun has done nothing. */
+/* Joining waits until the agent was idle for a moment; an agent that has just begun was idle. */
 static void tidy_all(struct scratch *scratch)
 {
     scratch_reopen(scratch);
@@ -245,7 +245,7 @@ static void checkpoint(struct scratch *scratch)
     }
 }
 
-/* A gc of somebody's in a bad moment; the journal is the only one that has what they drop. */
+/* A person's gc in a bad moment; the journal alone has the objects that the gc drops. */
 static void assert_written_again(struct scratch *scratch, const char *drop)
 {
     OWNED char *before = contents(scratch);

@@ -1,4 +1,4 @@
-/* What the journal promises: what was appended comes back, what was torn doesn't. */
+/* The journal's promises: an appended record comes back, a torn one doesn't. */
 #include "common/buffer.h"
 #include "common/journal.h"
 #include "tests/unit/history_fixture.h"

@@ -1,4 +1,4 @@
-/* What an audit that comes late changes in what an agent has learned. */
+/* The changes of a late audit in an agent's learned files. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@ static char folder[64];
 static int tree;
 static struct learning *learning;
 static struct buffer problems, note;
-static struct displaced displaced;     /* what the history has, as far as a test says so */
+static struct displaced displaced;     /* the history's files, as far as a test gives them */
 static const int64_t NOW = 1777456800; /* 2026-04-29T10:00:00Z */
 
 static int start(void **state)
@@ -318,7 +318,8 @@ static void test_what_the_history_does_not_tell_is_said_and_harms_nothing(void *
         strstr(note.data, "skill not brought back: skill-00 (it can't be read from the history)\n"));
 }
 
-/* The newcomer is itself displaced before its audit comes: what it had displaced is owed by the one in its place. */
+/* The newcomer is itself displaced before its audit comes: the skill in its place owes the room of the skill that the
+ * newcomer had displaced. */
 static void test_a_debt_goes_on_to_whoever_has_the_place_now(void **state)
 {
     displace();

@@ -1,5 +1,6 @@
-/* One agent's lease: many nodes and one bucket, played by simulated clocks. What a node does between two events is at once;
- * messages to and from the bucket take their time, are lost with a connection, and nodes sleep, die and come back. */
+/* One agent's lease: many nodes and one bucket, played by simulated clocks. A node's steps between two events take no
+ * time; messages to and from the bucket take their time, are lost with a connection, and nodes sleep, die and come
+ * back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -181,7 +182,7 @@ static void keep(struct node *node, const struct message *message)
 static void hear(struct node *node, struct message *slot)
 {
     struct message message = *slot;
-    if (message.kind == PUT && message.at <= now_ms) { /* it was sent, whatever the node does now */
+    if (message.kind == PUT && message.at <= now_ms) { /* the message was sent, whatever the node does now */
         slot->kind = NOTHING;
         if (message.session == node->session || chance(2))
             keep(node, &message);
@@ -403,7 +404,7 @@ static void test_a_directory_that_is_older_than_the_agent_is_not_taken_up(void *
     pass(600 * 1000);
     assert_null(runner());
     assert_true(lease_is_stale(&nodes[0].lease));
-    begin(1, LEASE_HAS); /* with what it had */
+    begin(1, LEASE_HAS); /* with its own state */
     connect_node(&nodes[1], true);
     pass(40 * 1000);
     assert_ptr_equal(runner(), &nodes[1]);

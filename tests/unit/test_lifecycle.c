@@ -1,4 +1,4 @@
-/* The table of a worker's life: what each state makes of each event. */
+/* The table of a worker's life: each state's answer to each event. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,7 +13,7 @@
 #include "supervisor/agent/lifecycle.h"
 #include "supervisor/process/backoff.h"
 
-/* A world that only writes down what the table asks for. */
+/* A world that only writes down the table's requests. */
 struct world {
     struct life life;
     int spawns, stops, signals[4], signal_count, changes;
@@ -254,10 +254,10 @@ static void test_one_that_left_for_lack_of_work_hibernates_until_there_is_some(v
     struct world world;
     begin(&world);
     life_event(&world.life, EVENT_START);
-    life_event(&world.life, EVENT_REST); /* not ready yet: nobody asked it to */
+    life_event(&world.life, EVENT_REST); /* not ready yet: no one asked the worker to */
     assert_int_equal(world.life.state, STATE_STARTING);
     life_event(&world.life, EVENT_READY);
-    life_event(&world.life, EVENT_WAKE); /* it is awake */
+    life_event(&world.life, EVENT_WAKE); /* the agent is awake */
     life_event(&world.life, EVENT_REST);
     assert_int_equal(world.life.state, STATE_HIBERNATING);
     assert_false(life_has_process(&world.life));
@@ -290,8 +290,8 @@ static void test_a_hibernating_one_obeys_orders(void **state)
     assert_int_equal(world.spawns, 0);
 }
 
-/* A walk through random events: whatever comes in whatever order, the life stays one of the ten, and a process is
- * never asked for while one is there. */
+/* A walk through random events: in any order of events, the life stays one of the ten, and a process is never asked for
+ * while one is there. */
 static void test_no_order_of_events_asks_for_a_second_process(void **state)
 {
     struct world world;

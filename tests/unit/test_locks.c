@@ -14,7 +14,7 @@
 
 enum { SAID_MAX = 1024 };
 
-/* The world around the locks: one disk (its files by name), one clock, all that was said. */
+/* The world around the locks: one disk (its files by name), one clock, all messages. */
 struct world {
     struct locks *locks;
     struct {
@@ -88,7 +88,7 @@ static void tell(void *context, const char *agent, const char *task, const char 
     assert_true(token == 0 || world->token >= token);
     if (token)
         assert_true(lease_until > 0);
-    else if (lease_until) /* it has no place */
+    else if (lease_until) /* the task has no place */
         world->turned_away++;
     assert_true(world->said_count < SAID_MAX);
     world->said[world->said_count++] =
@@ -179,7 +179,7 @@ static const char *text_of(struct world *world, const char *file)
     return i < world->file_count && world->files[i].text ? world->files[i].text : "";
 }
 
-/* The supervisor dies and another one starts on what lies on the disk. */
+/* The supervisor dies and another one starts on the files on the disk. */
 static void restart(struct world *world)
 {
     struct fault fault;
@@ -266,7 +266,7 @@ static void test_a_lease_runs_from_when_its_worker_begins_and_only_once(void **s
     ask(world, "orion", "a");
     expect(world, "orion a db 1 ");
     pass(world, 50 * 1000);
-    ask(world, "orion", "a"); /* it begins */
+    ask(world, "orion", "a"); /* the task begins */
     pass(world, 0);
     world->durable_yet = true;
     expect(world, "orion a db 1 ");
@@ -429,8 +429,8 @@ static void test_nobody_is_given_a_lock_while_it_is_not_known_what_the_tokens_ha
     expect(world, "orion a db 0 ");
     pass(world, 10000);
     expect_silence(world);
-    assert_string_equal(text_of(world, "db"), ""); /* nothing is written over what could not be read */
-    assert_true(locks_load(world->locks, "db", text, sizeof text - 1, &fault)); /* it is known by now */
+    assert_string_equal(text_of(world, "db"), ""); /* a file that could not be read is not written over */
+    assert_true(locks_load(world->locks, "db", text, sizeof text - 1, &fault)); /* the lock is known by now */
     locks_hold(world->locks, false);
     pass(world, 0);
     expect(world, "orion a db 42 ");
@@ -535,7 +535,7 @@ static void test_free_locks_are_forgotten_file_and_all_and_tokens_still_grow(voi
     ask(world, "iris", "held");
     for (int i = 0; i < LOCKS_FREE_MAX + 100; i++) {
         OWNED char *name = memory_print("lock-%d", i);
-        assert_true(locks_ask(world->locks, "orion", "t", name, 60)); /* and leaves the one before */
+        assert_true(locks_ask(world->locks, "orion", "t", name, 60)); /* and leaves the lock before */
         if (i % 10 == 0)
             pass(world, 0);
         forget_said(world);
@@ -546,7 +546,7 @@ static void test_free_locks_are_forgotten_file_and_all_and_tokens_still_grow(voi
     assert_non_null(strstr(text_of(world, "db"), "holder: \"iris: held\""));
     assert_string_equal(text_of(world, "lock-0"), "");
     uint64_t before = world->token;
-    world->token = 0; /* the counter's file is lost: the locks' own say what the tokens have come to */
+    world->token = 0; /* the counter's file is lost: the locks' own files say how far the tokens have grown */
     restart(world);
     assert_true(locks_ask(world->locks, "orion", "t", "lock-0", 60));
     assert_true(world->token > before);

@@ -1,7 +1,7 @@
-/* One lock between three nodes through everything at once: words lost, repeated, turned round and late, supervisors restarted,
- * workers killed, leases that run out, nodes that are cut off. Node a is the lock's home; tasks of all three ask. Whenever a worker
- * is told of a token it is the highest that anybody was told of, and at no moment do two tasks hold. At the end, when all is calm,
- * every task has had the lock. */
+/* One lock between three nodes through everything at once: words lost, repeated, turned round and late, supervisors
+ * restarted, workers killed, leases that run out, nodes that are cut off. Node a is the lock's home; tasks of all three
+ * ask. Whenever a worker is told of a token, the token is the highest that any worker was told of, and at no moment do
+ * two tasks hold. At the end, when all is calm, every task has had the lock. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -169,7 +169,7 @@ static void tell(const char *agent, const char *id, uint64_t token, int64_t unti
     struct task *task = find_task(agent, id);
     assert_non_null(task);
     if (token && !task->asked)
-        return; /* it gives it up, which is on its way */
+        return; /* the task gives the lock up, and the message is on its way */
     if (token && token != task->token) {
         if (token <= highest)
             fail_msg("%s is told %llu, and %llu was given", id, (unsigned long long)token,
@@ -182,7 +182,7 @@ static void tell(const char *agent, const char *id, uint64_t token, int64_t unti
     if (token)
         check_alone(task);
     else if (had || until_ms)
-        task->asked = false; /* it asks again */
+        task->asked = false; /* the task asks again */
 }
 
 static void home_tells(void *context, const char *agent, const char *task, const char *lock, uint64_t token,
@@ -191,7 +191,7 @@ static void home_tells(void *context, const char *agent, const char *task, const
     tell(agent, task, token, token ? now_ms + LEASE_SECONDS * 1000 : lease_until);
 }
 
-/* The test's clock is not the one that lease_until is of: what is left counts. */
+/* The test's clock is not the clock of lease_until: the rest of the lease counts. */
 static void claims_tell(void *context, const char *agent, const char *task, const char *lock, uint64_t token,
                         int64_t lease_until, const char *holder)
 {
@@ -277,7 +277,7 @@ static void hear(const struct flying *flying)
         lock_claims_hear(nodes[flying->to].claims, names[flying->from], &flying->word);
 }
 
-/* Any of those that are on their way; some come again, some much later. */
+/* Any message that is on its way; some come again, some much later. */
 static void deliver(void)
 {
     static struct flying late[LATE];
@@ -333,7 +333,7 @@ static void work(struct task *task)
     } else if (!task->asked && !task->done) {
         ask(task);
     } else if (task->token && chance(6) == 0) {
-        ask(task); /* it begins now: once, a lease from now on */
+        ask(task); /* the task begins now: once, a lease from now on */
     } else if (!calm && task->asked && chance(20) == 0) {
         give_up(task);
     }
@@ -452,7 +452,7 @@ static void walk(unsigned from)
     end_world();
 }
 
-/* The home is told at once, and the next one that waits has the lock: no lease has to run out. */
+/* The home is told at once, and the next waiting task has the lock: no lease has to run out. */
 static void test_a_task_of_another_node_that_is_done_frees_the_lock_at_once(void **state)
 {
     struct task *first = &tasks[1], *next = &tasks[2];

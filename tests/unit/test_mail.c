@@ -1,4 +1,4 @@
-/* What lies in iac/inbox and iac/handoffs: taken in hand, put back, ended; people and the supervisor interfere. */
+/* Envelopes in iac/inbox and iac/handoffs: taken in hand, put back, ended; people and the supervisor interfere. */
 #include "tests/unit/mail_fixture.h"
 
 static bool skips(void *context, const struct letter *letter)
@@ -205,7 +205,7 @@ static void test_an_edit_before_reading_is_honoured(void **state)
     assert_true(mail_is_there(desk->mail, &opened));
     shell(desk->scratch, "rm iac/handoffs/a.md");
     assert_false(mail_is_there(desk->mail, &opened));
-    mail_put_back(desk->mail, &opened); /* nothing to put back, nothing made */
+    mail_put_back(desk->mail, &opened); /* no envelope to put back, no file made */
     assert_string_equal(shell(desk->scratch, "ls iac/handoffs"), "");
     opened_envelope_free(&opened);
 }
@@ -301,7 +301,7 @@ static void test_a_dead_letter_is_told_of_once_and_only_when_it_is_final(void **
     desk->mail = mail_open(desk->scratch->tree, "orion", desk->scratch->history);
     assert_true(mail_escalations(desk->mail, note_letter, desk));
     assert_string_equal(desk->over.data, "a;b;");
-    expired.created++; /* it expires in its second life */
+    expired.created++; /* the envelope expires in its second life */
     put_in(desk, TREE_DEAD_LETTERS, &expired);
     assert_true(mail_escalations(desk->mail, note_letter, desk));
     assert_string_equal(desk->over.data, "a;b;a;");

@@ -1,4 +1,5 @@
-/* The post in an agent's tree when its storage fails while it is read. Nothing that can't be seen is taken for gone, and nothing new is done before what may be older. */
+/* The post in an agent's tree when its storage fails while it is read. No envelope that can't be seen is taken for
+ * gone, and no new one is done before one that may be older. */
 #include <linux/capability.h>
 
 #include "common/test_clock.h"
@@ -23,7 +24,7 @@ static const char *next(struct desk *desk)
     return letter ? letter->head.id : "";
 }
 
-/* A look in which the nth name, or read, fails. False: it was not reached. */
+/* A look in which the nth name, or read, fails. False: the look did not reach it. */
 static bool look_failing(struct desk *desk, int *left, int nth)
 {
     *left = nth;
@@ -55,7 +56,7 @@ static void test_a_listing_that_fails_is_no_empty_folder_and_is_looked_at_again(
         desk->mail = mail_open(desk->scratch->tree, "orion", desk->scratch->history);
     }
     assert_int_equal(unsettled, 2 * 3 + 1); /* two folders' two dots and their ends, and one name */
-    assert_int_equal(nth, 3 * 3 + 1);       /* what could not be sent is only told of */
+    assert_int_equal(nth, 3 * 3 + 1);       /* a file that could not be sent is only reported */
     assert_false(mail_unsettled(desk->mail));
     assert_int_equal(mail_again_ms(desk->mail), 0);
     assert_false(mail_changed(desk->mail));

@@ -1,11 +1,11 @@
-/* What an agent learns of what it sent, and what its model gets to see of the post. */
+/* An agent's news of the envelopes that it sent, and its model's view of the post. */
 #include "tests/unit/mail_fixture.h"
 
 struct carried {
     struct buffer refused, note;
 };
 
-/* The next commit carries out what was said. */
+/* The next commit carries out the verdicts. */
 static void carry_out(struct desk *desk, struct carried *carried)
 {
     struct change_list changes = {0};

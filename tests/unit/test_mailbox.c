@@ -134,7 +134,7 @@ static void test_what_lies_there_is_overwritten_only_when_it_is_meant(void **sta
     envelope_free(&there);
 }
 
-/* The kernel ends such a lease within /proc/sys/fs/lease-break-time: nobody waits for that here. */
+/* The kernel ends such a lease within /proc/sys/fs/lease-break-time: the test does not wait for that. */
 static void test_a_file_under_a_lease_is_for_later_and_nobody_waits_for_it(void **state)
 {
     struct office *office = *state;

@@ -14,7 +14,7 @@
 #include "common/format/memory_group.h"
 #include "common/memory.h"
 
-/* What was written to a file of the folder's; "-": there is none. */
+/* The text that was written to a file of the folder's; "-": there is none. */
 static char *content(int folder, const char *name)
 {
     char *text = NULL;

@@ -1,7 +1,7 @@
-/* An agent is moved between two nodes, and one of them is killed, or its line to the bus is cut, at each step of it: before each
- * message to the bus or key, each process and each rename that the supervisor makes. Whatever is left, and whether the node or its
- * line comes back at once or later, in the end the agent runs on one node with all that its worker ever did, and can be moved again;
- * at no moment does it run on two. */
+/* An agent is moved between two nodes, and one of them is killed, or its line to the bus is cut, at each step of it:
+ * before each message to the bus or key, each process and each rename that the supervisor makes. Whatever state is
+ * left, and whether the node or its line comes back at once or later, in the end the agent runs on one node with all
+ * that its worker ever did, and can be moved again; at no moment does it run on two. */
 #include "common/test_clock.h"
 #include "move_world.h"
 
@@ -11,7 +11,7 @@ static void lives(const struct agent *agent, const char *node, bool there)
 {
 }
 
-/* What it was told of before, and has not acknowledged, it is told again. */
+/* Messages that the node was told before, and has not acknowledged, come again. */
 static void join(struct node *node)
 {
     for (size_t i = 0; i < sent_count; i++)
@@ -46,7 +46,7 @@ static void begin_node(struct node *node)
     join(node);
 }
 
-/* Its worker, and an export or import that it began, end with it. */
+/* The node's worker, and an export or import that it began, end with it. */
 static void end_node(struct node *node)
 {
     enter(node);

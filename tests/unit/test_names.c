@@ -1,4 +1,4 @@
-/* common/names: what may become a file's name, and ids that sort by time. */
+/* common/names: texts that may become a file's name, and ids that sort by time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,7 +109,7 @@ static void test_two_ids_never_share_a_file(void **state)
     assert_string_not_equal(long_one, long_two);
 }
 
-/* What stands in outputs/ and iac/ from before has these names. */
+/* Files in outputs/ and iac/ from earlier versions have these names. */
 static void test_the_name_of_earlier_versions_is_still_known(void **state)
 {
     static const char *const rows[][2] = {
@@ -139,7 +139,7 @@ static int compare(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* More than 65536 in what is probably one second: the sequence must not start again from 0. */
+/* More than 65536, probably within one second: the sequence must not start again from 0. */
 static void test_new_ids_grow_and_differ_also_from_several_threads_and_beyond_the_sequence(void **state)
 {
     char **ids = memory_new((size_t)THREADS * IDS, sizeof *ids);

@@ -1,4 +1,4 @@
-/* What other nodes have, put beside what this one has: each envelope once, pages that go on, and nothing out of shape. */
+/* Other nodes' envelopes beside this node's: each envelope once, pages that go on, and no malformed row. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,7 +24,7 @@ static json_t *page(const char *next, json_t *items)
     return json_pack("{s:o, s:s?}", "items", items, "next", next);
 }
 
-/* What one other node, b, tells. */
+/* The page of one other node, b. */
 static json_t *told_by(json_t *answer)
 {
     return json_pack("{s:s, s:[{s:s, s:o}], s:[]}", "here", "a", "nodes", "node", "b", "answer", answer,
@@ -73,7 +73,7 @@ static void test_items_of_queues_are_each_an_item_though_their_ids_are_the_same(
     json_decref(told);
 }
 
-/* b's page ends at e3: what is older there is not known yet, so what is older here waits for the next page. */
+/* b's page ends at e3: older envelopes there are not known yet, so older ones here wait for the next page. */
 static void test_a_page_ends_where_that_of_any_node_does_and_goes_on_from_there(void **state)
 {
     const struct nodes_page paged = {.once = true, .paged = true, .most = 9},
@@ -104,7 +104,7 @@ static void test_a_page_has_so_many_items_and_says_where_the_next_one_begins(voi
     json_decref(told);
 }
 
-/* The copy that knows most is shown, and the cursor leaves none of the others behind it for the next page. */
+/* The copy that knows most is shown, and the cursor leaves no other copy behind it for the next page. */
 static void test_an_envelope_with_copies_on_two_nodes_is_on_one_page(void **state)
 {
     const struct nodes_page how = {.once = true, .paged = true, .most = 9};

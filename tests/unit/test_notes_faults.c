@@ -1,4 +1,4 @@
-/* What an earlier worker left in .agentos, when it can't be read at start: the next start finds it as it was. */
+/* Notes of an earlier worker in .agentos that can't be read at a start: the next start finds them as they were. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,7 +67,7 @@ static void put_leftover(void)
     close(queue.notes);
 }
 
-/* Whatever call fails: either it was no matter, or the queue isn't opened and nothing of it is gone. */
+/* Each call fails in turn: either the failure was no matter, or the queue isn't opened and no block of it is gone. */
 static void walk_faults(int *left)
 {
     int nth = 0, refused = 0;

@@ -1,4 +1,4 @@
-/* Alerts: signatures, secrets, bursts, what is kept and in what order, without a gateway. */
+/* Alerts: signatures, secrets, bursts, kept messages and their order, without a gateway. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -250,7 +250,7 @@ static void test_a_gateway_that_ends_with_a_message_gets_it_again_after_a_pause(
     OWNED char *id = memory_text(it.id);
     alerts_gateway_started(it.alerts);
     assert_int_equal(it.sent, 1);
-    answer(204, MESSAGE_NOWHERE); /* late, and of the gateway before: it counts for nothing */
+    answer(204, MESSAGE_NOWHERE); /* late, and from the gateway before: the answer does not count */
     assert_int_equal(count_files(), 1);
     later(ALERT_PAUSE_MS);
     assert_int_equal(it.sent, 2);

@@ -1,4 +1,4 @@
-/* The post office: what people do to the files while it runs, and what they ask it for. */
+/* The post office: people's changes to the files while it runs, and their requests. */
 #include <sysexits.h>
 
 #include "post_office.h"
@@ -42,7 +42,7 @@ static void test_one_that_a_person_removes_frees_its_place_and_its_sender_is_tol
     envelope_free(&bounce);
 }
 
-/* Its sender still has it in its outbox, for it archives its copies when it commits next. */
+/* The sender still has the envelope in its outbox, for it archives its copies when it commits next. */
 static void test_one_that_a_person_removes_does_not_come_back_out_of_its_senders_outbox(void **state)
 {
     struct office *office = *state;
@@ -177,7 +177,7 @@ static void test_folders_that_are_links_fifos_or_files_harm_nobody(void **state)
     assert_false(office_lies(office, "nova", FOLDER_HANDOFFS, "h2"));
 }
 
-/* --- what they ask for --- */
+/* --- people's requests --- */
 
 static int ask_send(struct office *office, char **id)
 {
@@ -340,7 +340,7 @@ static void test_a_worker_that_lies_about_an_end_gains_nothing(void **state)
 {
     struct office *office = *state;
     deliver(office, "h1");
-    assert_true(post_settled(office->post, "iris", "h1", "finished", "")); /* it lies there still */
+    assert_true(post_settled(office->post, "iris", "h1", "finished", "")); /* the envelope lies there still */
     office_settle(office);
     assert_int_equal(post_room(office->post, "iris"), 0);
     assert_true(post_settled(office->post, "iris", "unknown", "finished", ""));
@@ -413,7 +413,8 @@ static size_t count_of(const struct office *office, const char *what)
     return count;
 }
 
-/* More than a sender may have refused in ten seconds: nothing of it is looked at before the next ten, and nothing is lost. */
+/* More than a sender may have refused in ten seconds: none of its envelopes is looked at before the next ten seconds,
+ * and none is lost. */
 static void test_a_worker_that_sends_rubbish_without_end_gets_a_share_of_the_work_and_of_the_log(void **state)
 {
     struct office *office = *state;

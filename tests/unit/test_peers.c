@@ -1,4 +1,4 @@
-/* What a prompt says of other agents and of segments. */
+/* A prompt's text about other agents and segments. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -65,7 +65,7 @@ static void finish(struct office *office, const char *id)
     assert_true(post_settled(office->post, "iris", id, "finished", "0123abc"));
 }
 
-/* Its worker may be committing the refusal at that moment: let in now, it would end twice. */
+/* The sender's worker may be committing the refusal at that moment: an envelope let in now would end twice. */
 static void test_what_was_refused_stays_so_whatever_room_there_is_when_it_is_asked_about_again(void **state)
 {
     struct office *office = *state;
@@ -90,7 +90,7 @@ static void test_what_was_refused_stays_so_whatever_room_there_is_when_it_is_ask
     UNTIL(office, office_said(office, "orion verdict h3 delivered"));
 }
 
-/* What lies there may have been refused by that very commit. */
+/* The envelope there may have been refused by that very commit. */
 static void test_an_outbox_is_decided_on_when_its_agents_commits_are_at_their_end(void **state)
 {
     struct office *office = *state;
@@ -234,12 +234,12 @@ static void test_trace_hops_and_created_are_set_by_what_the_sender_works_at_what
     post_worker_starts(office->post, "orion");
     post_worker_ready(office->post, "orion");
     office_settle(office);
-    claim(office, "f0", "mine", 0, 1); /* nothing is in hand: its own beginning */
+    claim(office, "f0", "mine", 0, 1); /* no work is in hand: the envelope is its own beginning */
     assert_route(office, "f0", "f0", 1);
     post_works_at(office->post, "orion", "h1");
     claim(office, "f1", "fresh", 0, 1);
     assert_route(office, "f1", "root", 4);
-    claim(office, "f2", "root", 7, clock_now() + 1000); /* it has read a message that came far */
+    claim(office, "f2", "root", 7, clock_now() + 1000); /* the agent has read a message that came far */
     assert_route(office, "f2", "root", 7);
     struct envelope forged = office_read(office, "orion", FOLDER_HANDOFFS, "h1");
     forged.hops = 0;
@@ -316,7 +316,7 @@ static void test_of_a_flood_of_results_as_many_as_the_backlog_lie_unread_and_the
     }
     struct post_pressure pressure;
     assert_true(post_pressure(office->post, "orion", &pressure));
-    assert_int_equal(pressure.unfinished, 0); /* they took no place in the window */
+    assert_int_equal(pressure.unfinished, 0); /* the bounces took no place in the window */
 }
 
 static void refused(struct office *office, struct envelope letter, const char *reason)

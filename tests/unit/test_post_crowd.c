@@ -1,4 +1,4 @@
-/* The post office of a crowd: a start takes the boxes up in slices, and nothing overtakes what the files of a box say that
+/* The post office of a crowd: a start takes the boxes up in slices, and no envelope overtakes the files of a box that
  * was not taken up yet. */
 #include "post_office.h"
 

@@ -1,4 +1,4 @@
-/* The post office: time to live, dead letters, bounces, and what start makes of what a crash left. Promise 5 of
+/* The post office: time to live, dead letters, bounces, and the start's way with the traces of a crash. Promise 5 of
  * contract section 9, and the table of supervisor/post/start.c row by row. */
 #include "post_office.h"
 
@@ -12,7 +12,7 @@ static struct envelope brief(const char *id, enum envelope_kind kind)
     return letter;
 }
 
-/* It lies with iris, and orion's archive knows it. */
+/* The envelope lies with iris, and orion's archive knows it. */
 static void give(struct office *office, const struct envelope *letter, enum folder folder)
 {
     office_put(office, "iris", folder, letter);
@@ -64,7 +64,7 @@ static void test_one_that_is_being_read_expires_no_more(void **state)
     office_again(office);
     letter.status = "reading";
     letter.attempts = 1;
-    office_put(office, "iris", FOLDER_HANDOFFS, &letter); /* nobody says so: its file does */
+    office_put(office, "iris", FOLDER_HANDOFFS, &letter); /* its file alone says so */
     UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "h2"));
     office_settle(office);
     assert_status(office, "iris", FOLDER_HANDOFFS, "h1", "reading");
@@ -169,7 +169,7 @@ test_of_bounces_as_many_as_the_backlog_lie_unread_and_the_rest_waits_with_the_de
         office_settle(office);
         assert_int_equal(unread(office), due);
         if (told == BACKLOG)
-            office_again(office); /* the files say what is owed */
+            office_again(office); /* the files say which news is owed */
         office_settle(office);
         assert_int_equal(unread(office), due);
         told += office_reads_all(office, "orion");
@@ -264,7 +264,8 @@ static void test_what_failed_at_its_receiver_is_told_to_its_sender_once(void **s
     post_settled(office->post, "iris", "h1", "failed", "0123abc");
     UNTIL(office, office_lies(office, "orion", FOLDER_INBOX, "h1-bounce"));
     assert_bounced(office, "h1", "poison");
-    office_move(office, "orion", FOLDER_INBOX, FOLDER_ARCHIVE, "h1-bounce"); /* it has read it */
+    /* the receiver has read the envelope */
+    office_move(office, "orion", FOLDER_INBOX, FOLDER_ARCHIVE, "h1-bounce");
     office_again(office);
     office_settle(office);
     assert_false(office_lies(office, "orion", FOLDER_INBOX, "h1-bounce"));

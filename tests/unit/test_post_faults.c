@@ -129,7 +129,7 @@ static bool nothing_is_left_behind(const struct office *office)
     return count_below(office->folder, ".*post-*", 0) == 0;
 }
 
-/* False: it never came to its end. */
+/* False: the envelope never came to its end. */
 static bool run(struct office *office)
 {
     int64_t until = clock_monotonic_ms() + 30000, ring_at = 0;
@@ -168,7 +168,7 @@ static int attempt(const char *folder, int kind, int step)
     return !over || !clean ? 1 : reached ? 0 : 2;
 }
 
-/* What the killed one left is taken up by another one. */
+/* Another process takes up the files that the killed one left. */
 static bool goes_on(const char *folder, int step)
 {
     struct office office = {.folder = ""};
@@ -196,7 +196,7 @@ static int end_of(pid_t child)
     return WEXITSTATUS(status);
 }
 
-/* boot: of the machine, when what was killed is taken up. */
+/* boot: of the machine, when the killed process's files are taken up. */
 static void at_every_step(int kind, const char *boot)
 {
     char folder[] = "/tmp/test-post-steps-XXXXXX";

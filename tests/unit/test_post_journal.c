@@ -1,6 +1,6 @@
-/* What a turn has accepted outlives the loss of power, by its record in the journal; and what has ended since doesn't come
- * back. Each supervisor that is killed here is a process of its own; what the loss of power does to files is done to them
- * by hand, and then the machine is said to have been started anew. */
+/* Envelopes that a turn has accepted outlive the loss of power, by their record in the journal; and envelopes that have
+ * ended since don't come back. Each supervisor that is killed here is a process of its own; the test does the loss of
+ * power to the files by hand, and then says that the machine was started anew. */
 #include <errno.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -357,7 +357,7 @@ static void test_a_checkpoint_empties_the_journal_and_an_end_makes_one(void **st
     assert_false(mailbox_lies(office->data, "nova", "m0"));
 }
 
-/* What came to the kernel and not to the disk is taken for clean by then: it is written once more. */
+/* Files that came to the kernel and not to the disk count as clean by then: they are written once more. */
 static void test_a_checkpoint_that_fails_keeps_the_record_and_writes_the_files_once_more(void **state)
 {
     struct office *office = *state;

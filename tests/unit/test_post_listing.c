@@ -1,4 +1,5 @@
-/* The post office when its storage fails to read: what lies in an outbox is sent, and in its order; what expires does. */
+/* The post office when its storage fails to read: envelopes in an outbox are sent, and in their order; expired ones
+ * end. */
 #include "tests/unit/failing.h"
 
 #include "common/test_clock.h"
@@ -128,7 +129,8 @@ static void test_a_class_is_told_to_others_as_it_was_a_second_ago_at_most(void *
     test_clock_move(1000, 1000);
     assert_int_equal(window_lately(office), 1);
     office_command("rm %s/agents/orion/persona.md", office->folder);
-    assert_int_equal(window_lately(office), 1); /* nobody asks the disk for it again so soon */
+    /* the post office does not ask the disk for it again so soon */
+    assert_int_equal(window_lately(office), 1);
     assert_int_equal(window_of(office, "orion"), 4);
 }
 

@@ -1,5 +1,5 @@
-/* What people put into the folders of very many agents is found by the scans: at once where the kernel doesn't tell of it,
- * else within a minute, so that a scan of all costs little. */
+/* The scans find files that people put into the folders of very many agents: at once where the kernel doesn't tell of
+ * them, else within a minute, so that a scan of all costs little. */
 #include "common/test_clock.h"
 #include "post_office.h"
 

@@ -1,4 +1,5 @@
-/* Taking an item back when shared/ and agents/ are two file systems: it is never nowhere, and what was cut is done again. */
+/* Taking an item back when shared/ and agents/ are two file systems: the item is never nowhere, and a step that was cut
+ * is done again. */
 #include <errno.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -116,7 +117,7 @@ static void test_an_item_is_taken_back_across_file_systems(void **state)
     assert_int_equal(post_room(office->post, "iris"), 1);
     assert_int_equal(take(office, &attempts), 0);
     office_put(office, "iris", FOLDER_HANDOFFS, &item);
-    assert_int_equal(take(office, &attempts), -1); /* what has that name stays */
+    assert_int_equal(take(office, &attempts), -1); /* a file of that name stays */
     assert_true(office_lies(office, "iris", FOLDER_HANDOFFS, "work"));
 }
 
@@ -131,7 +132,7 @@ static void test_what_is_no_file_steps_aside(void **state)
     office_command("test -f %s/shared/queues/reviews/.work.taken", office->folder);
 }
 
-/* True: it was killed at this point, and not done before it. */
+/* True: the process was killed at this point, and not done before it. */
 static bool take_until(struct office *office, int point)
 {
     pid_t child = fork();
@@ -159,7 +160,8 @@ static void test_a_kill_at_any_of_its_steps_leaves_it_somewhere_and_is_made_good
         killed = take_until(office, point);
         bool there = office_lies(office, "iris", FOLDER_HANDOFFS, "work");
         assert_true(there || is_taken(office));
-        if (there) { /* what the queue does then: what was taken goes, and it is taken once more */
+        /* the queue's next step: the copy that was taken goes, and the item is taken once more */
+        if (there) {
             office_command("rm -f %s/shared/queues/reviews/.work.taken", office->folder);
             assert_int_equal(take(office, &attempts), 1);
         }

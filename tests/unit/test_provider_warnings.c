@@ -14,7 +14,7 @@
 
 static const struct {
     const char *url, *model, *key; /* NULL: not set */
-    const char *says;              /* a part of the only sentence; NULL: nothing is said */
+    const char *says;              /* a part of the only sentence; NULL: no warning */
 } cases[] = {
     {NULL, NULL, "sk-proj-0123456789", NULL},
     {"http://127.0.0.1:11434/v1", "qwen3:8b", NULL, NULL},

@@ -1,4 +1,4 @@
-/* What the queue file promises: no block is lost, none appears twice, whatever others do to the file. */
+/* The promises of the queue file: no block is lost, none appears twice, whatever others do to the file. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -118,7 +118,7 @@ static void assert_ids(struct place *place, const char *ids)
     assert_string_equal(have.data ? have.data : "", ids);
 }
 
-/* What the list says must be what reading the file anew says. */
+/* The list must equal the list of a new reading of the file. */
 static void assert_cache(struct place *place)
 {
     struct queue *fresh = queue_open(place->tree, NULL);
@@ -351,7 +351,7 @@ static void test_what_a_writer_with_the_old_file_open_appends_is_not_lost(void *
     int writer = openat(place->tree, "queue.md", O_WRONLY | O_APPEND | O_CLOEXEC);
     look(place);
     assert_string_equal(queue_next(place->queue, NULL, NULL)->id, "a");
-    take(place, "a"); /* b may be half-written: it stays with the writer's file */
+    take(place, "a"); /* b may be half-written: the block stays with the writer's file */
     assert_true(files_write_all(writer, "## c\ntask: z\n## d\ntask: par", 28));
     int64_t retry = 0, until = clock_monotonic_ms() + 20000;
     while (!block_named(place, "c") && clock_monotonic_ms() < until)

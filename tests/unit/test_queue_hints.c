@@ -1,4 +1,4 @@
-/* What in queue.md looks like a block and is none is told as the file is now. */
+/* Lines of queue.md that look like a block and are none are reported as the file is now. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -79,8 +79,8 @@ static void save(const char *before, const char *added)
     assert_true(files_write(tree, "queue.md", text, strlen(text), false, NULL));
 }
 
-/* An append that lands on the file which the taking of a block has just exchanged. Returns what an editor that opens
- * queue.md now has on its screen: it doesn't have that block. */
+/* An append that lands on the file which the taking of a block has just exchanged. Returns the screen of an editor that
+ * opens queue.md now: the screen lacks that block. */
 static char *append_behind_an_exchange(void)
 {
     save(OLD, "");

@@ -1,7 +1,7 @@
 /* The queue at every moment: a child takes a block under ptrace, and is stopped before and after each of its system
- * calls (the end of one and the beginning of the next are the same moment). At one of them it is killed, or somebody
- * else writes to the file in one of the ways in which people do. Whatever the moment was: no block is lost, and the one
- * that was taken is gone. */
+ * calls (the end of one and the beginning of the next are the same moment). At one of them the child is killed, or
+ * another process writes to the file in one of people's ways. Whatever the moment was: no block is lost, and the taken
+ * block is gone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,14 +33,14 @@
 static char path[64];
 static int tree = -1;
 
-/* What the file is like when the child comes to it. */
+/* The file when the child comes to it. */
 struct scene {
     const char *name;
     const char *text;   /* with block t, which is taken, and a and c */
     bool reader;        /* somebody has it open, so that it must be exchanged */
     size_t long_blocks; /* t has so many bytes more */
     bool leaseless;     /* a file system on which leases don't work */
-    const char *aside;  /* what a crash left, to be brought home first */
+    const char *aside;  /* a file that a crash left, to be brought home first */
 };
 
 static const struct scene scenes[] = {
@@ -167,7 +167,7 @@ static bool step(pid_t child, int *status)
 
 enum fate { KILLED /* t may be there */, TAKEN_OUT, UNSEEN /* t was held back: it must be there */ };
 
-/* How often each id is in the file, after a new start has brought home what lies aside. */
+/* The number of times that each id is in the file, after a new start has brought home the files that lie aside. */
 static void assert_whole(const char *what, unsigned moment, enum fate fate, bool news)
 {
     struct queue *queue = queue_open(tree, NULL);
@@ -214,8 +214,8 @@ static void test_a_kill_at_any_system_call_loses_and_doubles_nothing(void **stat
     print_message("%u moments\n", moments);
 }
 
-/* The ways in which others write. Each tries without waiting: while the child holds a lease, an open would wait for it.
- * False: it would have to; at the next moment again. */
+/* The ways in which others write. Each way tries without waiting: while the child holds a lease, an open would wait for
+ * it. False: the open would have to wait; the next moment tries again. */
 
 static int held = -1; /* a descriptor of the other's that stays open */
 

@@ -1,4 +1,4 @@
-/* What a long queue took of memory is given back when it is short again, and nothing else changes by that. */
+/* The memory of a long queue is given back when the queue is short again, and no block changes by that. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* What models really sent, a row each: the reply, and all that comes of it. */
+/* Replies that models really sent, a row each: the reply, and its whole meaning. */
 #include "tests/unit/reply_rows.h"
 
 static const struct row rows[] = {

@@ -1,4 +1,4 @@
-/* The forms beside those of test_reply_forms.c: the same kinds with other keys, marks and fences. */
+/* The forms beside the forms of test_reply_forms.c: the same kinds with other keys, marks and fences. */
 #include "tests/unit/reply_rows.h"
 
 static const struct row rows[] = {

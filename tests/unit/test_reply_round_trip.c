@@ -1,5 +1,5 @@
-/* Texts of a report come back as they were written, or not at all and with a fault: findings of tests/fuzz/fuzz_reply_forms
- * and what stands beside them. */
+/* Texts of a report come back as they were written, or not at all and with a fault: findings of
+ * tests/fuzz/fuzz_reply_forms and their neighbours. */
 #include "tests/unit/reply_rows.h"
 
 #define BLOCK(lines) "The answer.\n\n```agentos\nreward: 1\nreason: ok\n" lines "```\n"

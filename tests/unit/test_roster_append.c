@@ -69,7 +69,7 @@ static void test_a_definition_that_is_written_reads_back_as_the_same(void **stat
     roster_free(least);
 }
 
-/* What was there stays byte for byte, in order, around what was added. */
+/* The earlier text stays byte for byte, in order, around the added text. */
 static void check_kept(const char *before, const char *after)
 {
     size_t start = 0, end = 0, n = strlen(before), m = strlen(after);

@@ -1,4 +1,4 @@
-/* Who is let in, and what the paths answer. */
+/* The requests that are let in, and the answers of the paths. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +27,7 @@ static struct token *make_token(void)
     return token;
 }
 
-/* The status that the request is turned away with; 0: it is let in. */
+/* The status that the request is turned away with; 0: the request is let in. */
 static unsigned admit(const struct request *request, const struct token *token)
 {
     struct document document = {0};

@@ -1,4 +1,4 @@
-/* What the sandbox promises its callers; what it keeps from others is tests/escape's affair. */
+/* The sandbox's promises to its callers; the accesses that it refuses are tests/escape's affair. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -230,7 +230,7 @@ static void test_the_bus_reaches_its_servers_ports_and_no_others(void **state)
     struct sandbox_facts facts;
     uint16_t ports[] = {listen_somewhere(), listen_somewhere()};
     sandbox_look(&facts);
-    if (!here() || facts.landlock < 4) /* since this one the kernel can limit ports */
+    if (!here() || facts.landlock < 4) /* since this ABI the kernel can limit ports */
         skip();
     assert_int_equal(in_child(try_ports, ports), 0);
 }

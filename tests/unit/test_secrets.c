@@ -88,7 +88,8 @@ static void test_no_secrets_is_an_empty_set_and_a_pipe_is_refused(void **state)
     close(ends[1]);
 }
 
-/* The child side: started with the key in its environment, it wipes and looks at what the kernel shows of it. */
+/* The child side: started with the key in its environment, the child wipes it and looks at the kernel's view of the
+ * environment. */
 static int environment_shows_the_key(void)
 {
     secrets_wipe();

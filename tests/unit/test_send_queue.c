@@ -1,4 +1,4 @@
-/* What waits for a reader of events: bounded, in whole lines, and never silently short. */
+/* The queue of lines for a reader of events: bounded, in whole lines, and never silently short. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* What a service manager hears, at a socket in a folder and at an abstract one. */
+/* The messages to a service manager, at a socket in a folder and at an abstract one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

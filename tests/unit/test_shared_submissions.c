@@ -165,7 +165,8 @@ static void test_an_item_that_has_no_place_fails_alone(void **state)
     enqueue("more", 2);
     enqueue("work", 3);
     UNTIL(&place.office, office_answer.ticket == 2 || office_answer.ticket == 3);
-    assert_int_equal(office_answer.exit, EX_OK); /* of the last one: they are answered in their order */
+    /* of the last submission: submissions are answered in their order */
+    assert_int_equal(office_answer.exit, EX_OK);
     assert_int_equal(waiting("work"), 2);
     assert_int_equal(waiting("more"), 0);
     enqueue("more", 4);

@@ -1,4 +1,4 @@
-/* Asking the supervisor: once for all who want to know, and never waiting for one that doesn't answer. */
+/* Asking the supervisor: once for all clients, and never waiting for a supervisor that doesn't answer. */
 #include "tests/unit/calls_scene.h"
 
 #include <errno.h>
@@ -106,7 +106,7 @@ static void test_one_who_is_silent_is_not_waited_for_nor_asked_again_and_again(v
         now = clock_monotonic_ms() + SNAPSHOT_FRESH_MS;
     }
     assert_int_equal(bytes_asked(&scene), 1);
-    hand_over(&scene, true); /* too late: nobody waits now */
+    hand_over(&scene, true); /* too late: no client waits now */
     assert_int_equal(recv(scene.connection, &(char){0}, 1, 0), 0);
     assert_int_equal(snapshot_look(&scene.snapshot, now), SNAPSHOT_UNDER_WAY);
     assert_int_equal(bytes_asked(&scene), 1);

@@ -1,4 +1,5 @@
-/* Starts are bounded to what the machine does at once; who is woken goes first, and nobody is held up (contract section 10). */
+/* Starts are bounded to what the machine does at once; a woken agent goes first, and no agent is held up (contract
+ * section 10). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -91,7 +92,7 @@ static void test_starts_that_take_long_hold_up_nobody(void **state)
     starts_enter(&all[limit], false);
     for (size_t i = 0; i < limit; i++)
         all[i].worker.start.since -= 60 * 1000;
-    fleet.starts.timer.at = 0; /* it rings now */
+    fleet.starts.timer.at = 0; /* the timer rings now */
     loop_turn(fleet.loop, 0);
     assert_int_equal(started_count, 1);
     assert_int_equal(fleet.starts.count, 1);
@@ -123,7 +124,7 @@ static void test_what_a_worker_waits_for_a_processor_is_no_part_of_its_time(void
     int64_t began = clock_monotonic_ms(), more = 0;
     all[0].worker.pid = busy[0];
     while (more == 0 && clock_monotonic_ms() < began + 60000) {
-        usleep(2000000); /* what is read adds up only from one reading to the next */
+        usleep(2000000); /* figures add up only from one reading to the next */
         more = starts_stretch(&all[0]);
     }
     assert_in_range(more, 1, clock_monotonic_ms() - began + 1000);

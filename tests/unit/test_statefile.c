@@ -73,7 +73,7 @@ static void test_a_save_that_no_stamp_can_tell_from_ours_is_seen(void **state)
     assert_string_equal(file.known, "them");
 }
 
-/* Likewise, by somebody who has only a prompt to write; whoever writes the file looks. */
+/* The same for a caller that has only a prompt to write; a caller that writes the file looks. */
 static void test_a_glance_takes_our_own_stamp_for_our_text_and_no_other(void **state)
 {
     propose("ours");

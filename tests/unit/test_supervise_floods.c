@@ -1,5 +1,6 @@
-/* The whole supervisor against workers that were taken over and ask for as much as their lines carry: whoever asks for the
- * status has it at once, and the agent that behaves works on. Each of these workers keeps to the protocol. */
+/* The whole supervisor against workers that were taken over and ask for as much as their lines carry: a client that
+ * asks for the status has it at once, and the agent that behaves works on. Each of these workers keeps to the
+ * protocol. */
 #include <inttypes.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -40,7 +41,7 @@ static void flood_with_locks(struct link *link, const struct worker_start *start
     link_send(link, &several);
 }
 
-/* Every one of them is granted, and so written to disk. */
+/* Every lock is granted, and so written to disk. */
 static void flood_with_grants(struct link *link, const struct worker_start *start)
 {
     OWNED_BUFFER struct buffer several = {0};
@@ -195,7 +196,7 @@ static void flood_with_claims(struct link *link, const struct worker_start *star
     link_send(link, &several);
 }
 
-/* Its worker is ended for each of these, and started again. */
+/* The agent's worker is ended for each of these messages, and started again. */
 static void flood_with_malformed(struct link *link, const struct worker_start *start)
 {
     OWNED_BUFFER struct buffer several = {0};
@@ -327,8 +328,9 @@ int epoll_wait(int epoll, struct epoll_event *events, int most, int wait_ms)
     return count;
 }
 
-/* What a question of the largest size costs to copy into memory that is new, in this build and on this machine: a thousand
- * page faults. It is tried beside the flood, since whatever else runs there makes both slower; the slowest counts. */
+/* The cost of copying a question of the largest size into memory that is new, in this build and on this machine: a
+ * thousand page faults. The copy is timed beside the flood, since every other load there makes both slower; the slowest
+ * counts. */
 static int64_t slowest_copy_us;
 
 static void try_copy(void)
@@ -366,9 +368,9 @@ static void assert_parts_are_short(const char *names)
 #endif
 }
 
-/* --- what a person sees of it --- */
+/* --- a person's view of it --- */
 
-/* The 95th percentile of what a status takes, in microseconds. */
+/* The 95th percentile of a status's duration, in microseconds. */
 static int64_t status_us(const struct supervised *supervised)
 {
     int64_t took[SAMPLES];
@@ -442,7 +444,7 @@ static void withstand(struct supervised *supervised, const char *names)
     printf("status under %s: %lld us of 100 in 95, %lld us when it is quiet; %ld MB more memory\n", names,
            (long long)flooded, (long long)quiet, more_mb);
     assert_true(flooded < LIMIT_MS * 1000 + 50 * quiet);
-#ifndef __SANITIZE_ADDRESS__ /* which keeps what was freed */
+#ifndef __SANITIZE_ADDRESS__ /* which keeps freed memory */
     assert_true(more_mb < MORE_MB_MAX * (strchr(names, ' ') ? FLOODS : 1));
 #endif
     assert_parts_are_short(names);

@@ -1,4 +1,4 @@
-/* The whole supervisor against workers and clients that mean harm: it goes on, and so does everybody else. */
+/* The whole supervisor against hostile workers and clients: the supervisor goes on, and so do the other agents. */
 #include "supervised.h"
 
 #include <sched.h>
@@ -61,7 +61,7 @@ static void test_a_worker_that_says_what_it_may_not_is_killed_and_nobody_else_is
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         buffer_print(&names, "%s ", kinds[i]);
     buffer_text(&names, "orion");
-    /* What a worker says is counted from one beat to the next: without a second one, however slow the flooder is. */
+    /* A worker's messages are counted from one beat to the next: without a second one, however slow the flooder is. */
     supervised->heartbeat_ms = 3600 * 1000;
     supervised_agents(supervised, names.data);
     supervised_start(supervised);
@@ -87,7 +87,7 @@ static void test_a_workers_second_connection_changes_nothing(void **state)
     assert_false(supervised_logged(supervised, "Worker of agent 'double'"));
 }
 
-/* A killed supervisor's lock outlives it for a moment in what it was just making. */
+/* A killed supervisor's lock outlives it for a moment in a process that it was just making. */
 static void test_a_lock_that_a_dead_supervisor_left_behind_is_waited_for(void **state)
 {
     struct supervised *supervised = *state;
@@ -100,8 +100,8 @@ static void test_a_lock_that_a_dead_supervisor_left_behind_is_waited_for(void **
     supervised_wait(supervised);
     EVENTUALLY(flock(lock, LOCK_EX | LOCK_NB) == 0);
     supervised_start(supervised);
-    /* It has opened the lock, and not ended for want of it. Where nobody may look into a process that isn't dumpable (a
-     * container without CAP_SYS_PTRACE), only the second can be seen. */
+    /* The process has opened the lock, and not ended for want of it. Where no process may look into a process that
+     * isn't dumpable (a container without CAP_SYS_PTRACE), only the second can be seen. */
     OWNED char *has_it = memory_print(
         "ls -l /proc/%d/fd 2>/dev/null | grep -q %s || { kill -0 %d && ! readlink /proc/%d/fd/0; }",
         (int)supervised->pid, path, (int)supervised->pid, (int)supervised->pid);
@@ -111,7 +111,7 @@ static void test_a_lock_that_a_dead_supervisor_left_behind_is_waited_for(void **
     EVENTUALLY(supervised_is(supervised, "orion", "idle"));
 }
 
-/* What a container's seccomp profile may do. */
+/* The refusals that a container's seccomp profile may make. */
 static void refuse_clone_parent(void)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);

@@ -47,7 +47,7 @@ static uint64_t seen(const struct world *world, char **name)
     return serial;
 }
 
-/* What the gateway is asked when a worker asks so. */
+/* The question to the gateway when a worker asks so. */
 static char *prompt_at(struct world *world, uint64_t peers_at, uint64_t segments_at, uint64_t budget_at)
 {
     OWNED_BUFFER struct buffer message = {0};
@@ -177,7 +177,7 @@ static void test_an_answer_goes_to_whom_asked_under_its_own_serial(void **state)
     OWNED char *name = NULL;
     assert_true(ask(world, &world->orion, "orion", 7));
     uint64_t first = seen(world, &name);
-    assert_string_equal(name, "orion"); /* and not what the message says */
+    assert_string_equal(name, "orion"); /* and not the one in the message */
     assert_true(ask(world, &world->iris, "iris", 7));
     uint64_t second = seen(world, NULL);
     assert_int_not_equal(first, second);

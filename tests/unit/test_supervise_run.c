@@ -206,7 +206,7 @@ static void test_a_task_that_outlives_task_seconds_has_its_worker_killed(void **
     EVENTUALLY(supervised_is(supervised, "slow", "idle"));
 }
 
-/* A stopped process answers nothing; only heartbeats tell it from one that is idle. */
+/* A stopped process answers nothing; only heartbeats tell it from an idle process. */
 static void test_a_worker_that_does_not_answer_its_heartbeats_is_killed_and_replaced(void **state)
 {
     struct supervised *supervised = *state;
@@ -246,7 +246,7 @@ static void test_a_worker_with_nothing_in_hand_is_asked_each_sixth_time(void **s
     assert_in_range(idle, busy / 6 - 2, busy / 6 + 2);
 }
 
-/* It talks without end, but never answers what it was asked. */
+/* The worker talks without end, but never answers its heartbeats. */
 static void test_a_worker_that_answers_a_heartbeat_that_was_not_sent_has_answered_none(void **state)
 {
     struct supervised *supervised = *state;
@@ -344,7 +344,7 @@ static void test_who_was_called_while_it_left_or_has_problems_is_not_noted_as_as
     assert_false(is_listed(supervised, "called") || is_listed(supervised, "worried"));
 }
 
-/* The kernel tells of what a worker wrote itself a little late: then it was sent away already. */
+/* The kernel tells a little late of files that a worker wrote itself: the worker was sent away already by then. */
 static void test_a_notice_of_a_queue_that_did_not_change_wakes_nobody_who_leaves(void **state)
 {
     struct supervised *supervised = *state;

@@ -1,4 +1,4 @@
-/* What `agentos task` writes is what the worker reads. */
+/* The worker reads the very block that `agentos task` writes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

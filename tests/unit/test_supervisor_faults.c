@@ -1,4 +1,4 @@
-/* The supervisor's reading when its storage fails: what can't be seen has not gone, and is not written over. */
+/* The supervisor's reading when its storage fails: a file that can't be seen has not gone, and is not written over. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

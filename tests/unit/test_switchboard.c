@@ -20,7 +20,7 @@
 enum { TURNS = 20000 /* of a millisecond at least: none is waited for longer */ };
 
 /* In the loop's thread time passes only when the test says so; nng's threads have the true time. */
-static _Thread_local int64_t stands_at; /* seconds; 0: it doesn't stand */
+static _Thread_local int64_t stands_at; /* seconds; 0: the connection doesn't stand */
 
 int clock_gettime(clockid_t clock, struct timespec *time)
 {
@@ -178,7 +178,7 @@ static int come_and_say(struct place *place, const struct heard *heard)
     return fd;
 }
 
-/* Many workers, one after the other: each leaves a message that nobody has heard, and messages that it has not read. */
+/* Many workers in turn: each leaves a message that the supervisor has not heard, and messages that it has not read. */
 static void test_a_late_message_reaches_neither_the_next_worker_nor_its_owner(void **state)
 {
     struct place *place = *state;
@@ -250,7 +250,7 @@ static void test_who_came_for_the_worker_before_is_not_taken_for_the_next(void *
     close(late);
 }
 
-/* The board's own: those it listens at and those of connections to them. */
+/* The board's own sockets: the ones it listens at and the ones of connections to them. */
 static int count_sockets(const struct place *place)
 {
     int count = 0;
@@ -287,7 +287,7 @@ static void test_what_is_left_of_a_message_is_heard_in_later_turns_and_before_th
         stands_at += 10;
         loop_turn(place->loop, 1);
     }
-    next_line(place, &place->heard); /* with the rest unheard: it is nobody's */
+    next_line(place, &place->heard); /* with the rest unheard: no worker owns it */
     nng_close(worker);
     for (int turns = 0; turns < 20; turns++) {
         stands_at += 10;
@@ -364,7 +364,7 @@ static void test_however_fast_workers_follow_each_other_not_all_that_was_open_fo
     await_sockets(place, 1 + 256);
 }
 
-/* However many lived at once: what a worker that is gone leaves behind is memory, and that is used again. */
+/* However many workers lived at once: a worker that is gone leaves only memory behind, which is used again. */
 static void test_lines_without_a_worker_have_no_descriptor(void **state)
 {
     struct place *place = *state;

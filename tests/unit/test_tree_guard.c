@@ -1,5 +1,5 @@
-/* A tree without a worker is looked at by a glance once a minute (contract section 10): nothing that git would run or obey
- * goes unseen, and a tree in which nobody has touched git's files isn't read. */
+/* A tree without a worker is looked at by a glance once a minute (contract section 10): no setting that git would run
+ * or obey goes unseen, and a tree whose git files are untouched isn't read. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -64,7 +64,7 @@ static bool glance(void)
     return looked;
 }
 
-/* What was made just before a look could have hidden what came with it, so looks go on until nothing is so new. */
+/* A file that was made just before a look could have hidden another change, so looks go on until no file is so new. */
 static void settle(void)
 {
     while (!guard.mark)
@@ -74,7 +74,7 @@ static void settle(void)
 static void test_a_tree_in_which_nobody_touched_gits_files_is_not_read(void **state)
 {
     in_tree("echo text > iac/.x && rm iac/.x && echo '## a' > queue.md");
-    assert_true(glance()); /* what was made in a folder that git may read in */
+    assert_true(glance()); /* a file that was made in a folder that git may read in */
     settle();
     for (int minute = 0; minute < 5; minute++) {
         in_tree("echo more >> queue.md");
@@ -129,7 +129,7 @@ static void test_of_the_trees_top_the_kernels_word_is_enough(void **state)
 {
     settle();
     told = true;
-    assert_false(glance()); /* once it is asked for: what came before the kernel's watch isn't told of */
+    assert_false(glance()); /* once the watch is asked for: the kernel doesn't tell of earlier changes */
     in_tree("echo '* filter=x' > .gitattributes");
     guard.top_quiet = false; /* the kernel's word */
     assert_true(glance());
@@ -143,7 +143,7 @@ static void test_of_the_trees_top_the_kernels_word_is_enough(void **state)
     glance();
     settle();
     assert_false(glance());
-    guard.mark = 1; /* what stands below the top is compared each time */
+    guard.mark = 1; /* files below the top are compared each time */
     assert_true(glance());
 }
 
@@ -173,7 +173,7 @@ static void test_a_text_that_was_written_through_a_mapping_is_seen(void **state)
     guard.whole_ms -= 10 * 60 * 1000; /* then all is looked through, whatever stands there */
     assert_false(tree_guard_holds(&guard, folder_of_tree));
     guard.whole_ms += 10 * 60 * 1000;
-    in_tree("echo '*.md text' > .gitattributes"); /* nothing bad, and it may become so unseen */
+    in_tree("echo '*.md text' > .gitattributes"); /* a harmless file, which may become bad unseen */
     assert_true(glance());
     settle();
     assert_false(tree_guard_holds(&guard, folder_of_tree));

@@ -1,4 +1,4 @@
-/* A tree that was counted is not counted or looked through anew while all of its names stand as they did: whatever is done
+/* A tree that was counted is not counted or looked through anew while all of its names stand as they did: every change
  * to it shows. */
 #include <setjmp.h>
 #include <stdarg.h>

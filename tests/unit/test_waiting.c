@@ -64,7 +64,7 @@ static void start_again(struct place *place, bool orderly)
 {
     if (orderly)
         waiting_close(place->waiting);
-    place->waiting = waiting_open(place->tree); /* a kill: what was in memory is gone, and leaked here */
+    place->waiting = waiting_open(place->tree); /* a kill: the memory is gone, and leaked here */
     place->now_ms += 100 * MINUTE;
 }
 

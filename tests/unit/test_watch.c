@@ -1,4 +1,4 @@
-/* What people do to a tree rings; what the worker does beside it doesn't. */
+/* People's changes to a tree ring; the worker's own changes beside them don't. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -97,7 +97,7 @@ static int end(void **state)
     return 0;
 }
 
-/* Everything that the kernel has to tell by now. */
+/* All notices that the kernel has by now. */
 static void turn(struct place *place)
 {
     for (int i = 0; i < 4; i++)
@@ -159,7 +159,7 @@ static void test_what_git_may_read_in_a_trees_top_is_told_of(void **state)
     rings = place->top_rings;
     assert_int_equal(renameat(place->folder, "orion", place->folder, "elsewhere"), 0);
     turn(place);
-    assert_true(place->top_rings > rings); /* nothing is told of from now on */
+    assert_true(place->top_rings > rings); /* no change is reported from now on */
 }
 
 static void test_another_file_rings_for_the_tree_and_an_envelope_for_iac(void **state)

@@ -1,6 +1,7 @@
-/* Items between two nodes through everything at once: words lost, repeated, and turned round, supervisors restarted, consumers'
- * workers killed in the middle, full windows. Each item has been done at most once whenever somebody looks, and at the end
- * exactly once, or is a dead letter of a consumer after max_attempts. orion lives on node a, iris on b; items come in on both. */
+/* Items between two nodes through everything at once: words lost, repeated, and turned round, supervisors restarted,
+ * consumers' workers killed in the middle, full windows. Each item has been done at most once at every look, and at the
+ * end exactly once, or is a dead letter of a consumer after max_attempts. orion lives on node a, iris on b; items come
+ * in on both. */
 #include "common/test_clock.h"
 #include "queues_fixture.h"
 #include "seeds.h"
@@ -26,7 +27,7 @@ static struct post_word {
 static size_t word_count;
 static struct world *nodes[2];
 static unsigned seed;
-static bool calm; /* nothing is lost any more */
+static bool calm; /* no word is lost any more */
 static int done[ITEMS], dead[ITEMS];
 
 static int chance(int most)
@@ -87,7 +88,7 @@ static void bring(const struct post_word *posted)
     turn(nodes[posted->to]);
 }
 
-/* Any of those that are on their way; some come again at once, some much later. */
+/* Any word that is on its way; some come again at once, some much later. */
 static void deliver(void)
 {
     static struct post_word late[LATE];
@@ -142,7 +143,8 @@ static void work(size_t at)
         if (!lies_in(world, names[at], POST_HANDOFFS, id))
             continue;
         int fate =
-            calm ? 0 : chance(8); /* 4: it ends it, and is killed before it can tell; from 5 on: over it */
+            /* 4: the worker ends the item, and is killed before it can tell; from 5 on: over the item */
+            calm ? 0 : chance(8);
         if (fate < 5) {
             finish(world, names[at], id);
             if (fate < 4)

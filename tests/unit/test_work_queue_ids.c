@@ -1,4 +1,4 @@
-/* Which ids may lie with a queue's consumers: all that do, and of those that did not many more. */
+/* The ids that may lie with a queue's consumers: all ids that do, and many more that don't. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -27,7 +27,7 @@ static void test_the_one_with_the_most_room_gets_it_and_equals_take_turns(void *
     assert_string_equal(holder(world, "a"), "iris");
     assert_string_equal(holder(world, "b"), "iris");
     world->window[0] = world->window[1] = 8;
-    world->window[0] -= 2; /* as much room as the other one */
+    world->window[0] -= 2; /* as much room as the other consumer */
     add(world, "c");
     const char *third = holder(world, "c");
     add(world, "d");
@@ -141,7 +141,7 @@ static void test_while_the_journal_is_not_done_nothing_is_taken_back(void **stat
     die(world, first);
     turn(world);
     assert_string_equal(holder(world, "a"), first);
-    finish(world, first, "a"); /* what its successor's recovery brings out */
+    finish(world, first, "a"); /* the copy that its successor's recovery brings out */
     ready(world, first);
     assert_string_equal(holder(world, "a"), "nobody");
     assert_int_equal(count_in(world, "shared/queues/reviews"), 0);
@@ -292,7 +292,7 @@ static void test_a_queue_that_is_none_refuses(void **state)
     assert_string_equal(why.text, "there is no queue 'nowhere' in agents.yaml");
 }
 
-/* Every place where an item can lie when the supervisor dies, and what the next start makes of it. */
+/* Every place where an item can lie when the supervisor dies, and the next start's way with it. */
 static void test_after_a_restart_each_item_is_in_one_place_wherever_it_was_cut(void **state)
 {
     struct world *world = *state;

@@ -1,4 +1,5 @@
-/* Who gets which item, out of many: the same as by the simple rule, that goes through all items and all consumers. */
+/* The consumer of each item, out of many: the same as by the simple rule, which goes through all items and all
+ * consumers. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,5 @@
-/* Work queues: what people drop, move, edit and delete, and what the operator and a failing storage do to them. */
+/* Work queues: files that people drop, move, edit and delete, and the deeds of the operator and of a failing
+ * storage. */
 #include "tests/unit/queues_fixture.h"
 
 static void test_plain_text_that_people_drop_becomes_an_item(void **state)

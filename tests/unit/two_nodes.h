@@ -1,5 +1,5 @@
-/* Two post offices in one process, each with a data directory of its own, joined by a bus that may lose, repeat and reorder
- * what it has. orion and nova live on a, iris on b. */
+/* Two post offices in one process, each with a data directory of its own, joined by a bus that may lose, repeat and
+ * reorder its messages. orion and nova live on a, iris on b. */
 #ifndef AGENTOS_TESTS_TWO_NODES_H
 #define AGENTOS_TESTS_TWO_NODES_H
 
@@ -147,7 +147,7 @@ static inline void node_open(struct node *node)
     node_connects(node, true);
 }
 
-/* Like a kill -9 and a new start: what was said in between is lost. */
+/* Like a kill -9 and a new start: messages in between are lost. */
 static inline void node_again(struct node *node)
 {
     post_close(node->office.post);
@@ -182,7 +182,7 @@ static inline int two_teardown(void **state)
     return 0;
 }
 
-/* False: it can't be handed over now. */
+/* False: the message can't be handed over now. */
 static inline bool bus_hands_over(struct bus_message *message)
 {
     struct node *to = *message->agent                   ? node_of(message->agent)
