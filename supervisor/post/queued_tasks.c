@@ -45,23 +45,28 @@ static int64_t first_seen(const char *seen, const struct block *block, int64_t o
     return otherwise;
 }
 
-static bool lies_dead(struct box *box, const char *file, int64_t created)
+/* written: epoch seconds, when queue.md was written last. The time from which a block without `created` counts is
+ * forgotten with the supervisor; what its dead letter found in the queue, and has not been written since, is that block. */
+static bool lies_dead(struct box *box, const struct block *block, const char *file, int64_t created,
+                      int64_t written)
 {
     OWNED_ENVELOPE struct envelope envelope = {0};
     if (mailbox_read(box->post->data, box->name, FOLDER_DEAD_LETTERS, file, &envelope, NULL, NULL) !=
         MAILBOX_READ)
         return false;
-    bool same = envelope.finished >= created; /* else the dead letter is of another block that had this id */
-    return same;
+    bool still = envelope.finished > written && envelope.kind == KIND_TASK && envelope.trace &&
+                 strcmp(envelope.trace, block->id) == 0;
+    return still ||
+           envelope.finished >= created; /* else the dead letter is of another block that had this id */
 }
 
-static bool bury(struct box *box, const struct block *block, int64_t created)
+static bool bury(struct box *box, const struct block *block, int64_t created, int64_t written)
 {
     struct post *post = box->post;
     OWNED char *file = names_file(block->id);
     OWNED char *reason = memory_text("its time to live was over");
     struct fault fault;
-    if (lies_dead(box, file, created))
+    if (lies_dead(box, block, file, created, written))
         return true;
     struct envelope envelope = {
         .id = file,
@@ -98,7 +103,7 @@ static void go_through(struct tasks *tasks, const struct block_list *blocks, con
         int64_t created = block->created ? block->created : first_seen(seen, block, tasks->seen_at);
         int64_t at = expiry_of(created, block->ttl_seconds);
         if (at >= 0 && at <= now)
-            at = bury(tasks->box, block, created) ? -1 : now + RETRY_S;
+            at = bury(tasks->box, block, created, tasks->stamp.modified_ns / 1000000000) ? -1 : now + RETRY_S;
         if (at >= 0 && (*next < 0 || at < *next))
             *next = at;
     }

@@ -3,6 +3,7 @@
 import datetime
 import time
 
+import pytest
 from harness import PATIENCE, wait_until
 from post_office import drop, envelope, in_folder
 
@@ -98,4 +99,36 @@ def test_a_task_that_expired_while_its_agent_was_idle_or_stopped_is_never_asked(
     wait_until((system.tree() / "iac/dead-letter/older.md").exists, "older a dead letter", 5)
     check_letter(system, "older")
     assert model.requests() == []
+    system.assert_sound()
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_task_without_a_created_that_expired_while_its_agent_was_stopped_is_never_asked(make_system, model, restart):
+    """Its time counts from when the supervisor saw it, and only its dead letter has that time."""
+    system = make_system(["orion", "iris"], model=model).start()
+    system.cli("stop", "orion", "iris")
+
+    def bury(name, task_id):
+        with (system.tree(name) / "queue.md").open("a") as queue:
+            queue.write(f"\n## {task_id}\ntask: Too late\nttl_seconds: 2\n")
+        letter = system.tree(name) / f"iac/dead-letter/{task_id}.md"
+        wait_until(letter.exists, f"{task_id} a dead letter", 10)
+        return letter
+
+    letter = bury("orion", "late")
+    buried = letter.read_text()
+    if restart:
+        system.stop()
+        system.start(wait=False)
+        wait_until(lambda: list(system.states().values()) == ["stopped"] * 2, "both agents stopped")
+        bury("iris", "later")
+        assert letter.read_text() == buried
+    system.cli("start", "orion")
+    check_letter(system, "late")
+    assert system.cli("requeue", "late").returncode == 0
+    system.wait_done("late")
+    with (system.tree() / "queue.md").open("a") as queue:
+        queue.write("\n## again\ntask: In time\nttl_seconds: 3000\n")
+    system.wait_done("again")
+    assert model.asked() == {"Too late": 1, "In time": 1}
     system.assert_sound()

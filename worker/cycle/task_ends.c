@@ -144,6 +144,40 @@ bool task_ends_dead_letter(struct worker *worker, const struct block *block, con
     return take(worker, id, hash);
 }
 
+static bool is_of(const struct envelope *letter, const struct block *block)
+{
+    size_t length = strlen(block->task), body = letter->body ? strlen(letter->body) : 0;
+    while (length > 0 && block->task[length - 1] == '\n')
+        length--;
+    while (body > 0 && letter->body[body - 1] == '\n')
+        body--;
+    /* The supervisor's dead letter of a task that is larger than an envelope has not its text. */
+    bool same =
+        length + 4096 > ENVELOPE_MAX || (length == body && memcmp(letter->body, block->task, body) == 0);
+    return same && letter->kind == KIND_TASK && strcmp(letter->status, "expired") == 0 &&
+           letter->ttl_seconds == block->ttl_seconds && letter->trace &&
+           strcmp(letter->trace, block->id) == 0;
+}
+
+/* The supervisor buries a task that expires while its agent has no process, and leaves the block to the worker. The dead
+ * letter then has the time from which the block counts, which may stand nowhere else. A letter that the last commit has
+ * as it stands is of a block that ended here before: a block that somebody appends after that has a life of its own. */
+int64_t task_ends_first_seen(void *context, const struct block *block)
+{
+    struct worker *worker = context;
+    OWNED char *file = names_file(block->id);
+    OWNED char *path = memory_print("%s/%s.md", TREE_DEAD_LETTERS, file);
+    OWNED char *text = NULL, *committed = NULL;
+    size_t length, committed_length;
+    OWNED_ENVELOPE struct envelope letter = {0};
+    if (files_read(worker->tree, path, ENVELOPE_FILE_MAX, &text, &length, NULL, NULL) != 1 ||
+        !envelope_parse(&letter, text, length, path, NULL) || !is_of(&letter, block))
+        return 0;
+    bool told = history_read(worker->history, path, &committed, &committed_length, NULL) == 1 &&
+                committed_length == length && memcmp(committed, text, length) == 0;
+    return told ? 0 : letter.created;
+}
+
 /* When the block's time is over, epoch seconds; 0: never. */
 static int64_t expiry(struct worker *worker, const struct block *block)
 {

@@ -431,6 +431,8 @@ static bool open_parts(struct worker *worker, struct fault *fault)
         return false;
     prune_open(worker);
     worker->queue = queue_open(worker->tree, fault);
+    if (worker->queue)
+        queue_ask_sight(worker->queue, task_ends_first_seen, worker);
     worker->mail = mail_open(worker->tree, worker->name, worker->history);
     worker->attempts = worker->queue ? attempts_open(worker->tree, fault) : NULL;
     worker->answers = answer_store_open(worker->tree);

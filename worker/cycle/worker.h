@@ -275,6 +275,7 @@ bool cycle_is_mostly_task(const struct worker *worker); /* the task is at least 
 /* An answer that was kept and is not used was paid for, too; freed. */
 void task_ends_unused(struct worker *worker, struct stored_answer *answer);
 bool task_ends_duplicate(struct worker *worker, const struct block *block, const char *commit);
+int64_t task_ends_first_seen(void *worker, const struct block *block); /* for queue_ask_sight */
 bool task_ends_dead_letter(struct worker *worker, const struct block *block, const char *status,
                            const char *reason);
 bool task_ends_cancel(struct worker *worker, const char *id);

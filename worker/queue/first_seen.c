@@ -65,12 +65,21 @@ bool queue_seen_load(struct queue *queue, struct fault *fault)
     return true;
 }
 
-static int64_t remember(struct queue *queue, struct mark mark)
+void queue_ask_sight(struct queue *queue, int64_t (*earlier)(void *context, const struct block *block),
+                     void *context)
 {
+    queue->earlier = earlier;
+    queue->earlier_context = context;
+}
+
+static int64_t remember(struct queue *queue, const struct block *block)
+{
+    struct mark mark = queue_mark(block);
     struct seen *known = find(queue, mark);
     if (known)
         return known->time;
-    struct seen seen = {mark.id, mark.hash, clock_now()};
+    int64_t earlier = queue->earlier ? queue->earlier(queue->earlier_context, block) : 0;
+    struct seen seen = {mark.id, mark.hash, earlier ? earlier : clock_now()};
     add(queue, seen);
     char line[64];
     int length = snprintf(line, sizeof line, "%016" PRIx64 " %016" PRIx64 " %" PRId64 "\n", seen.id,
@@ -87,13 +96,13 @@ void queue_seen_note(struct queue *queue)
     for (size_t i = 0; i < count; i++) {
         const struct block *block = &queue->blocks.items[i];
         if (block->ttl_seconds && !block->created)
-            remember(queue, queue_mark(block));
+            remember(queue, block);
     }
 }
 
 int64_t queue_first_seen(struct queue *queue, const struct block *block)
 {
-    return remember(queue, queue_mark(block));
+    return remember(queue, block);
 }
 
 void queue_seen_drop(struct queue *queue, struct mark mark)

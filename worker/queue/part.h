@@ -77,7 +77,9 @@ struct queue {
     size_t owed_count;
 
     struct seen *seen;
-    size_t seen_count, seen_lines; /* entries known; lines in the file */
+    size_t seen_count, seen_lines;                                /* entries known; lines in the file */
+    int64_t (*earlier)(void *context, const struct block *block); /* NULL: nobody knows of earlier sights */
+    void *earlier_context;
 };
 
 struct span;

@@ -47,6 +47,10 @@ unsigned queue_conflict(const struct queue *queue);
 size_t queue_depth(const struct queue *queue);
 /* When a block was first seen (for its TTL, when it has no `created`), kept over restarts in .agentos/seen. */
 int64_t queue_first_seen(struct queue *queue, const struct block *block);
+/* Who may know of an earlier sight of a block that is new here: epoch seconds, 0: nobody. It is asked once for each such
+ * block, before the block counts from now. */
+void queue_ask_sight(struct queue *queue, int64_t (*earlier)(void *context, const struct block *block),
+                     void *context);
 
 /* Take one block of this id and hash out of the file (the first, if there are several), whatever else happens to the
  * file at this moment; a block that is gone already is fine too. False and fault: the block is still there (disk full,
