@@ -60,13 +60,41 @@ static bool lies_dead(struct box *box, const struct block *block, const char *fi
            envelope.finished >= created; /* else the dead letter is of another block that had this id */
 }
 
-static bool bury(struct box *box, const struct block *block, int64_t created, int64_t written)
+/* When the block's time is over, epoch seconds; -1: never. */
+static int64_t end_of(const struct tasks *tasks, const struct block *block, const char *seen)
 {
+    if (block->ttl_seconds <= 0)
+        return -1;
+    return expiry_of(block->created ? block->created : first_seen(seen, block, tasks->seen_at),
+                     block->ttl_seconds);
+}
+
+/* Another block with the same id and text has time left, such as `requeue` appends: the task is not over. */
+static bool lives_on(const struct tasks *tasks, const struct block_list *blocks, const struct block *block,
+                     const char *seen, int64_t now)
+{
+    for (size_t i = 0; i < blocks->count; i++) {
+        const struct block *twin = &blocks->items[i];
+        if (twin == block || twin->problem || !twin->task || strcmp(twin->id, block->id) != 0 ||
+            strcmp(twin->task, block->task) != 0)
+            continue;
+        int64_t at = end_of(tasks, twin, seen);
+        if (at < 0 || at > now)
+            return true;
+    }
+    return false;
+}
+
+static bool bury(struct tasks *tasks, const struct block_list *blocks, const struct block *block,
+                 const char *seen, int64_t created)
+{
+    struct box *box = tasks->box;
     struct post *post = box->post;
     OWNED char *file = names_file(block->id);
     OWNED char *reason = memory_text("its time to live was over");
     struct fault fault;
-    if (lies_dead(box, block, file, created, written))
+    int64_t written = tasks->stamp.modified_ns / 1000000000;
+    if (lies_dead(box, block, file, created, written) || lives_on(tasks, blocks, block, seen, clock_now()))
         return true;
     struct envelope envelope = {
         .id = file,
@@ -100,10 +128,9 @@ static void go_through(struct tasks *tasks, const struct block_list *blocks, con
         const struct block *block = &blocks->items[i];
         if (block->ttl_seconds <= 0 || block->problem || !block->task)
             continue;
-        int64_t created = block->created ? block->created : first_seen(seen, block, tasks->seen_at);
-        int64_t at = expiry_of(created, block->ttl_seconds);
+        int64_t at = end_of(tasks, block, seen), created = at - block->ttl_seconds;
         if (at >= 0 && at <= now)
-            at = bury(tasks->box, block, created, tasks->stamp.modified_ns / 1000000000) ? -1 : now + RETRY_S;
+            at = bury(tasks, blocks, block, seen, created) ? -1 : now + RETRY_S;
         if (at >= 0 && (*next < 0 || at < *next))
             *next = at;
     }

@@ -132,3 +132,21 @@ def test_a_task_without_a_created_that_expired_while_its_agent_was_stopped_is_ne
     system.wait_done("again")
     assert model.asked() == {"Too late": 1, "In time": 1}
     system.assert_sound()
+
+
+def test_a_requeued_task_whose_expired_block_still_stands_has_one_life(make_system, model):
+    """The agent is stopped, so nobody takes the old block away; its letter came back at once, and again at the start."""
+    system = make_system(model=model).start()
+    system.cli("stop", "orion")
+    with (system.tree() / "queue.md").open("a") as queue:
+        queue.write("\n## late\ntask: Too late\ncreated: 2020-01-01T00:00:00Z\nttl_seconds: 3000\n")
+    letter = system.tree() / "iac/dead-letter/late.md"
+    wait_until(letter.exists, "late a dead letter", 10)
+    system.cli("requeue", "late")
+    assert system.read("queue.md").count("## late\n") == 2 and not letter.exists()
+    system.cli("restart", "orion")
+    system.wait_done("late")
+    wait_until(lambda: "## late\n" not in system.read("queue.md"), "both blocks gone", 10)
+    assert not letter.exists() and "expired" not in "".join(system.subjects())
+    assert model.asked() == {"Too late": 1}
+    system.assert_sound()

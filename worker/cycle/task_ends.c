@@ -194,6 +194,23 @@ static bool in_hand(const struct worker *worker, const struct block *block)
            strcmp(worker->task.id, block->id) == 0;
 }
 
+/* Another block with the same id and text has time left: such as `requeue` appends for a dead letter whose block still
+ * stands, since its agent was stopped. The task is not over, and the expired block goes without an end of its own. */
+static bool lives_on(struct worker *worker, const struct block *block, int64_t now)
+{
+    const struct block_list *blocks = queue_blocks(worker->queue);
+    for (size_t i = 0; i < blocks->count; i++) {
+        const struct block *twin = &blocks->items[i];
+        if (twin == block || twin->problem || !twin->task || strcmp(twin->id, block->id) != 0 ||
+            strcmp(twin->task, block->task) != 0)
+            continue;
+        int64_t at = expiry(worker, twin);
+        if (at == 0 || at > now || in_hand(worker, twin))
+            return true;
+    }
+    return false;
+}
+
 static const struct block *next_expired(struct worker *worker, int64_t now, int64_t *next)
 {
     const struct block_list *blocks = queue_blocks(worker->queue);
@@ -219,7 +236,9 @@ void task_ends_expire(struct worker *worker, int64_t now_ms)
         return;
     while ((block = next_expired(worker, clock_now(), &next))) {
         char commit[COMMIT_TEXT];
-        bool ended = history_finished(worker->history, block->id, block->hash, commit)
+        OWNED char *id = memory_text(block->id);
+        bool ended = lives_on(worker, block, clock_now()) ? take(worker, id, block->hash)
+                     : history_finished(worker->history, block->id, block->hash, commit)
                          ? task_ends_duplicate(worker, block, commit)
                          : task_ends_dead_letter(worker, block, "expired", "its time to live was over");
         if (!ended) {
