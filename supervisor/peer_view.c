@@ -6,6 +6,7 @@
 #include "supervisor/model/relay.h"
 #include "supervisor/nodes/nodes.h"
 #include "supervisor/post/post.h"
+#include "supervisor/shared/peers.h"
 #include "supervisor/shared_state.h"
 #include "supervisor/supervisor.h"
 
@@ -33,7 +34,8 @@ static struct peer far_peer_of(const struct agent *agent)
                          .since = json_integer_value(json_object_get(told, "since"))};
 }
 
-struct peer peer_view(const struct agent *agent)
+/* Texts are borrowed until the agent, or its node's account, is another. */
+static struct peer peer_view(const struct agent *agent)
 {
     if (agent->order.elsewhere)
         return far_peer_of(agent);

@@ -3,12 +3,6 @@
 #pragma once
 
 #include "common/buffer.h"
-#include "supervisor/shared/peers.h"
-
-struct agent;
-
-/* Texts are borrowed until the agent, or its node's account, is another. */
-struct peer peer_view(const struct agent *agent);
 
 /* For the relay's owner: the texts for {{peers}} and {{segments}} of an agent's prompt. */
 void peer_surroundings(void *agent, struct buffer *peers, struct buffer *segments);

@@ -45,7 +45,7 @@ static git_tree_entry *entry_at(const git_commit *commit, const char *path)
     return entry;
 }
 
-git_tree *commits_folder(git_repository *repository, const git_commit *commit, const char *path)
+static git_tree *folder_at(git_repository *repository, const git_commit *commit, const char *path)
 {
     git_tree *folder = NULL;
     OWNED_GIT(git_tree_entry) git_tree_entry *entry = entry_at(commit, path);
@@ -77,8 +77,7 @@ bool commits_removed(git_repository *repository, const git_commit *commit, const
     OWNED_GIT(git_commit) git_commit *parent = NULL;
     if (!has_end(commit, subject_end) || git_commit_parent(&parent, commit, 0) != 0)
         return true;
-    git_tree *before = commits_folder(repository, parent, folder),
-             *after = commits_folder(repository, commit, folder);
+    git_tree *before = folder_at(repository, parent, folder), *after = folder_at(repository, commit, folder);
     bool more = true;
     for (size_t i = 0; more && before && i < git_tree_entrycount(before); i++) {
         const git_tree_entry *entry = git_tree_entry_byindex(before, i);

@@ -30,9 +30,8 @@ bool commits_fault(struct fault *fault, const char *format, ...) __attribute__((
 bool commits_each(git_repository *repository, unsigned order,
                   bool (*visit)(void *context, const git_commit *commit), void *context);
 
-git_tree *commits_folder(git_repository *repository, const git_commit *commit,
-                         const char *path); /* NULL: none */
-git_blob *commits_file(git_repository *repository, const git_commit *commit, const char *path); /* likewise */
+/* NULL: none. */
+git_blob *commits_file(git_repository *repository, const git_commit *commit, const char *path);
 
 /* Visits the entries that the folder has in the commit's parent and not in the commit, when the commit's subject has this
  * end. visit returns false to stop; then false. */

@@ -35,7 +35,6 @@ bool seccomp_there(void); /* false and errno */
 bool seccomp_compile(enum sandbox_role role, bool tightening, struct program *program, struct fault *fault);
 /* all_threads: also threads that run already. listener: NULL, or gets the descriptor that the filter asks. */
 bool seccomp_install(const struct program *program, bool all_threads, int *listener, struct fault *fault);
-bool seccomp_can_ask(void); /* a filter can ask a listener */
 
 /* limits.c */
 bool limits_set(enum sandbox_role role, const struct sandbox_room *room, struct fault *fault);

@@ -446,12 +446,18 @@ static const struct {
 #undef LIST
 };
 
+/* False and errno. */
+static bool is_available(uint32_t action)
+{
+    return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
+}
+
 /* A program may signal its own children: by itself where Landlock lets a signal reach nobody else, else by the process
  * outside, which looks at each one (watched.c). A checker always asks: groups and everybody are refused so. */
 static bool signals_are_asked(enum sandbox_role role)
 {
     bool asked = role == SANDBOX_CHECKER || (role == SANDBOX_EXEC && landlock_abi() < LANDLOCK_SIGNALS);
-    return asked && seccomp_can_ask();
+    return asked && is_available(SECCOMP_RET_USER_NOTIF);
 }
 
 static bool allow_signals(scmp_filter_ctx filter, enum sandbox_role role)
@@ -465,7 +471,7 @@ static bool allow_signals(scmp_filter_ctx filter, enum sandbox_role role)
 
 static bool allow_listed(scmp_filter_ctx filter, enum sandbox_role role)
 {
-    bool added = true, can_ask = seccomp_can_ask();
+    bool added = true, can_ask = is_available(SECCOMP_RET_USER_NOTIF);
     for (size_t i = 0; added && i < sizeof lists / sizeof *lists; i++)
         if (lists[i].roles & 1u << role)
             added = add_names(filter, lists[i].verdict, lists[i].names, lists[i].count);
@@ -549,14 +555,7 @@ bool seccomp_compile(enum sandbox_role role, bool tightening, struct program *pr
 
 bool seccomp_there(void)
 {
-    const uint32_t wanted = SECCOMP_RET_ERRNO;
-    return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &wanted) == 0;
-}
-
-bool seccomp_can_ask(void)
-{
-    const uint32_t wanted = SECCOMP_RET_USER_NOTIF;
-    return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &wanted) == 0;
+    return is_available(SECCOMP_RET_ERRNO);
 }
 
 static struct sock_filter *with_own_values(const struct program *program)

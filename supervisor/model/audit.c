@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,12 +37,12 @@ struct audit {
     pid_t pid; /* 0: the audit waits for its turn */
     struct timer timer;
     const char *fault; /* static; why the auditor was killed; NULL: it wasn't */
-    struct audit *next;
+    TAILQ_ENTRY(audit) link;
 };
 
 struct audits {
     struct audits_owner owner;
-    struct audit *first; /* oldest first, running ones among them */
+    TAILQ_HEAD(, audit) all; /* oldest first, running ones among them */
     size_t running, waiting;
     struct buffer message; /* kept between uses for its memory */
 };
@@ -52,6 +53,7 @@ struct audits *audits_new(const struct audits_owner *owner)
 {
     struct audits *audits = memory_new(1, sizeof *audits);
     audits->owner = *owner;
+    TAILQ_INIT(&audits->all);
     return audits;
 }
 
@@ -67,10 +69,7 @@ static void close_end(struct end *end)
 
 static void drop(struct audits *audits, struct audit *audit)
 {
-    struct audit **at = &audits->first;
-    while (*at != audit)
-        at = &(*at)->next;
-    *at = audit->next;
+    TAILQ_REMOVE(&audits->all, audit, link);
     timer_clear(audits->owner.loop, &audit->timer);
     for (size_t i = 0; i < PIPES; i++) {
         close_end(&audit->ends[i]);
@@ -168,18 +167,11 @@ static bool open_ends(struct audit *audit, int theirs[PIPES])
 /* The auditor gets nothing of the supervisor's environment: its settings are no checker's affair. */
 static int spawn(struct audit *audit, const int theirs[PIPES])
 {
-    posix_spawn_file_actions_t actions;
     const char *mode = getenv("AGENTOS_SANDBOX");
     OWNED char *sandbox = memory_print("AGENTOS_SANDBOX=%s", mode ? mode : "require");
     char *environment[] = {(char *)"PATH=/usr/local/bin:/usr/bin:/bin", sandbox, NULL};
-    posix_spawn_file_actions_init(&actions);
-    for (int i = 0; i < PIPES; i++)
-        posix_spawn_file_actions_adddup2(&actions, theirs[i], i);
-    posix_spawn_file_actions_addclosefrom_np(&actions, PIPES);
-    int error =
-        child_spawn(audit->audits->owner.program, audit->arguments, environment, &actions, &audit->pid);
-    posix_spawn_file_actions_destroy(&actions);
-    return error;
+    return child_spawn(audit->audits->owner.program, audit->arguments, environment, theirs, PIPES,
+                       &audit->pid);
 }
 
 static bool begin(struct audit *audit)
@@ -201,9 +193,11 @@ static bool begin(struct audit *audit)
 
 static void begin_next(struct audits *audits)
 {
-    struct audit *next;
-    for (struct audit *audit = audits->first; audit && audits->running < AUDITS_AT_ONCE; audit = next) {
-        next = audit->next;
+    struct audit *audit, *next;
+    TAILQ_FOREACH_SAFE(audit, &audits->all, link, next)
+    {
+        if (audits->running == AUDITS_AT_ONCE)
+            break;
         if (audit->pid != 0)
             continue;
         audits->waiting--;
@@ -236,18 +230,10 @@ static char **arguments_of(const struct audits *audits, const struct roster_agen
 static size_t count_of(const struct audits *audits, const void *asker)
 {
     size_t count = 0;
-    for (const struct audit *audit = audits->first; audit; audit = audit->next)
-        count += audit->asker == asker;
+    const struct audit *audit;
+    TAILQ_FOREACH(audit, &audits->all, link)
+    count += audit->asker == asker;
     return count;
-}
-
-static void add(struct audits *audits, struct audit *audit)
-{
-    struct audit **at = &audits->first;
-    while (*at)
-        at = &(*at)->next;
-    *at = audit;
-    audits->waiting++;
 }
 
 bool audits_ask(struct audits *audits, void *asker, const struct roster_agent *definition,
@@ -269,14 +255,14 @@ bool audits_ask(struct audits *audits, void *asker, const struct roster_agent *d
     size_t length = strlen(json);
     audit->ends[IN].bytes = (struct buffer){.data = json, .length = length, .capacity = length + 1};
     bool too_many = count_of(audits, asker) >= AUDITS_PER_WORKER, full = audits->waiting >= AUDITS_WAITING;
-    add(audits, audit);
+    TAILQ_INSERT_TAIL(&audits->all, audit, link);
     if (too_many || full) {
         if (!too_many)
             answer(audits, audit, AUDIT_LATER, "too many audits wait");
-        audits->waiting--;
         drop(audits, audit);
         return !too_many;
     }
+    audits->waiting++;
     audit->arguments = arguments_of(audits, definition);
     begin_next(audits);
     return true;
@@ -284,9 +270,9 @@ bool audits_ask(struct audits *audits, void *asker, const struct roster_agent *d
 
 void audits_forget_all(struct audits *audits, const void *asker)
 {
-    struct audit *next;
-    for (struct audit *audit = audits->first; audit; audit = next) {
-        next = audit->next;
+    struct audit *audit, *next;
+    TAILQ_FOREACH_SAFE(audit, &audits->all, link, next)
+    {
         if (audit->asker != asker)
             continue;
         audit->asker = NULL;
@@ -303,9 +289,9 @@ void audits_forget_all(struct audits *audits, const void *asker)
 
 static struct audit *find(const struct audits *audits, pid_t pid)
 {
-    struct audit *audit = audits ? audits->first : NULL;
+    struct audit *audit = audits ? TAILQ_FIRST(&audits->all) : NULL;
     while (audit && audit->pid != pid)
-        audit = audit->next;
+        audit = TAILQ_NEXT(audit, link);
     return audit;
 }
 
@@ -368,8 +354,9 @@ void audits_free(struct audits *audits)
 {
     if (!audits)
         return;
-    while (audits->first) {
-        struct audit *audit = audits->first;
+    struct audit *audit, *next;
+    TAILQ_FOREACH_SAFE(audit, &audits->all, link, next)
+    {
         kill_all_of(audit);
         while (audit->pid > 0 && waitpid(audit->pid, NULL, 0) < 0 && errno == EINTR)
             ;

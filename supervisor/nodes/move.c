@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,15 +98,9 @@ static pid_t run(const struct move *move, const char *verb, const char *option, 
     OWNED char *program = memory_print("%s/agentos", move->local->programs);
     char *arguments[] = {"agentos",      (char *)verb, "--data",     (char *)move->local->data_dir,
                          (char *)option, (char *)word, (char *)file, NULL};
-    posix_spawn_file_actions_t actions;
+    const int descriptors[] = {-1, STDERR_FILENO, STDERR_FILENO};
     pid_t pid = 0;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-    posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-    int error = child_spawn(program, arguments, environ, &actions, &pid);
-    posix_spawn_file_actions_destroy(&actions);
-    return error == 0 ? pid : 0;
+    return child_spawn(program, arguments, environ, descriptors, 3, &pid) == 0 ? pid : 0;
 }
 
 /* Renames agents/NAME to a name that no node takes up. True too where there is no such folder. */

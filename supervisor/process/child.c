@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -94,10 +95,18 @@ bool child_send(struct child *child, const struct buffer *message)
 }
 
 int child_spawn(const char *program, char *const *arguments, char *const *environment,
-                const posix_spawn_file_actions_t *actions, pid_t *pid)
+                const int descriptors[], int count, pid_t *pid)
 {
+    posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none, all;
+    posix_spawn_file_actions_init(&actions);
+    for (int i = 0; i < count; i++)
+        if (descriptors[i] >= 0)
+            posix_spawn_file_actions_adddup2(&actions, descriptors[i], i);
+        else
+            posix_spawn_file_actions_addopen(&actions, i, "/dev/null", i == 0 ? O_RDONLY : O_WRONLY, 0);
+    posix_spawn_file_actions_addclosefrom_np(&actions, count);
     sigemptyset(&none);
     sigfillset(&all);
     posix_spawnattr_init(&attributes);
@@ -105,28 +114,19 @@ int child_spawn(const char *program, char *const *arguments, char *const *enviro
     posix_spawnattr_setsigdefault(&attributes, &all);
     posix_spawnattr_setflags(&attributes,
                              POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-    int error = posix_spawn(pid, program, actions, &attributes, arguments, environment);
+    int error = posix_spawn(pid, program, &actions, &attributes, arguments, environment);
     posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
     return error;
 }
 
-/* Every descriptor above the last place is closed, whoever opened it. */
 static int launch(struct child *child, int channel, int log, const int extras[CHILD_EXTRAS])
 {
-    const struct child_plan *plan = &child->plan;
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, log, STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, log, STDERR_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, channel, CHILD_CHANNEL);
-    int count = 0;
+    int descriptors[CHILD_EXTRA + CHILD_EXTRAS] = {-1, log, log, channel}, count = 0;
     for (; count < CHILD_EXTRAS && extras[count] >= 0; count++)
-        posix_spawn_file_actions_adddup2(&actions, extras[count], CHILD_EXTRA + count);
-    posix_spawn_file_actions_addclosefrom_np(&actions, CHILD_EXTRA + count);
-    int error = child_spawn(child->program, plan->arguments, plan->environment, &actions, &child->pid);
-    posix_spawn_file_actions_destroy(&actions);
-    return error;
+        descriptors[CHILD_EXTRA + count] = extras[count];
+    return child_spawn(child->program, child->plan.arguments, child->plan.environment, descriptors,
+                       CHILD_EXTRA + count, &child->pid);
 }
 
 /* A descriptor above the places of the child's own, so that putting one there can't overwrite another. */

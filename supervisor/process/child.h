@@ -8,7 +8,6 @@
  * (SIGSTOP) and that doesn't go on within 10 s is killed, and so started again: nobody would hear of it otherwise. */
 #pragma once
 
-#include <spawn.h>
 #include <stdbool.h>
 #include <sys/queue.h>
 #include <sys/types.h>
@@ -70,10 +69,11 @@ void child_stop(struct child *child);
  * child that never began is fine. */
 void child_end(struct child *child, int patience_ms);
 
-/* Spawns a program in a session of its own, with every signal as at the beginning. actions: the descriptors. 0, or
- * the error's number. */
+/* Spawns a program in a session of its own, with every signal as at the beginning. Its descriptor i is descriptors[i], or
+ * /dev/null where that is below 0, and it has no others; none of those given may stand at an earlier one's place. 0, or the
+ * error's number. */
 int child_spawn(const char *program, char *const *arguments, char *const *environment,
-                const posix_spawn_file_actions_t *actions, pid_t *pid);
+                const int descriptors[], int count, pid_t *pid);
 
 /* "exit 0", "signal 9": a wait status as text. Caller frees. */
 char *child_status_text(int status);

@@ -15,7 +15,7 @@
 #include "supervisor/process/child.h"
 #include "supervisor/process/loop.h"
 
-enum { CONNECTION = 3, DATA, ABOVE };
+enum { ABOVE = 5 /* the descriptors of a reader */ };
 
 struct reader {
     pid_t pid; /* 0: this place is free */
@@ -72,17 +72,8 @@ void file_readers_free(struct file_readers *readers)
 static int launch(const struct file_readers *readers, int connection, int data, pid_t *pid)
 {
     static char *arguments[] = {"agentos-reader", "3", "4", NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, connection, CONNECTION);
-    posix_spawn_file_actions_adddup2(&actions, data, DATA);
-    posix_spawn_file_actions_addclosefrom_np(&actions, ABOVE);
-    int error = child_spawn(readers->program, arguments, environ, &actions, pid);
-    posix_spawn_file_actions_destroy(&actions);
-    return error;
+    const int descriptors[ABOVE] = {-1, -1, -1, connection, data};
+    return child_spawn(readers->program, arguments, environ, descriptors, ABOVE, pid);
 }
 
 static bool start(struct file_readers *readers, struct reader *reader, int connection)

@@ -9,10 +9,29 @@
 #include "common/utf8.h"
 #include "supervisor/reader/commit_log.h"
 
-const char *hand_state_name(enum hand_state state)
-{
-    return state == HAND_KNOWN ? "known" : state == HAND_OPEN ? "not yet" : "unknown";
-}
+enum hand_state {
+    HAND_KNOWN,
+    HAND_OPEN,   /* not done yet */
+    HAND_UNKNOWN /* the hand has worked, and no history that can be read here tells its cost */
+};
+
+/* An agent's part in the trace: a task of its queue, or an envelope that it had as work. */
+struct hand {
+    const char *agent, *id; /* borrowed from the scan */
+    enum hand_state state;
+    /* A message may have been read in another task's cycle, and an expired envelope not been asked about: the hand
+     * cost nothing then. */
+    bool optional;
+    size_t answers;              /* how often the work was done: requeued work more than once */
+    struct question_usage usage; /* of all the hand's answers; of audits by a model too */
+    uint64_t audit_tokens;       /* the audits' part of the tokens */
+};
+
+struct cost {
+    const char *trace;
+    struct hand *hands;
+    size_t count;
+};
 
 /* --- the hands --- */
 
@@ -29,11 +48,8 @@ static void add_hand(struct cost *cost, const char *agent, const char *id, enum 
 {
     if (is_there(cost, agent, id))
         return;
-    *MEMORY_ADD(cost->hands, cost->count) = (struct hand){.agent = memory_text(agent),
-                                                          .id = memory_text(id),
-                                                          .state = state,
-                                                          .optional = optional,
-                                                          .usage.cost = USAGE_NO_COST};
+    *MEMORY_ADD(cost->hands, cost->count) = (struct hand){
+        .agent = agent, .id = id, .state = state, .optional = optional, .usage.cost = USAGE_NO_COST};
 }
 
 static bool is_one_of(const char *word, const char *const words[])
@@ -137,54 +153,7 @@ static bool was_met(const struct cost *cost, size_t index)
     return false;
 }
 
-static void free_hand(struct hand *hand)
-{
-    free(hand->agent);
-    free(hand->id);
-}
-
-static void drop_needless(struct cost *cost)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < cost->count; i++)
-        if (cost->hands[i].optional && cost->hands[i].state == HAND_UNKNOWN)
-            free_hand(&cost->hands[i]);
-        else
-            cost->hands[kept++] = cost->hands[i];
-    cost->count = kept;
-}
-
-void cost_read(struct cost *cost, const struct envelope_scan *scan, const char *data_dir, const char *trace,
-               void (*complain)(const char *sentence))
-{
-    *cost = (struct cost){.trace = trace};
-    add_hands(cost, scan);
-    for (size_t i = 0; i < cost->count; i++)
-        if (!was_met(cost, i))
-            read_agent(cost, data_dir, cost->hands[i].agent, complain);
-    drop_needless(cost);
-}
-
-void cost_free(struct cost *cost)
-{
-    for (size_t i = 0; i < cost->count; i++)
-        free_hand(&cost->hands[i]);
-    free(cost->hands);
-    *cost = (struct cost){0};
-}
-
 /* --- for programs --- */
-
-struct cost_total cost_total(const struct cost *cost)
-{
-    struct cost_total total = {.usage.cost = USAGE_NO_COST, .complete = true};
-    for (size_t i = 0; i < cost->count; i++) {
-        usage_add(&total.usage, &cost->hands[i].usage);
-        total.audit_tokens += cost->hands[i].audit_tokens;
-        total.complete = total.complete && cost->hands[i].state != HAND_UNKNOWN;
-    }
-    return total;
-}
 
 void cost_set_numbers(json_t *object, bool known, const struct question_usage *usage, uint64_t audit_tokens)
 {
@@ -205,20 +174,48 @@ void cost_set_numbers(json_t *object, bool known, const struct question_usage *u
                         priced ? json_real((double)usage->cost / USAGE_COST_UNIT) : json_null());
 }
 
-json_t *cost_json(const struct cost *cost)
+static json_t *hand_json(const struct hand *hand)
 {
-    struct cost_total total = cost_total(cost);
+    static const char *const states[] = {
+        [HAND_KNOWN] = "known", [HAND_OPEN] = "not yet", [HAND_UNKNOWN] = "unknown"};
+    json_t *item =
+        json_pack("{s:o, s:o, s:s, s:I}", "agent", utf8_json(hand->agent), "id", utf8_json(hand->id), "state",
+                  states[hand->state], "answers", (json_int_t)hand->answers);
+    cost_set_numbers(item, hand->state == HAND_KNOWN, &hand->usage, hand->audit_tokens);
+    return item;
+}
+
+/* Complete: no hand is unknown; a hand that isn't done yet is no gap. */
+static json_t *cost_json(const struct cost *cost)
+{
+    struct question_usage usage = {.cost = USAGE_NO_COST};
+    uint64_t audit_tokens = 0;
+    bool complete = true;
     json_t *hands = json_array();
     for (size_t i = 0; i < cost->count; i++) {
         const struct hand *hand = &cost->hands[i];
-        json_t *item =
-            json_pack("{s:o, s:o, s:s, s:I}", "agent", utf8_json(hand->agent), "id", utf8_json(hand->id),
-                      "state", hand_state_name(hand->state), "answers", (json_int_t)hand->answers);
-        cost_set_numbers(item, hand->state == HAND_KNOWN, &hand->usage, hand->audit_tokens);
-        json_array_append_new(hands, item);
+        if (hand->optional && hand->state == HAND_UNKNOWN)
+            continue;
+        usage_add(&usage, &hand->usage);
+        audit_tokens += hand->audit_tokens;
+        complete = complete && hand->state != HAND_UNKNOWN;
+        json_array_append_new(hands, hand_json(hand));
     }
-    json_t *object = json_pack("{s:o, s:b, s:o}", "trace", utf8_json(cost->trace), "complete", total.complete,
-                               "hands", hands);
-    cost_set_numbers(object, true, &total.usage, total.audit_tokens);
+    json_t *object =
+        json_pack("{s:o, s:b, s:o}", "trace", utf8_json(cost->trace), "complete", complete, "hands", hands);
+    cost_set_numbers(object, true, &usage, audit_tokens);
+    return object;
+}
+
+json_t *cost_read(const struct envelope_scan *scan, const char *data_dir, const char *trace,
+                  void (*complain)(const char *sentence))
+{
+    struct cost cost = {.trace = trace};
+    add_hands(&cost, scan);
+    for (size_t i = 0; i < cost.count; i++)
+        if (!was_met(&cost, i))
+            read_agent(&cost, data_dir, cost.hands[i].agent, complain);
+    json_t *object = cost_json(&cost);
+    free(cost.hands);
     return object;
 }

@@ -12,9 +12,11 @@
 #include "common/tree.h"
 #include "common/utf8.h"
 #include "supervisor/listings/nodes_merge.h"
+#include "supervisor/reader/cost.h"
 #include "supervisor/reader/pruned_file.h"
 
-const struct copy *envelope_view_best(const struct envelope_view *view)
+/* The copy that knows most. */
+static const struct copy *best_of(const struct envelope_view *view)
 {
     return &view->scan.copies[view->first];
 }
@@ -45,7 +47,7 @@ static bool find(struct envelope_view *view, const char *id)
 /* The steps that the files tell of beside the commits: the supervisor's steps are in no repository. */
 static void add_times(struct envelope_view *view)
 {
-    const struct copy *copy = envelope_view_best(view);
+    const struct copy *copy = best_of(view);
     const struct envelope *envelope = &copy->envelope;
     const char *receiver = copy_receiver(copy);
     bool ended_unread = envelope->read == 0 && envelope->finished != 0;
@@ -80,7 +82,7 @@ static void add_repository(struct envelope_view *view, const char *agent)
 {
     struct fault fault = {0};
     OWNED char *path = memory_print("%s/agents/%s", view->data_dir, agent);
-    if (!envelope_trace_read(&view->route, agent, path, envelope_view_best(view)->envelope.id, &fault)) {
+    if (!envelope_trace_read(&view->route, agent, path, best_of(view)->envelope.id, &fault)) {
         OWNED char *sentence = memory_print("%s; its part of the route may be missing", fault.text);
         view->complain(sentence);
     }
@@ -89,13 +91,13 @@ static void add_repository(struct envelope_view *view, const char *agent)
 /* Adds the commits of the trees in which a copy lies, and of the sender's and the receiver's when no copy is left. */
 static void add_commits(struct envelope_view *view)
 {
-    const struct envelope *envelope = &envelope_view_best(view)->envelope;
+    const struct envelope *envelope = &best_of(view)->envelope;
     for (size_t i = 0; i < view->count; i++) {
         const struct copy *copy = &view->scan.copies[view->first + i];
         if (copy->place != PLACE_OPERATOR && copy->place != PLACE_QUEUE && !is_tree_of(view, copy->owner, i))
             add_repository(view, copy->owner);
     }
-    const char *ends[] = {envelope->from, copy_receiver(envelope_view_best(view))};
+    const char *ends[] = {envelope->from, copy_receiver(best_of(view))};
     for (size_t i = 0; i < 2; i++) {
         bool again = i == 1 && strcmp(ends[0], ends[1]) == 0;
         OWNED char *path = memory_print("%s/agents/%s/.git", view->data_dir, ends[i]);
@@ -120,7 +122,7 @@ static bool was_dead(const struct envelope_view *view)
  * began. */
 static void tell_requeue(struct envelope_view *view)
 {
-    if (envelope_view_best(view)->place == PLACE_DEAD_LETTERS || !was_dead(view))
+    if (best_of(view)->place == PLACE_DEAD_LETTERS || !was_dead(view))
         return;
     for (size_t i = 0; i < view->route.count; i++) {
         struct step *step = &view->route.steps[i];
@@ -138,13 +140,12 @@ static void tell_requeue(struct envelope_view *view)
 static bool is_answer(const struct envelope_view *view, const struct copy *copy)
 {
     return copy->envelope.in_reply_to != NULL &&
-           strcmp(copy->envelope.in_reply_to, envelope_view_best(view)->envelope.id) == 0;
+           strcmp(copy->envelope.in_reply_to, best_of(view)->envelope.id) == 0;
 }
 
 static bool is_of_trace(const struct envelope_view *view, const struct copy *copy)
 {
-    return strcmp(copy->envelope.trace, envelope_view_best(view)->envelope.trace) == 0 &&
-           !is_answer(view, copy);
+    return strcmp(copy->envelope.trace, best_of(view)->envelope.trace) == 0 && !is_answer(view, copy);
 }
 
 static int by_age(const void *left, const void *right)
@@ -200,7 +201,7 @@ static json_t *route_json(const struct envelope_view *view, bool for_nodes)
 
 json_t *envelope_view_json(const struct envelope_view *view, bool for_nodes)
 {
-    json_t *item = item_json(envelope_view_best(view), for_nodes);
+    json_t *item = item_json(best_of(view), for_nodes);
     json_t *copies = json_array();
     for (size_t i = 0; i < view->count; i++) {
         const struct copy *copy = &view->scan.copies[view->first + i];
@@ -211,7 +212,7 @@ json_t *envelope_view_json(const struct envelope_view *view, bool for_nodes)
     json_object_set_new(item, "route", route_json(view, for_nodes));
     json_object_set_new(item, "answers", relatives_json(view, for_nodes, is_answer));
     json_object_set_new(item, "of_trace", relatives_json(view, for_nodes, is_of_trace));
-    json_object_set_new(item, "cost", view->cost.trace != NULL ? cost_json(&view->cost) : json_null());
+    json_object_set_new(item, "cost", view->cost != NULL ? json_incref(view->cost) : json_null());
     return item;
 }
 
@@ -234,8 +235,7 @@ bool envelope_view_read(struct envelope_view *view, const char *id)
     if (repository_library_start(&fault)) {
         add_commits(view);
         tell_requeue(view);
-        cost_read(&view->cost, &view->scan, view->data_dir, envelope_view_best(view)->envelope.trace,
-                  view->complain);
+        view->cost = cost_read(&view->scan, view->data_dir, best_of(view)->envelope.trace, view->complain);
     } else {
         OWNED char *sentence =
             memory_print("%s; the commits and the cost are missing from the route", fault.text);
@@ -247,7 +247,7 @@ bool envelope_view_read(struct envelope_view *view, const char *id)
 
 void envelope_view_free(struct envelope_view *view)
 {
-    cost_free(&view->cost);
+    json_decref(view->cost);
     envelope_scan_free(&view->scan);
     envelope_trace_free(&view->route);
 }

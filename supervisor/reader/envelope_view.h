@@ -7,7 +7,6 @@
 #include <stddef.h>
 
 #include "supervisor/listings/envelope_scan.h"
-#include "supervisor/reader/cost.h"
 #include "supervisor/reader/envelope_trace.h"
 
 struct envelope_view {
@@ -17,7 +16,7 @@ struct envelope_view {
     struct envelope_scan scan; /* grouped */
     size_t first, count;       /* the envelope's copies */
     struct envelope_trace route;
-    struct cost cost; /* of the whole trace */
+    json_t *cost; /* of the whole trace (cost.h); NULL: not read */
 };
 
 /* view: data_dir and complain are set, every other field is zero. Reads every envelope file; opens no repository. */
@@ -26,7 +25,6 @@ void envelope_view_scan(struct envelope_view *view, const char *id);
 bool envelope_view_read(struct envelope_view *view, const char *id);
 void envelope_view_free(struct envelope_view *view);
 
-const struct copy *envelope_view_best(const struct envelope_view *view); /* the copy that knows most */
 /* `agentos show --json`; a new reference. for_nodes: with the keys that nodes_merge_envelope needs, and takes out
  * again. */
 json_t *envelope_view_json(const struct envelope_view *view, bool for_nodes);

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -207,7 +206,7 @@ void loop_begin_turns_with(struct loop *loop, void (*begin)(void *context), void
 }
 
 int child_spawn(const char *program, char *const *arguments, char *const *environment,
-                const posix_spawn_file_actions_t *actions, pid_t *pid)
+                const int descriptors[], int count, pid_t *pid)
 {
     if (!step())
         return EIO;
