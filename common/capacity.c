@@ -58,11 +58,9 @@ static int64_t number_in(const char *path)
 static int64_t threads_of_machine(void)
 {
     int64_t all = 0;
-    FILE *file = fopen("/proc/loadavg", "re");
+    OWNED_FILE FILE *file = fopen("/proc/loadavg", "re");
     if (file && fscanf(file, "%*s %*s %*s %*[^/]/%" SCNd64, &all) != 1)
         all = 0;
-    if (file)
-        fclose(file);
     return all;
 }
 
@@ -71,7 +69,7 @@ static int64_t threads_of_machine(void)
 static void count_process(struct scene *scene, const char *pid)
 {
     OWNED char *path = memory_print("/proc/%s/status", pid);
-    FILE *file = fopen(path, "re");
+    OWNED_FILE FILE *file = fopen(path, "re");
     char line[256];
     long parent = 0, threads = 0;
     unsigned user = 0;
@@ -79,8 +77,6 @@ static void count_process(struct scene *scene, const char *pid)
         if (sscanf(line, "PPid: %ld", &parent) != 1 && sscanf(line, "Uid: %u", &user) != 1 &&
             sscanf(line, "Threads: %ld", &threads) == 1)
             break;
-    if (file)
-        fclose(file);
     if (user == getuid())
         scene->users += threads;
     if (scene->of > 0 && (parent == scene->of || atol(pid) == scene->of))
@@ -138,11 +134,9 @@ static bool is_first_root(void)
     if (known)
         return first;
     unsigned inside = 1, outside = 1, count = 0;
-    FILE *file = geteuid() == 0 ? fopen("/proc/self/uid_map", "re") : NULL;
+    OWNED_FILE FILE *file = geteuid() == 0 ? fopen("/proc/self/uid_map", "re") : NULL;
     first = file && fscanf(file, "%u %u %u", &inside, &outside, &count) == 3 && outside == 0 &&
             count == UINT32_MAX;
-    if (file)
-        fclose(file);
     known = true;
     return first;
 }
@@ -181,7 +175,7 @@ static struct amount look_pids_max(struct scene *scene)
     OWNED char *own =
         scene->of ? memory_print("/proc/%d/cgroup", (int)scene->of) : memory_text("/proc/self/cgroup");
     struct amount found = {.most = -1};
-    FILE *file = fopen(own, "re");
+    OWNED_FILE FILE *file = fopen(own, "re");
     char line[1024];
     while (file && fgets(line, sizeof line, file)) {
         char *path = strrchr(line, ':');
@@ -193,8 +187,6 @@ static struct amount look_pids_max(struct scene *scene)
         if (here.most >= 0)
             found = here;
     }
-    if (file)
-        fclose(file);
     return found;
 }
 

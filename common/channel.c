@@ -125,9 +125,7 @@ static void note_written(struct channel *channel, size_t length)
 bool channel_flush(struct channel *channel)
 {
     for (size_t written = 0; channel_pending(channel) && written < TURN_BYTES;) {
-        ssize_t n = write_some(channel);
-        if (n < 0 && errno == EINTR)
-            continue;
+        ssize_t n = TEMP_FAILURE_RETRY(write_some(channel));
         if (n < 0)
             return errno == EAGAIN || errno == EWOULDBLOCK;
         note_written(channel, (size_t)n);
@@ -190,9 +188,8 @@ bool channel_fill(struct channel *channel)
         buffer_drop(&channel->in, channel->in_done);
     channel->in_done = 0;
     for (size_t taken = 0;;) {
-        ssize_t n = recv(channel->fd, buffer_room(&channel->in, READ_SIZE), READ_SIZE, MSG_DONTWAIT);
-        if (n < 0 && errno == EINTR)
-            continue;
+        ssize_t n = TEMP_FAILURE_RETRY(
+            recv(channel->fd, buffer_room(&channel->in, READ_SIZE), READ_SIZE, MSG_DONTWAIT));
         if (n < 0)
             return errno == EAGAIN || errno == EWOULDBLOCK;
         if (n == 0)

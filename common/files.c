@@ -249,9 +249,7 @@ bool files_write_all(int fd, const void *bytes, size_t length)
 {
     const char *at = bytes;
     while (length > 0) {
-        ssize_t n = write(fd, at, length);
-        if (n < 0 && errno == EINTR)
-            continue;
+        ssize_t n = TEMP_FAILURE_RETRY(write(fd, at, length));
         if (n < 0)
             return false;
         if (n == 0) {
@@ -331,9 +329,7 @@ static void take_back(int fd, size_t written)
 static bool append_all(int fd, const char *bytes, size_t length)
 {
     for (size_t written = 0; written < length;) {
-        ssize_t n = write(fd, bytes + written, length - written);
-        if (n < 0 && errno == EINTR)
-            continue;
+        ssize_t n = TEMP_FAILURE_RETRY(write(fd, bytes + written, length - written));
         if (n <= 0) {
             errno = n == 0 ? EIO : errno;
             take_back(fd, written);

@@ -13,7 +13,7 @@
 /* "1: FLOCK  ADVISORY  WRITE 4242 fe:01:1311 0 EOF"; the kernel writes 0 or -1 for a process of another namespace. */
 static pid_t holder_of(const struct stat *file)
 {
-    FILE *locks = fopen("/proc/locks", "re");
+    OWNED_FILE FILE *locks = fopen("/proc/locks", "re");
     char line[256];
     pid_t found = -1;
     while (locks && fgets(line, sizeof line, locks)) {
@@ -24,8 +24,6 @@ static pid_t holder_of(const struct stat *file)
             inode == file->st_ino && makedev(major, minor) == file->st_dev && pid > 0)
             found = (pid_t)pid;
     }
-    if (locks)
-        fclose(locks);
     return found;
 }
 

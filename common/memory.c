@@ -86,3 +86,10 @@ void memory_close_at(int *fd)
     if (*fd >= 0)
         close(*fd);
 }
+
+void memory_fclose_at(void *pointer_to_file)
+{
+    FILE **file = pointer_to_file;
+    if (*file)
+        fclose(*file);
+}

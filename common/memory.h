@@ -26,8 +26,10 @@ char *memory_print(const char *format, ...) __attribute__((format(printf, 1, 2))
 /* Variables declared with these free themselves when they go out of scope. */
 void memory_free_at(void *pointer_to_pointer);
 void memory_close_at(int *fd);
-#define OWNED    __attribute__((cleanup(memory_free_at)))
-#define OWNED_FD __attribute__((cleanup(memory_close_at)))
+void memory_fclose_at(void *pointer_to_file);
+#define OWNED      __attribute__((cleanup(memory_free_at)))
+#define OWNED_FD   __attribute__((cleanup(memory_close_at)))
+#define OWNED_FILE __attribute__((cleanup(memory_fclose_at)))
 
 /* The address sanitizer keeps a shadow of all memory, at addresses of its own choice: no bound of addresses fits it. */
 #if defined(__SANITIZE_ADDRESS__)

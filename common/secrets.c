@@ -140,9 +140,7 @@ bool secrets_taken(const char *variable)
 static bool read_into(struct secrets *secrets, int fd, struct fault *fault)
 {
     for (size_t done = 0; done < secrets->length;) {
-        ssize_t n = pread(fd, secrets->bytes + done, secrets->length - done, (off_t)done);
-        if (n < 0 && errno == EINTR)
-            continue;
+        ssize_t n = TEMP_FAILURE_RETRY(pread(fd, secrets->bytes + done, secrets->length - done, (off_t)done));
         if (n < 0)
             return fault_errno(fault, "the keys handed over by the supervisor can't be read");
         if (n == 0)

@@ -170,8 +170,7 @@ static pid_t fork_twice(struct worker_start *start, const struct ends *ends)
     if (between > 0) {
         if (read(report[0], &answer, sizeof answer) != sizeof answer)
             answer = -EIO;
-        while (waitpid(between, NULL, 0) < 0 && errno == EINTR)
-            ;
+        (void)TEMP_FAILURE_RETRY(waitpid(between, NULL, 0));
     }
     close(report[0]);
     errno = answer < 0 ? -answer : 0;

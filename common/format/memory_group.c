@@ -73,7 +73,7 @@ static bool find_mount(struct place *place)
     OWNED char *line = NULL;
     size_t room = 0;
     bool found = false;
-    FILE *mounts = fopen("/proc/self/mountinfo", "re");
+    OWNED_FILE FILE *mounts = fopen("/proc/self/mountinfo", "re");
     while (mounts && (!found || place->second) && getline(&line, &room, mounts) > 0) {
         char root[LINE_ROOM], mounted[LINE_ROOM], type[32], options[LINE_ROOM];
         const char *tail = strstr(line, " - ");
@@ -88,8 +88,6 @@ static bool find_mount(struct place *place)
         snprintf(place->root, sizeof place->root, "%s", root);
         snprintf(place->mounted, sizeof place->mounted, "%s", mounted);
     }
-    if (mounts)
-        (void)fclose(mounts);
     return found;
 }
 
@@ -100,7 +98,7 @@ static bool find_group(struct place *place, pid_t pid)
     size_t room = 0;
     bool found = false;
     snprintf(path, sizeof path, "/proc/%d/cgroup", (int)pid);
-    FILE *groups = fopen(path, "re");
+    OWNED_FILE FILE *groups = fopen(path, "re");
     while (groups && !found && getline(&line, &room, groups) > 0) {
         char *names = strchr(line, ':'), *group = names ? strchr(names + 1, ':') : NULL;
         if (!group)
@@ -111,8 +109,6 @@ static bool find_group(struct place *place, pid_t pid)
         if (found)
             snprintf(place->group, sizeof place->group, "%s", group);
     }
-    if (groups)
-        (void)fclose(groups);
     return found;
 }
 

@@ -373,9 +373,7 @@ static int open_file(const char *path, const char *data_dir, struct buffer *faul
 static bool read_file(int fd, const char *path, struct buffer *text, struct buffer *faults)
 {
     for (;;) {
-        ssize_t got = read(fd, buffer_room(text, 65536), 65536);
-        if (got < 0 && errno == EINTR)
-            continue;
+        ssize_t got = TEMP_FAILURE_RETRY(read(fd, buffer_room(text, 65536), 65536));
         if (got < 0) {
             buffer_print(faults, "%s: cannot be read: %s\n", path, strerror(errno));
             return false;

@@ -43,7 +43,7 @@ static size_t read_ranges(struct range *ranges)
 {
     OWNED char *line = NULL;
     size_t count = 0, room = 0;
-    FILE *maps = fopen("/proc/self/maps", "re");
+    OWNED_FILE FILE *maps = fopen("/proc/self/maps", "re");
     while (maps && count < RANGES_MOST && getline(&line, &room, maps) > 0) {
         int name = 0;
         unsigned long from, to;
@@ -53,8 +53,6 @@ static size_t read_ranges(struct range *ranges)
                                              .heap = strncmp(line + name, "[heap]", 6) == 0,
                                              .stack = strncmp(line + name, "[stack]", 7) == 0};
     }
-    if (maps)
-        (void)fclose(maps);
     return count < RANGES_MOST ? count : 0;
 }
 

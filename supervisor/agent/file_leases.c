@@ -52,15 +52,13 @@ void file_leases_scan(struct agents *agents, struct file_leases *met)
     int64_t begun_us = clock_kernel_monotonic_us();
     if (begun_us < met->rest_until_us)
         return;
-    FILE *locks = fopen("/proc/locks", "re");
+    OWNED_FILE FILE *locks = fopen("/proc/locks", "re");
     while (locks && fgets(line, sizeof line, locks)) {
         struct file_lease lease;
         if (sscanf(line, "%*[^:]: LEASE BREAKING %*s %d %*[^:]:%*[^:]:%" SCNu64, &lease.pid, &lease.inode) ==
             2)
             meet(agents, met, &now, &lease);
     }
-    if (locks)
-        fclose(locks);
     int64_t ended_us = clock_kernel_monotonic_us();
     int64_t rest_us = (ended_us - begun_us) * SHARE;
     now.rest_until_us = ended_us + (rest_us < REST_US ? rest_us : REST_US);

@@ -154,12 +154,10 @@ static void examine_user(struct doctor *doctor)
 {
     uint64_t capabilities = 0;
     char line[128];
-    FILE *file = fopen("/proc/self/status", "re");
+    OWNED_FILE FILE *file = fopen("/proc/self/status", "re");
     while (file && fgets(line, sizeof line, file))
         if (sscanf(line, "CapEff: %" SCNx64, &capabilities) == 1)
             break;
-    if (file)
-        fclose(file);
     if (geteuid() == 0)
         find(doctor, WORTH_KNOWING, "user",
              "root; workers and gateway drop all capabilities, but an ordinary user is better");

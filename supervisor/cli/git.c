@@ -178,9 +178,7 @@ static void pass_on(int ends[2])
         for (int i = 0; i < 2; i++) {
             if (!wait[i].revents)
                 continue;
-            ssize_t got = read(ends[i], buffer_room(&texts[i], PIECE), PIECE);
-            if (got < 0 && errno == EINTR)
-                continue;
+            ssize_t got = TEMP_FAILURE_RETRY(read(ends[i], buffer_room(&texts[i], PIECE), PIECE));
             texts[i].length += got > 0 ? (size_t)got : 0;
             show(&texts[i], to[i], got <= 0);
             if (got <= 0) {
@@ -216,8 +214,7 @@ static int run(const struct sandbox *sandbox, struct sandbox_room *room, const c
         return output_fail(EX_OSERR, "cannot start git: %s", strerror(errno));
     (void)signal(SIGINT, SIG_IGN); /* git gets it too, and ends */
     pass_on(reads);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    (void)TEMP_FAILURE_RETRY(waitpid(pid, &status, 0));
     return WIFSIGNALED(status) ? KILLED + WTERMSIG(status) : WEXITSTATUS(status);
 }
 

@@ -22,7 +22,7 @@ static bool look(int pid, struct process *process)
 {
     OWNED char *path = memory_print("/proc/%d/status", pid);
     char line[256];
-    FILE *file = fopen(path, "re");
+    OWNED_FILE FILE *file = fopen(path, "re");
     *process = (struct process){.parent = -1};
     while (file && fgets(line, sizeof line, file)) {
         (void)sscanf(line, "PPid: %d", &process->parent);
@@ -32,8 +32,6 @@ static bool look(int pid, struct process *process)
         (void)sscanf(line, "Seccomp: %d", &process->seccomp);
         (void)sscanf(line, "Seccomp_filters: %d", &process->filters);
     }
-    if (file)
-        fclose(file);
     return process->parent >= 0;
 }
 

@@ -128,9 +128,7 @@ void client_push(struct client *client)
     const char *bytes;
     size_t length;
     while ((bytes = due(client, &length))) {
-        ssize_t n = send(client->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == EINTR)
-            continue;
+        ssize_t n = TEMP_FAILURE_RETRY(send(client->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT));
         if (n < 0 && errno != EAGAIN) {
             client_end(client);
             return;

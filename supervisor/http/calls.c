@@ -180,10 +180,8 @@ static bool send_request(struct call *call)
 {
     size_t length = strlen(call->request);
     while (call->sent < length) {
-        ssize_t count = send(call->connection, call->request + call->sent, length - call->sent,
-                             MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (count < 0 && errno == EINTR)
-            continue;
+        ssize_t count = TEMP_FAILURE_RETRY(send(call->connection, call->request + call->sent,
+                                                length - call->sent, MSG_NOSIGNAL | MSG_DONTWAIT));
         if (count < 0)
             return errno == EAGAIN;
         call->sent += (size_t)count;

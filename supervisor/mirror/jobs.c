@@ -128,8 +128,7 @@ static void end(struct job *job)
     loop_forget(jobs->owner.loop, job->watch);
     close(job->said);
     kill(job->pid, SIGKILL); /* the push has no business without the pipe */
-    while (waitpid(job->pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    (void)TEMP_FAILURE_RETRY(waitpid(job->pid, &status, 0));
     enum push_end how = end_of(job, status, &text);
     job->state = STATE_IDLE;
     jobs->under_way--;

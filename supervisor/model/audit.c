@@ -358,8 +358,8 @@ void audits_free(struct audits *audits)
     TAILQ_FOREACH_SAFE(audit, &audits->all, link, next)
     {
         kill_all_of(audit);
-        while (audit->pid > 0 && waitpid(audit->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+        if (audit->pid > 0)
+            (void)TEMP_FAILURE_RETRY(waitpid(audit->pid, NULL, 0));
         drop(audits, audit);
     }
     buffer_free(&audits->message);

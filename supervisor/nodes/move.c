@@ -565,8 +565,7 @@ static void end_process(pid_t pid)
     if (pid <= 0)
         return;
     kill(pid, SIGKILL);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    (void)TEMP_FAILURE_RETRY(waitpid(pid, NULL, 0));
 }
 
 void move_free(struct move *move)

@@ -291,8 +291,8 @@ void child_end(struct child *child, int patience_ms)
         else
             (void)nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
     kill_it(child);
-    while (child->pid > 0 && waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    if (child->pid > 0)
+        (void)TEMP_FAILURE_RETRY(waitpid(child->pid, NULL, 0));
     LIST_REMOVE(child, link);
     free(child->program);
     child->loop = NULL;

@@ -61,8 +61,7 @@ void file_readers_free(struct file_readers *readers)
         if (reader->pid == 0)
             continue;
         kill(reader->pid, SIGKILL);
-        while (waitpid(reader->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+        (void)TEMP_FAILURE_RETRY(waitpid(reader->pid, NULL, 0));
     }
     free(readers->program);
     free(readers);

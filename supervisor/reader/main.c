@@ -73,9 +73,7 @@ static json_t *read_request(int connection)
     char text[REQUEST_MAX];
     size_t length = 0;
     while (length < sizeof text && !memchr(text, '\n', length)) {
-        ssize_t count = read(connection, text + length, sizeof text - length);
-        if (count < 0 && errno == EINTR)
-            continue;
+        ssize_t count = TEMP_FAILURE_RETRY(read(connection, text + length, sizeof text - length));
         if (count <= 0)
             return NULL;
         length += (size_t)count;

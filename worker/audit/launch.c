@@ -66,15 +66,13 @@ static size_t descendants(pid_t parent, unsigned generation, void (*visit)(pid_t
 {
     size_t count = 0;
     OWNED char *path = memory_print("/proc/%d/task/%d/children", (int)parent, (int)parent);
-    FILE *children = fopen(path, "re");
+    OWNED_FILE FILE *children = fopen(path, "re");
     int child;
     while (children && fscanf(children, "%d", &child) == 1) {
         count += 1 + (generation ? descendants(child, generation - 1, visit) : 0);
         if (visit)
             visit(child);
     }
-    if (children)
-        fclose(children);
     return count;
 }
 

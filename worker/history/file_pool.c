@@ -267,9 +267,7 @@ static int make(int folder, const char *name)
 static bool write_over(int fd, const char *bytes, size_t length)
 {
     for (size_t done = 0; done < length;) {
-        ssize_t n = pwrite(fd, bytes + done, length - done, (off_t)done);
-        if (n < 0 && errno == EINTR)
-            continue;
+        ssize_t n = TEMP_FAILURE_RETRY(pwrite(fd, bytes + done, length - done, (off_t)done));
         if (n <= 0)
             return false;
         done += (size_t)n;

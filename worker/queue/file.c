@@ -88,9 +88,7 @@ static bool read_whole(int fd, size_t size, char **text, size_t *length)
     char *bytes = memory_new(size + 1, 1);
     size_t have = 0;
     while (have < size) {
-        ssize_t got = pread(fd, bytes + have, size - have, (off_t)have);
-        if (got < 0 && errno == EINTR)
-            continue;
+        ssize_t got = TEMP_FAILURE_RETRY(pread(fd, bytes + have, size - have, (off_t)have));
         if (got < 0) {
             free(bytes);
             return false;

@@ -85,9 +85,7 @@ static int say_unreachable(const struct invocation *invocation, int error)
 static bool send_all(int fd, const char *bytes, size_t length)
 {
     while (length > 0) {
-        ssize_t sent = send(fd, bytes, length, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR)
-            continue;
+        ssize_t sent = TEMP_FAILURE_RETRY(send(fd, bytes, length, MSG_NOSIGNAL));
         if (sent <= 0)
             return false;
         bytes += sent;

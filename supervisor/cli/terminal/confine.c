@@ -64,8 +64,7 @@ int confine(const char *folder, int (*work)(void *context), void *context)
     sandbox_free(sandbox);
     if (pid < 0)
         return output_fail(EX_OSERR, "cannot start a process: %s", strerror(errno));
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    (void)TEMP_FAILURE_RETRY(waitpid(pid, &status, 0));
     if (WIFEXITED(status))
         return WEXITSTATUS(status);
     if (WTERMSIG(status) == SIGPIPE) { /* nobody reads on: this process ends like every writer into a pipe */

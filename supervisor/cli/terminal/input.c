@@ -18,9 +18,7 @@ static char *read_input(struct fault *fault)
 {
     OWNED_BUFFER struct buffer text = {0};
     for (;;) {
-        ssize_t got = read(STDIN_FILENO, buffer_room(&text, 65536), 65536);
-        if (got < 0 && errno == EINTR)
-            continue;
+        ssize_t got = TEMP_FAILURE_RETRY(read(STDIN_FILENO, buffer_room(&text, 65536), 65536));
         if (got < 0) {
             fault_errno(fault, "standard input cannot be read; nothing was done");
             return NULL;

@@ -50,8 +50,7 @@ static void finish(void)
 {
     (void)fflush(stdout);
     (void)close(STDOUT_FILENO);
-    while (waitpid(pager, NULL, 0) < 0 && errno == EINTR) {
-    }
+    (void)TEMP_FAILURE_RETRY(waitpid(pager, NULL, 0));
 }
 
 void pager_begin(void)

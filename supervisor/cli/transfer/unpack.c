@@ -73,9 +73,7 @@ static int feed(struct unpacking *unpacking, git_indexer *indexer)
     OWNED char *piece = memory_new(PIECE, 1);
     off_t at = (off_t)unpacking->bundle->pack;
     for (;;) {
-        ssize_t got = pread(unpacking->file, piece, PIECE, at);
-        if (got < 0 && errno == EINTR)
-            continue;
+        ssize_t got = TEMP_FAILURE_RETRY(pread(unpacking->file, piece, PIECE, at));
         if (got < 0)
             return fault_errno(unpacking->fault, "it cannot be read"), EX_IOERR;
         if (got == 0)
@@ -371,9 +369,7 @@ static void child(struct unpacking *unpacking, const struct sandbox *sandbox, in
 static void read_all(int fd, struct buffer *text)
 {
     for (;;) {
-        ssize_t got = read(fd, buffer_room(text, PIECE), PIECE);
-        if (got < 0 && errno == EINTR)
-            continue;
+        ssize_t got = TEMP_FAILURE_RETRY(read(fd, buffer_room(text, PIECE), PIECE));
         if (got <= 0)
             return;
         if (text->length <= BUNDLE_DEFINITION_MAX)
@@ -384,8 +380,7 @@ static void read_all(int fd, struct buffer *text)
 static int outcome(pid_t pid, struct buffer *said, struct fault *fault)
 {
     int status = 0;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    (void)TEMP_FAILURE_RETRY(waitpid(pid, &status, 0));
     buffer_add(said, "", 0);
     if (WIFSIGNALED(status)) {
         bool long_one = WTERMSIG(status) == SIGXCPU || WTERMSIG(status) == SIGKILL;
