@@ -275,8 +275,8 @@ static int parent_of(int folder, const char *path, const char **name)
     return files_open(folder, parent, O_RDONLY | O_DIRECTORY, 0);
 }
 
-bool files_write(int folder, const char *path, const void *bytes, size_t length, bool durable,
-                 struct fault *fault)
+static bool write_whole(int folder, const char *path, const void *bytes, size_t length, bool durable_text,
+                        bool durable_name, struct fault *fault)
 {
     const char *name;
     OWNED_FD int parent = parent_of(folder, path, &name);
@@ -287,17 +287,28 @@ bool files_write(int folder, const char *path, const void *bytes, size_t length,
     OWNED_FD int fd = files_open(parent, temporary, O_WRONLY | O_CREAT | O_EXCL, 0644);
     if (fd < 0)
         return fault_errno(fault, "cannot write %s", path);
-    bool written = files_write_all(fd, bytes, length) && (!durable || fsync(fd) == 0);
+    bool written = files_write_all(fd, bytes, length) && (!durable_text || fsync(fd) == 0);
     int why = errno;
     close(fd); /* before the file has its name: a watcher of the folder hears of one change, not of two */
     fd = -1;
     errno = why;
-    if (!written || renameat(parent, temporary, parent, name) != 0 || (durable && fsync(parent) != 0)) {
+    if (!written || renameat(parent, temporary, parent, name) != 0 || (durable_name && fsync(parent) != 0)) {
         fault_errno(fault, "cannot write %s, the old file stays", path);
         unlinkat(parent, temporary, 0);
         return false;
     }
     return true;
+}
+
+bool files_write(int folder, const char *path, const void *bytes, size_t length, bool durable,
+                 struct fault *fault)
+{
+    return write_whole(folder, path, bytes, length, durable, durable, fault);
+}
+
+bool files_rewrite(int folder, const char *path, const void *bytes, size_t length, struct fault *fault)
+{
+    return write_whole(folder, path, bytes, length, true, false, fault);
 }
 
 char *files_unfinished(const char *name)

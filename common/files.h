@@ -57,6 +57,8 @@ int files_read(int folder, const char *path, size_t limit, char **text, size_t *
  * the rename and the folder after it. */
 bool files_write(int folder, const char *path, const void *bytes, size_t length, bool durable,
                  struct fault *fault);
+/* The same with a flush of the text alone: after a power cut the file has the former text or the new text, each whole. */
+bool files_rewrite(int folder, const char *path, const void *bytes, size_t length, struct fault *fault);
 
 /* The file that the temporary of this name was to become, to be freed by the caller; NULL: the name is none of
  * files_write's. A temporary that lies there without its writer was cut short by a kill, and the folder's only writer

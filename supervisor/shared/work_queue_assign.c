@@ -1,9 +1,9 @@
 /* An item's way to a consumer, and back.
  *
- * An item has exactly one consumer at a time, whichever process is killed. It is given out in two steps, each durable
- * before the next:
- *   (a) the item's file in the queue names the consumer, status delivered;
- *   (b) a copy lies in the consumer's iac/handoffs/.
+ * An item has exactly one consumer at a time, whichever process is killed. It is given out in two steps:
+ *   (a) the item's file in the queue names the consumer, status delivered; the text is flushed, but not the file's name,
+ *       which would cost as much as all else: after a power cut the file may name nobody again;
+ *   (b) a copy lies in the consumer's iac/handoffs/, durable: whatever the file says, that consumer has the item.
  * The item is taken back in two steps, while the consumer has no process:
  *   (c) the copy is renamed into the queue's folder as .ID.taken: from now on no worker can find it;
  *   (d) the file says pending again, with the copy's attempts; .ID.taken goes. The flush of (d) covers (c): both are in
@@ -113,7 +113,7 @@ static void give(struct item *item, const char *consumer)
     memory_set(&envelope.reason, NULL);
     envelope.delivered = clock_now();
     queue_ids_add(queue, envelope.id);
-    bool written = queue_clear_taken(queue, envelope.id, &fault) && queue_write(queue, &envelope, &fault);
+    bool written = queue_clear_taken(queue, envelope.id, &fault) && queue_rewrite(queue, &envelope, &fault);
     if (written)
         item_set_envelope(item, &envelope);
     if (!written) {

@@ -36,26 +36,39 @@ enum item_found queue_read(const struct work_queue *queue, const char *id, struc
     OWNED char *text = NULL;
     size_t length;
     int data = queue->queues->data;
-    struct file_stamp stamp = shared_stamp(data, queue->folder, id);
     int found = shared_read(data, queue->folder, id, ENVELOPE_FILE_MAX, &text, &length, NULL, fault);
     if (found == 0)
         return ITEM_MISSING;
-    if (found < 0) /* a fault of a regular file of a sane size may pass */
+    if (found < 0) { /* a fault of a regular file of a sane size may pass */
+        struct file_stamp stamp = shared_stamp(data, queue->folder, id);
         return stamp.inode && stamp.size <= ENVELOPE_FILE_MAX ? ITEM_LATER : ITEM_UNREADABLE;
+    }
     if (!envelope_parse(envelope, text, length, id, fault))
         return ITEM_UNREADABLE;
     make_item(queue, id, envelope);
     return ITEM_READ;
 }
 
+static bool print_item(const struct envelope *envelope, struct buffer *text, struct fault *fault)
+{
+    envelope_print(envelope, text);
+    return text->length <= ENVELOPE_FILE_MAX ||
+           fault_set(fault, "%s would have %zu bytes; at most %d are allowed", envelope->id, text->length,
+                     ENVELOPE_FILE_MAX);
+}
+
 bool queue_write(const struct work_queue *queue, const struct envelope *envelope, struct fault *fault)
 {
     OWNED_BUFFER struct buffer text = {0};
-    envelope_print(envelope, &text);
-    if (text.length > ENVELOPE_FILE_MAX)
-        return fault_set(fault, "%s would have %zu bytes; at most %d are allowed", envelope->id, text.length,
-                         ENVELOPE_FILE_MAX);
-    return shared_write(queue->queues->data, queue->folder, envelope->id, &text, true, fault);
+    return print_item(envelope, &text, fault) &&
+           shared_write(queue->queues->data, queue->folder, envelope->id, &text, true, fault);
+}
+
+bool queue_rewrite(const struct work_queue *queue, const struct envelope *envelope, struct fault *fault)
+{
+    OWNED_BUFFER struct buffer text = {0};
+    return print_item(envelope, &text, fault) &&
+           shared_rewrite(queue->queues->data, queue->folder, envelope->id, &text, fault);
 }
 
 /* --- people's files --- */

@@ -132,6 +132,8 @@ enum item_found { ITEM_READ, ITEM_MISSING, ITEM_UNREADABLE, ITEM_LATER };
 enum item_found queue_read(const struct work_queue *queue, const char *id, struct envelope *envelope,
                            struct fault *fault);
 bool queue_write(const struct work_queue *queue, const struct envelope *envelope, struct fault *fault);
+/* The same for an item whose file lies there: after a power cut the file may say again what it said before. */
+bool queue_rewrite(const struct work_queue *queue, const struct envelope *envelope, struct fault *fault);
 /* Looks at the folder: new files are taken up, items whose file was deleted are given up. The first look is the
  * start's, and so are those after it as long as one of the files could not be read. */
 void queue_look(struct work_queue *queue);

@@ -69,19 +69,36 @@ bool shared_set_aside(int data, const char *folder, const char *file, char **asi
     return fd >= 0 && set_aside(fd, folder, file, aside, fault);
 }
 
-bool shared_write(int data, const char *folder, const char *name, const struct buffer *text, bool durable,
-                  struct fault *fault)
+/* The folder, to be closed by the caller, where nothing but a regular file is in the file's place. */
+static int open_for(int data, const char *folder, const char *file, struct fault *fault)
 {
     struct stat status;
-    OWNED char *file = file_of(folder, name);
     OWNED_FD int fd = open_folder(data, folder, fault);
     if (fd < 0)
-        return false;
+        return -1;
     /* A folder can't be replaced by a file, and nobody's file is thrown away. */
     if (fstatat(fd, file, &status, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(status.st_mode) &&
         !set_aside(fd, folder, file, NULL, fault))
-        return false;
-    return files_write(fd, file, text->data ? text->data : "", text->length, durable, fault);
+        return -1;
+    int opened = fd;
+    fd = -1;
+    return opened;
+}
+
+bool shared_write(int data, const char *folder, const char *name, const struct buffer *text, bool durable,
+                  struct fault *fault)
+{
+    OWNED char *file = file_of(folder, name);
+    OWNED_FD int fd = open_for(data, folder, file, fault);
+    return fd >= 0 && files_write(fd, file, text->data ? text->data : "", text->length, durable, fault);
+}
+
+bool shared_rewrite(int data, const char *folder, const char *name, const struct buffer *text,
+                    struct fault *fault)
+{
+    OWNED char *file = file_of(folder, name);
+    OWNED_FD int fd = open_for(data, folder, file, fault);
+    return fd >= 0 && files_rewrite(fd, file, text->data ? text->data : "", text->length, fault);
 }
 
 int shared_read(int data, const char *folder, const char *name, size_t limit, char **text, size_t *length,

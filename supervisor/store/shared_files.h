@@ -24,6 +24,9 @@ enum { SHARED_FILES_MAX = 100000 /* of a folder that are looked at */ };
  * folders. False: the former file is as it was, unless the fault came from the last flush; either may be there then. */
 bool shared_write(int data, const char *folder, const char *name, const struct buffer *text, bool durable,
                   struct fault *fault);
+/* As files_rewrite. */
+bool shared_rewrite(int data, const char *folder, const char *name, const struct buffer *text,
+                    struct fault *fault);
 /* As files_read. */
 int shared_read(int data, const char *folder, const char *name, size_t limit, char **text, size_t *length,
                 struct file_stamp *stamp, struct fault *fault);

@@ -325,10 +325,17 @@ static void test_after_a_restart_each_item_is_in_one_place_wherever_it_was_cut(v
     assert_true(write_at(world, "shared/queues/reviews/undone.md", &cut));
     cut.consumer = (char[]){"iris"};
     assert_true(write_at(world, "agents/iris/iac/handoffs/undone.md", &cut));
+    cut.id = (char[]){"undone-and-finished"}; /* the power was cut, and (a) was lost */
+    cut.consumer = NULL;
+    assert_true(write_at(world, "shared/queues/reviews/undone-and-finished.md", &cut));
+    cut.status = (char[]){"finished"};
+    cut.consumer = (char[]){"iris"};
+    assert_true(write_at(world, "agents/iris/iac/archive/undone-and-finished.md", &cut));
     world->window[1] = 16;
     restart(world);
     assert_string_equal(holder(world, "out"), "orion");
     assert_string_equal(holder(world, "undone"), "iris");
+    assert_string_equal(holder(world, "undone-and-finished"), "nobody");
     assert_string_not_equal(holder(world, "between-a-and-b"), "nobody");
     assert_string_not_equal(holder(world, "between-a-and-b"), "both");
     assert_string_not_equal(holder(world, "between-c-and-d"), "nobody");
