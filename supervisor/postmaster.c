@@ -28,6 +28,12 @@ static bool is_watched(const void *subject)
     return watch_is_whole(&agent->watched);
 }
 
+static bool rests(const void *subject)
+{
+    const struct agent *agent = subject;
+    return agent->life.state == STATE_HIBERNATING;
+}
+
 static const struct {
     const char *event;
     enum log_level level;
@@ -94,6 +100,7 @@ struct post *postmaster_open(struct supervisor *supervisor)
                                   &(struct post_owner){.verdict = verdict,
                                                        .look = look,
                                                        .is_watched = is_watched,
+                                                       .rests = rests,
                                                        .told = told,
                                                        .sent = sent,
                                                        .context = supervisor});

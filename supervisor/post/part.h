@@ -486,4 +486,5 @@ void post_take_up(struct box *box);
 
 /* queued_tasks.c: tasks of queue.md that expire while their agent has no process */
 void post_tasks_look(struct box *box);
+void post_tasks_scan(struct box *box); /* the same, but not of an agent that hibernates */
 void post_tasks_forget(struct box *box);

@@ -443,7 +443,7 @@ static void scan(struct box *box)
     if (has_changed(box, now, FOLDER_DEAD_LETTERS))
         box->dead.wanted = true;
     if (box->down)
-        post_tasks_look(box);
+        post_tasks_scan(box);
     if (box->look.wanted || box->outbox.wanted || box->dead.wanted)
         post_wake(box);
 }

@@ -35,6 +35,9 @@ struct post_owner {
     void (*look)(void *subject, bool wake, bool full);
     /* Whether the kernel tells of every file that people put into the agent's tree. NULL: it never does. */
     bool (*is_watched)(const void *subject);
+    /* The agent hibernates: its queue.md had no block when its worker left, and the agent's watch and scan wake it for a
+     * change. NULL: no agent ever hibernates. */
+    bool (*rests)(const void *subject);
     /* A decision, for the log, followers and metrics. subject: the agent that it concerns, NULL: none. event: one of
      * envelope_accepted, envelope_delivered, envelope_deferred, envelope_refused, envelope_expired, envelope_bounced,
      * envelope_finished, envelope_read, envelope_failed, envelope_set_aside, envelope_removed, envelope_requeued,

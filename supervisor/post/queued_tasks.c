@@ -194,6 +194,15 @@ void post_tasks_look(struct box *box)
     read_queue(box->tasks);
 }
 
+void post_tasks_scan(struct box *box)
+{
+    const struct post_owner *owner = &box->post->owner;
+    if (box->subject && owner->rests && owner->rests(box->subject))
+        post_tasks_forget(box);
+    else
+        post_tasks_look(box);
+}
+
 void post_tasks_forget(struct box *box)
 {
     if (!box->tasks)

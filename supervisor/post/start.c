@@ -64,5 +64,5 @@ void post_take_up(struct box *box)
     post_look_into(box, true);
     box->dead.wanted = true;
     if (box->down)
-        post_tasks_look(box);
+        post_tasks_scan(box);
 }

@@ -90,6 +90,12 @@ static inline void __attribute__((format(printf, 1, 2))) office_command(const ch
 
 /* A test's own word about the kernel's notices (post_owner); NULL: no notices. */
 static bool (*office_watch)(const void *subject);
+static bool office_sleeps; /* all its agents hibernate */
+
+static inline bool office_rests(const void *subject)
+{
+    return subject && office_sleeps;
+}
 
 static inline void office_open(struct office *office)
 {
@@ -97,6 +103,7 @@ static inline void office_open(struct office *office)
                              &(struct post_owner){.verdict = office_verdict,
                                                   .look = office_look,
                                                   .is_watched = office_watch,
+                                                  .rests = office_rests,
                                                   .told = office_told,
                                                   .sent = office_sent,
                                                   .context = office});

@@ -399,6 +399,25 @@ static void test_a_task_expires_in_queue_md_while_its_agent_has_no_process(void 
     assert_false(office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t1"));
 }
 
+/* The agent's own watch, and its scan, wake it for what people put there. */
+static void test_the_queue_md_of_an_agent_that_hibernates_is_looked_at_once_it_is_woken(void **state)
+{
+    struct office *office = *state;
+    office_sleeps = true;
+    post_worker_down(office->post, "iris");
+    post_scan(office->post);
+    office_settle(office);
+    office_command("printf '## t1\\ntask: late\\ncreated: 2026-04-29T10:05:00Z\\nttl_seconds: 5\\n' "
+                   "> %s/agents/iris/queue.md",
+                   office->folder);
+    post_scan(office->post);
+    office_settle(office);
+    assert_false(office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t1"));
+    office_sleeps = false;
+    post_scan(office->post);
+    UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t1"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -422,6 +441,7 @@ int main(void)
         TEST(test_a_cut_requeue_leaves_the_living_one),
         TEST(test_unfinished_files_of_a_crash_are_removed),
         TEST(test_a_task_expires_in_queue_md_while_its_agent_has_no_process),
+        TEST(test_the_queue_md_of_an_agent_that_hibernates_is_looked_at_once_it_is_woken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
