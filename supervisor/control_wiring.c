@@ -31,6 +31,7 @@ static void own_problems(void *context, struct buffer *lines)
         buffer_print(lines, "%zu of %zu agent(s) have started; the others wait for their first start\n",
                      agents->found.settled, agents->count);
     alerts_problems(supervisor->alerts.queue, lines);
+    shared_state_own_problems(supervisor->shared, lines);
     bus_link_problem(supervisor->local.bus, lines);
     nodes_own_problems(supervisor->local.nodes, lines);
 }

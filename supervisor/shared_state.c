@@ -510,6 +510,11 @@ void shared_state_problems(struct shared_state *shared, const char *agent, struc
     quarantine_print(shared->quarantine, shared->roster, agent, out);
 }
 
+void shared_state_own_problems(const struct shared_state *shared, struct buffer *out)
+{
+    quarantine_print_own(shared->quarantine, out);
+}
+
 struct queues *shared_state_queues(struct shared_state *shared)
 {
     return shared->queues;

@@ -38,6 +38,7 @@ void shared_state_changed(
 
 /* Files of shared/ that are set aside and concern the agent, a line each. */
 void shared_state_problems(struct shared_state *shared, const char *agent, struct buffer *out);
+void shared_state_own_problems(const struct shared_state *shared, struct buffer *out);
 
 struct queues *shared_state_queues(struct shared_state *shared);
 struct segments *shared_state_segments(struct shared_state *shared);

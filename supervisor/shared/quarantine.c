@@ -1,5 +1,6 @@
 #include "supervisor/shared/quarantine.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@
 
 #define MARK ".unreadable-"
 
-enum origin { OF_QUEUE, OF_SEGMENT, OF_LOCK };
+enum origin { OF_QUEUE, OF_SEGMENT, OF_LOCK, OF_NOBODY /* agents.yaml has no such queue */ };
 
 struct quarantined {
     enum origin of;
@@ -30,6 +31,7 @@ struct looking {
     enum origin of;
     int data;
     size_t left;
+    const struct roster *roster; /* see_beside's */
 };
 
 struct quarantine *quarantine_new(void)
@@ -68,6 +70,11 @@ static char *what_it_lacks(const struct looking *looking, const char *path)
     int found = files_read(looking->data, path, ENVELOPE_FILE_MAX, &text, &length, NULL, &fault);
     if (found == 0)
         return NULL;
+    struct file_stamp stamp = files_stamp_at(looking->data, path);
+    if (stamp.size > ENVELOPE_MAX)
+        return memory_print("it has %zu bytes, an envelope at most %d", stamp.size, ENVELOPE_MAX);
+    if (found == 1 && strspn(text, " \t\r\n") == length)
+        return memory_text("it has no text");
     if (found < 0 || !envelope_parse(&envelope, text, length, path, &fault))
         return memory_text(fault.text);
     return memory_text("it was no item when it was looked at; rename it to ID.md to have it done");
@@ -98,6 +105,37 @@ static void see(void *context, const char *file)
         .why = why};
 }
 
+static void count_work(void *context, const char *file)
+{
+    size_t *count = context;
+    *count += names_work(file);
+}
+
+/* Beside the queues' own folders: work that nobody takes, since its queue is misspelt, or left agents.yaml. */
+static void see_beside(void *context, const char *name)
+{
+    struct looking *looking = context;
+    for (size_t i = 0; i < looking->roster->queue_count; i++)
+        if (strcmp(looking->roster->queues[i].name, name) == 0)
+            return;
+    size_t count = 0;
+    OWNED char *path = memory_print("%s/%s", looking->folder, name), *why = NULL;
+    OWNED_FD int folder = files_open(looking->data, path, O_RDONLY | O_DIRECTORY, 0);
+    if (folder >= 0)
+        shared_each(looking->data, path, count_work, &count, NULL);
+    if (count)
+        why = memory_print("holds %zu file(s) of work, and agents.yaml has no queue '%s': they wait", count,
+                           name);
+    else if (folder < 0 && names_work(name))
+        why = memory_text("lies in no queue's folder, so it is nobody's work");
+    if (!why || looking->left == 0)
+        return;
+    looking->left--;
+    *MEMORY_ADD(looking->quarantine->items, looking->quarantine->count) =
+        (struct quarantined){.of = OF_NOBODY, .path = path, .why = why};
+    path = why = NULL;
+}
+
 void quarantine_look(struct quarantine *quarantine, int data, const struct roster *roster)
 {
     forget(quarantine);
@@ -124,6 +162,12 @@ void quarantine_look(struct quarantine *quarantine, int data, const struct roste
                             .of = OF_LOCK,
                             .left = QUARANTINE_SHOWN};
     shared_each(data, SHARED_LOCKS, see, &locks, NULL);
+    struct looking beside = {.quarantine = quarantine,
+                             .data = data,
+                             .folder = SHARED_QUEUES,
+                             .left = QUARANTINE_SHOWN,
+                             .roster = roster};
+    shared_each(data, SHARED_QUEUES, see_beside, &beside, NULL);
 }
 
 static bool concerns(const struct quarantined *aside, const struct roster *roster, const char *agent)
@@ -146,5 +190,12 @@ void quarantine_print(const struct quarantine *quarantine, const struct roster *
 {
     for (size_t i = 0; i < quarantine->count; i++)
         if (concerns(&quarantine->items[i], roster, agent))
+            buffer_print(out, "%s %s\n", quarantine->items[i].path, quarantine->items[i].why);
+}
+
+void quarantine_print_own(const struct quarantine *quarantine, struct buffer *out)
+{
+    for (size_t i = 0; i < quarantine->count; i++)
+        if (quarantine->items[i].of == OF_NOBODY)
             buffer_print(out, "%s %s\n", quarantine->items[i].path, quarantine->items[i].why);
 }

@@ -1,4 +1,5 @@
-/* Files that were set aside in shared/ and lie there still: problems of the agents that they concern, for status. */
+/* Files that were set aside in shared/ and lie there still, problems of the agents that they concern, and work that lies
+ * in no queue, a problem of the supervisor's own: for status. */
 #pragma once
 
 #include "common/buffer.h"
@@ -15,3 +16,5 @@ void quarantine_look(struct quarantine *quarantine, int data, const struct roste
 /* A line for each file of a queue that the agent consumes, of a segment that it reads or writes, or of a lock. */
 void quarantine_print(const struct quarantine *quarantine, const struct roster *roster, const char *agent,
                       struct buffer *out);
+/* A line for each thing beside the queues' folders that nobody takes: the supervisor's own problems. */
+void quarantine_print_own(const struct quarantine *quarantine, struct buffer *out);

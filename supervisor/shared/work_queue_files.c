@@ -228,7 +228,9 @@ static void take_up(struct dropped *dropped)
         refuse(dropped->queue, dropped->file, fault.text);
         return;
     }
-    if (!is_meant_as_envelope(&matter) && dropped->length > ENVELOPE_MAX)
+    if (strspn(dropped->text, " \t\r\n") == dropped->length)
+        refuse(dropped->queue, dropped->file, "it has no text");
+    else if (!is_meant_as_envelope(&matter) && dropped->length > ENVELOPE_MAX)
         refuse(dropped->queue, dropped->file, "it is too large to become an envelope");
     else if (!is_meant_as_envelope(&matter))
         take_text(dropped, &matter);

@@ -139,6 +139,29 @@ def test_files_that_people_drop_are_noticed_at_once_and_done(make_system, model)
     assert not list(queue.iterdir())
 
 
+def test_work_in_a_queue_that_agents_yaml_does_not_have_is_told_and_waits(make_system, model):
+    system = make_system(["orion"], model=model, yaml=yaml(["orion"], ["orion"])).start()
+    for name in ("rewiews", "empty"):
+        (system.data / "shared/queues" / name).mkdir(parents=True)
+    (system.data / "shared/queues/rewiews/one.md").write_text("Look at it\n")
+    (system.data / "shared/queues/beside.md").write_text("Look at it, too\n")
+
+    def told(words):
+        return any(words in line for line in system.status()["supervisor"]["problems"])
+
+    wait_until(lambda: told("shared/queues/rewiews holds 1 file(s) of work, and agents.yaml has no queue 'rewiews': they wait"), "told")
+    wait_until(lambda: told("shared/queues/beside.md lies in no queue's folder"), "the file beside them told")
+    assert not told("empty") and not told("/reviews")
+    (system.data / "shared/queues/rewiews/one.md").rename(system.data / "shared/queues/reviews/one.md")
+    (system.data / "shared/queues/beside.md").unlink()
+    system.wait_done("one")
+    wait_until(lambda: system.status()["supervisor"]["problems"] == [], "no problem any more")
+    system.cli("stop", "orion")
+    system.cli("enqueue", "reviews", "Left behind")
+    (system.data / "agents.yaml").write_text(agents_yaml(["orion"]))
+    wait_until(lambda: told("shared/queues/reviews holds 1 file(s) of work"), "the queue that left, told")
+
+
 def test_what_is_no_item_is_set_aside_and_stops_nothing(make_system, model):
     names = ("orion", "iris")
     system = make_system(names, model=model, yaml=yaml(names, names)).start()
