@@ -1,11 +1,11 @@
-# AgentOS in a container: built in one stage, run in another that holds only what runs.
+# AgentOS in a container: built in one stage, run in another that holds only the programs.
 #
 #   docker build -t agentos:latest .
 #   docker run --rm -v "$PWD/my-agent-data:/data" agentos:latest init       or check, help, any other verb
 #   docker run -d --name agentos -v "$PWD/llm-api-key:/run/secrets/llm-api-key:ro" \
 #       -e LLM_API_KEY_FILE=/run/secrets/llm-api-key -v "$PWD/my-agent-data:/data" agentos:latest
 #
-# Nothing but /data is written, so --read-only --cap-drop=ALL --security-opt=no-new-privileges fits.
+# The container writes /data alone, so --read-only --cap-drop=ALL --security-opt=no-new-privileges fits.
 FROM debian:bookworm-slim AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends gcc libc6-dev cmake ninja-build pkg-config libcurl4-openssl-dev \

@@ -6,18 +6,18 @@
  * object a line: {"exit": N, …}, N being the exit code that the CLI ends with; with N != 0 also
  * "complaint", a sentence for standard error.
  *
- * A connection may carry many requests, or one: they are answered one after the other in their order, and the next one is
- * read when the answer to the one before has been sent whole. So who doesn't read its answers isn't read either. Who has
- * closed its writing side gets all that it has asked for before; of who has closed altogether, what it asked for last may
- * or may not be done. Half a request is never done. Between an answer and the next request, as before the first one, are
- * at most REQUEST_MS (supervisor/control/control.h), then the connection is ended; so it is behind a request that is too long.
- * Whoever asked for events gets nothing else on that connection.
+ * A connection may carry many requests, or one: requests are answered in their order, and the next request is read when
+ * the answer to the last has been sent whole. So the supervisor doesn't read from a client that doesn't read its answers.
+ * A client that has closed its writing side gets all answers that it has asked for; the last request of a client that has
+ * closed altogether may or may not be carried out. Half a request never is. Between an answer and the next request, as
+ * before the first, are at most REQUEST_MS (supervisor/control/control.h), then the connection is ended; a request that is
+ * too long ends it, too. A client that asked for events gets nothing else on that connection.
  *
  *   {"verb":"status","agent":NAME?,"all_nodes"?:true}  {"exit":0,"status":{…}}   the object of contract section 1; with
  *                                              all_nodes also the "node" of the supervisor, and of each agent
- *   {"verb":"metrics"}                         {"exit":0,"metrics":{…}}  what the HTTP process tells, counted since the
+ *   {"verb":"metrics"}                         {"exit":0,"metrics":{…}}  the HTTP process's figures, counted since the
  *                                              supervisor started; histograms are {"counts":[…],"sum"}, a count for each
- *                                              bound and one for what is above them all:
+ *                                              bound and one for all above:
  *       {"node", "version", "ending": bool, "config_refused": bool, "bounds": {"cycle_ms":[…],"operation_ms":[…],"tokens":[…]}, "items_refused", "alerts_pending", "envelopes":
  *       [{"kind","status","count"}], "agents": [{"name","state","up","wanted","restarts","inbox","negative_streak",
  *       "divergences","pressure","window","unfinished","backlog","deferred","tasks":[of -1, of 0, of 1],"backpressure",
@@ -25,19 +25,19 @@
  *       "tokens_left"?,"cost_left"?,"cost_total"?}],"tokens_left"?,"cost_left"?}
  *   {"verb":"task","agent","text","id"?,"priority"?,"ttl_seconds"?,"lock"?,"wait"?:true}
  *                                              {"exit":0,"id":ID}  after the block is in queue.md and fsynced;
- *                                              with wait a second line when it has ended:
+ *                                              with wait a second line when the task has ended:
  *                                              {"exit":0,"id","end","reward","commit"}; end as in message.h;
  *                                              reward null: only its commit knows, its worker died
  *                                              (exit 0 for "done", 65 otherwise)
  *   {"verb":"cancel","agent","task"}           {"exit":0} or 66
- *   {"verb":"rollback","agent","commit"}       {"exit":0,"said"} what was undone; waits for the end of the task in
+ *   {"verb":"rollback","agent","commit"}       {"exit":0,"said"} the undone parts; waits for the end of the task in
  *                                              hand; 65, 66, 75
  *   {"verb":"send","agent","text","priority"?,"ttl_seconds"?}
- *                                              {"exit":0,"id":ID}  after it is durable; 75: backpressure
+ *                                              {"exit":0,"id":ID}  after the message is durable; 75: backpressure
  *   {"verb":"enqueue","queue","text","priority"?,"ttl_seconds"?}
- *                                              likewise; 66: no such queue
+ *                                              the same for an item; 66: no such queue
  *   {"verb":"requeue|purge","id":ID}           {"exit":0,"said"} or 66
- *   {"verb":"nodes","request":{"read":NAME,…}} what the other nodes of the bus read for this request to agentos-reader
+ *   {"verb":"nodes","request":{"read":NAME,…}} the other nodes' answers to this request to agentos-reader
  *                                              (supervisor/reader/reader.h): {"exit":0,"here":this node's name or null
  *                                              without a bus,"nodes":[{"node","answer"}],"problems":[sentence]}, within
  *                                              FAR_READS_MS (supervisor/nodes/far_reads.h)
@@ -48,8 +48,8 @@
  *       worker_exited    pid, how: "exit 0", "signal 9"
  *       finished         task, reward, commit, tokens, end: as in message.h
  *       audit, audit_divergence   task, reward, audit_score, reasons, commit: the audit stands in rewards.md; the
- *                        second when it gave another score than the agent; divergences: how often that was, since
- *                        the supervisor started
+ *                        second event comes when the audit gave another score than the agent; divergences: the
+ *                        number of such audits since the supervisor started
  *       waiting          what: "provider", "storage" or "budget", until: a time or "", why: a sentence
  *       problem, problem_cleared   problem: a sentence
  *       scheduled        task: its schedule has put it into its queue
@@ -63,21 +63,21 @@
  *       envelope_removed, envelope_given_back   id, kind, from, to, reason
  *       envelope_requeued, envelope_purged   id, kind, from, to, reason
  *       lock_granted, lock_released   lock, task, token
- *       lock_expired     the same: its lease was over
+ *       lock_expired     lock, task, token: the lease was over
  *       gateway_started, http_started   pid
  *       reload_applied, reload_refused   said
  *       supervisor_stopping
  *       lost             count: this reader was too slow for so many lines (FEED_MAX bytes are kept for it)
- *   {"verb":"start|stop|restart|kill|pause|resume","agent":NAME,"no_wait"?:true,"all"?:true}   {"exit":0} when it is so;
- *                                              all: everybody is ordered this, and who lives on another node is
- *                                              left alone: {"exit":0,"said"}
+ *   {"verb":"start|stop|restart|kill|pause|resume","agent":NAME,"no_wait"?:true,"all"?:true}   {"exit":0} when the
+ *                                              order is carried out; all: every agent gets the order, and an agent
+ *                                              of another node is left alone: {"exit":0,"said"}
  */
 #pragma once
 
 #define CONTROL_SOCKET "control"
 enum { CONTROL_MAX = 1024 * 1024 };
 
-/* What the HTTP process asks for by a byte on its channel: a connection to this server, or to an agentos-reader, which
- * takes one request {"read": NAME, ...} and answers it in the same way (supervisor/reader/reader.h). */
+/* A byte of the HTTP process on its channel asks for a connection to this server, or to an agentos-reader, which takes
+ * one request {"read": NAME, ...} and answers in the same way (supervisor/reader/reader.h). */
 #define HTTP_ASKS_CONTROL 'c'
 #define HTTP_ASKS_READER  'r'

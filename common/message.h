@@ -38,10 +38,10 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
        1: it begins paused, its control group of memory, the epoch of its lease (0: none),         \
        1: its threads are tried for */                    \
     X(SPAWN, 1, SUPERVISOR, ZYGOTE, "tnttnnntnn")                                                                                   \
-    /* zygote -> supervisor: agent name, generation, pid; pid 0: it could not be started, and why */                                \
+    /* zygote -> supervisor: agent name, generation, pid; pid 0: the worker could not be started, and why */                        \
     X(SPAWNED, 2, ZYGOTE, SUPERVISOR, "tnnt")                                                                                       \
-    /* supervisor -> zygote: pid of a SPAWNED worker. It stands still until then, so that the supervisor knows it         \
-       before it can connect, and the line of the one before it is closed */         \
+    /* supervisor -> zygote: pid of a SPAWNED worker, which stands still until then, so that the supervisor knows it         \
+       before it can connect, and the line of the worker before it is closed */      \
     X(GO, 3, SUPERVISOR, ZYGOTE, "n")                                                                                               \
     /* worker -> supervisor: agent name, generation */                                                                              \
     X(HELLO, 10, WORKER, SUPERVISOR, "tn")                                                                                          \
@@ -54,13 +54,13 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
     /* worker -> supervisor: queue depth, inbox, handoffs, outbox, dead letters, negative streak,            \
        tasks done (of all time), tokens today */                      \
     X(FIGURES, 13, WORKER, SUPERVISOR, "nnnnnnnn")                                                                                  \
-    /* worker -> supervisor: every present problem, a line each (replaces what was said before); last, what it waits for */         \
+    /* worker -> supervisor: every present problem, a line each (replaces the former ones); last, the cause of its wait */          \
     X(PROBLEMS, 14, WORKER, SUPERVISOR, "t")                                                                                        \
     /* worker -> supervisor: task id, reward + 1 (0, 1, 2), commit, tokens in, tokens out, end: "done",     \
        "expired", "poison", "cancelled", "duplicate"; a dead letter's reason, else "" */                       \
     X(FINISHED, 15, WORKER, SUPERVISOR, "tntnntt")                                                                                  \
-    /* worker -> supervisor: task id, why: the provider refuses it as it is. It stays, others go on, and it is tried         \
-       again later */      \
+    /* worker -> supervisor: task id, why: the provider refuses the task as it is. The task stays, other tasks go \
+       on, and the task is tried again later */                 \
     X(DEFERRED, 19, WORKER, SUPERVISOR, "tt")                                                                                       \
     /* worker -> supervisor: the serial of the heartbeat that is answered */                                                        \
     X(ALIVE, 16, WORKER, SUPERVISOR, "n")                                                                                           \
@@ -72,14 +72,14 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
     /* worker -> supervisor: several messages at once, for each one costs both sides a wake-up: each with 4 bytes of length
        before it; no SEVERAL within */         \
     X(SEVERAL, 60, WORKER, SUPERVISOR, "")                                                                                          \
-    /* worker -> supervisor: task id, lock's name: it waits for LOCKED. Asked again by the same task: the same place */             \
+    /* worker -> supervisor: task id, lock's name: the task waits for LOCKED. A second ask keeps the place */                       \
     X(LOCK, 40, WORKER, SUPERVISOR, "tt")                                                                                           \
     /* worker -> supervisor: task id, lock's name: not wanted any more, or the task is over */                                      \
     X(UNLOCK, 41, WORKER, SUPERVISOR, "tt")                                                                                         \
-    /* supervisor -> worker: task id, lock's name, fencing token (0: it is not, or no longer, held), lease until            \
-       (epoch s; of one that isn't held: it has no place, and may be asked for again then; else 0), who holds it otherwise ("iris: task-7") or "" */       \
+    /* supervisor -> worker: task id, lock's name, fencing token (0: the lock is not, or no longer, held), lease until            \
+       (epoch s; of a task without a place: when it may ask again; else 0), the lock's other holder ("iris: task-7") or "" */ \
     X(LOCKED, 42, SUPERVISOR, WORKER, "ttnnt")                                                                                      \
-    /* supervisor -> worker: what became of an envelope of its outbox: id, status ("delivered", "deferred", "refused",      \
+    /* supervisor -> worker: the verdict on an envelope of its outbox: id, status ("delivered", "deferred", "refused",      \
        "finished" for a segment that was written), reason ("" none), epoch s */       \
     X(VERDICT, 43, SUPERVISOR, WORKER, "tttn")                                                                                      \
     /* worker -> supervisor: serial, task id, the case as JSON (contract section 8): let this agent's auditor judge it.   \
@@ -103,8 +103,8 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
     X(DEFINITION, 26, SUPERVISOR, WORKER, "t")                                                                                      \
     /* supervisor -> worker: exit 0 if there is nothing at all to do; else never mind */                                            \
     X(REST, 27, SUPERVISOR, WORKER, "")                                                                                             \
-    /* supervisor -> worker: serial, a commit as a person names it: what was learned since is undone between two cycles;  \
-       answered by ROLLED: serial, exit code (sysexits.h), what was undone or why not */         \
+    /* supervisor -> worker: serial, a commit as a person names it: the learning since is undone between two cycles;  \
+       answered by ROLLED: serial, exit code (sysexits.h), the undone parts or the reason */             \
     X(ROLLBACK, 28, SUPERVISOR, WORKER, "nt")                                                                                       \
     X(ROLLED, 29, WORKER, SUPERVISOR, "nnt")                                                                                        \
     /* worker -> supervisor -> gateway: serial of the worker's, agent name, system prompt, task, where in the prompt (byte  \
@@ -126,8 +126,8 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
     /* gateway -> supervisor: a request has ended: serial, agent name, model as it was asked for, enum spent, tokens in,     \
        tokens out, cached tokens, 1: the question goes out again as soon as AGAIN comes (FORGET instead: no budget) */      \
     X(SPENT, 37, GATEWAY, SUPERVISOR, "nttnnnnn")                                                                                   \
-    /* gateway -> supervisor: URL, model, what its answers have taught about how to ask it (in the gateway's own words;     \
-       replaces what was said before). The supervisor says it to the next gateway, as RECALL, before any ASK */       \
+    /* gateway -> supervisor: URL, model, the lessons of its answers about the form of requests (in the gateway's own words;     \
+       replaces the former lessons). The supervisor says them to the next gateway, as RECALL, before any ASK */  \
     X(LEARNED, 39, GATEWAY, SUPERVISOR, "ttt")                                                                                      \
     X(RECALL, 44, SUPERVISOR, GATEWAY, "ttt")                                                                                       \
     /* supervisor -> gateway: serial, agent name: the next request of the question is in the budget */                              \
@@ -164,8 +164,8 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
     X(BUS_SETTLE, 82, SUPERVISOR, BUS, "nn")                                                                                        \
     /* supervisor -> bus: ticket, key, revision that it must have (0: none, MESSAGE_NOWHERE: any), 1: delete it, value */           \
     X(BUS_PUT, 83, SUPERVISOR, BUS, "ntnnt")                                                                                        \
-    /* bus -> supervisor: 1: connected, stream and bucket are there; 0: what was asked is forgotten. What is wrong, a       \
-       sentence ("": nothing); a 1 again with another sentence forgets nothing */       \
+    /* bus -> supervisor: 1: connected, stream and bucket are there; 0: all requests are forgotten. The fault, a       \
+       sentence ("": nothing); a 1 again with another sentence forgets nothing */            \
     X(BUS_STATE, 84, BUS, SUPERVISOR, "nt")                                                                                         \
     /* bus -> supervisor: ticket of BUS_PUBLISH, why the stream doesn't have it ("": it has) */                                     \
     X(BUS_PUBLISHED, 85, BUS, SUPERVISOR, "nt")                                                                                     \
@@ -173,7 +173,7 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
     X(BUS_ARRIVED, 86, BUS, SUPERVISOR, "nttb")                                                                                     \
     /* bus -> supervisor: key ("": all keys that there were have been told), revision, 1: it is gone, value */                      \
     X(BUS_KEY, 87, BUS, SUPERVISOR, "tnnt")                                                                                         \
-    /* bus -> supervisor: ticket of BUS_PUT, the key's revision now (0: nothing was changed), why not */                            \
+    /* bus -> supervisor: ticket of BUS_PUT, the key's revision now (0: the key was not changed), why not */                        \
     X(BUS_KEPT, 88, BUS, SUPERVISOR, "nnt")
 
 enum message_type {
@@ -205,7 +205,7 @@ enum answer_kind {
     ANSWER_REQUEST, /* 400, 404, 413, 422 …: this request as it is will never be answered */
     ANSWER_BUDGET, /* the supervisor's: the question was not asked, no budget allows it before retry_after_ms, or
                     * LOOK_BUDGET */
-    ANSWER_LENGTH, /* the prompt is too long: ask again with one of at most the bytes of ROOM */
+    ANSWER_LENGTH, /* the prompt is too long: ask again with a prompt of at most the bytes of ROOM */
 };
 
 /* The cost of one request to a model. */

@@ -18,7 +18,7 @@ struct threads_before {
     int tasks; /* folder of our threads; -1: there is no step to undo */
 };
 
-/* The first step looks into /proc, so it comes before the sandbox; the others may be inside. */
+/* The first step looks into /proc, so it comes before the sandbox; the other steps may be inside. */
 void threads_look(struct threads_before *before);
 void threads_begin_few(const struct threads_before *before);
 void threads_end_few(struct threads_before *before); /* all threads may run where the process could before */

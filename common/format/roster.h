@@ -40,7 +40,7 @@ struct roster_agent {
     struct {
         int64_t memory_mb, open_files, disk_mb, task_seconds, tokens_per_day,
             tasks_per_hour;  /* the last two: 0 = no limit */
-        double cost_per_day; /* likewise */
+        double cost_per_day; /* 0 = no limit */
     } limits;
     struct {
         int64_t negative_streak;
@@ -103,7 +103,7 @@ struct roster {
     struct class_limits classes[CLASS_COUNT];
     int64_t warm_workers;   /* so many idle ones stay */
     int64_t tokens_per_day; /* budget of all together; 0 = no limit */
-    double cost_per_day;    /* likewise */
+    double cost_per_day;    /* budget of all together; 0 = no limit */
     struct roster_price *prices;
     size_t price_count;
     struct roster_queue *queues;

@@ -31,8 +31,9 @@ enum sandbox_role {
     SANDBOX_GATEWAY, /* the network; certificates and the resolver's files */
     SANDBOX_MIRROR,  /* the gateway's, and a repository can be read */
     SANDBOX_BUS,     /* the gateway's, and where the kernel can limit ports, those of its room */
-    SANDBOX_EXEC, /* `agentos exec`: a worker's files, and the system's programs can be read and executed, at the terminal;
-                        they signal each other */
+    /* `agentos exec`: a worker's files, and the system's programs can be read and executed, at the terminal; its
+     * processes signal each other */
+    SANDBOX_EXEC,
     SANDBOX_GIT,     /* `agentos git`: a worker's files, and git of the system's programs (the room's) */
     SANDBOX_AUDITOR, /* agentos-audit: the files that were open before, and no other file */
     SANDBOX_HTTP, /* agentos-http: reads what the room names; the process takes connections from the socket that it was
@@ -48,7 +49,7 @@ struct sandbox_room {
     const char *tree;            /* the folder that it may write; NULL: none */
     const char *const *readable; /* more files and folders to read, NULL at the end; NULL: none. Missing ones
                                            are passed over */
-    const char *const *executable; /* likewise, and to execute */
+    const char *const *executable; /* paths to read and to execute */
     const char *const
         *programs; /* NULL: all that the role allows; else only these files, and files of these folders,
                                          are executed */

@@ -201,8 +201,8 @@ static const char *const plain_exec[] = {"setsid",    "setpgid",   "getxattr",  
                                          "fgetxattr", "listxattr", "llistxattr", "flistxattr"};
 static const char *const plain_git[] = {"symlink", "symlinkat"}; /* a checkout of links */
 
-/* No memory is made larger with mremap but theirs: it makes a stack so without asking for a limit of stacks or of data
- * (limits.c). malloc copies then. */
+/* No process but these makes memory larger with mremap, which makes a stack larger without regard to a limit of stacks
+ * or of data (limits.c). malloc copies then. */
 static const char *const plain_command[] = {
     "mremap",
     "fallocate",

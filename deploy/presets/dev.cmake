@@ -3,5 +3,5 @@ set(CMAKE_BUILD_TYPE Debug CACHE STRING "")
 set(AGENTOS_WERROR ON CACHE BOOL "")
 set(AGENTOS_TESTS ON CACHE BOOL "")
 set(AGENTOS_TEST_CLOCK ON CACHE BOOL "")
-# All, also in a folder where deploy/test has built some alone.
+# All targets, also in a folder where deploy/test has built some alone.
 set(AGENTOS_UNIT_TESTS "" CACHE STRING "" FORCE)

@@ -151,7 +151,7 @@ static void clear_away(struct demo_instance *instance, bool keep)
 {
     if (keep && instance->path != NULL) {
         OWNED char *word = printable_word(instance->path);
-        printf("Everything is left in %s; `agentos run --data %s` goes on from there.\n", instance->path,
+        printf("All files are left in %s; `agentos run --data %s` goes on from there.\n", instance->path,
                word);
         free(instance->path);
     } else {

@@ -153,7 +153,7 @@ static void forget_fetch(struct move *move, const char *agent)
 int move_begin(struct move *move, struct agent *agent, const char *node, struct fault *fault)
 {
     if (move->out.stage != NONE && move->out.stage != DONE && move->out.stage != FAILED) {
-        fault_set(fault, "agent '%s' is on its way already; one is moved at a time", move->out.agent);
+        fault_set(fault, "agent '%s' is on its way already; one agent is moved at a time", move->out.agent);
         return EX_TEMPFAIL;
     }
     if (!open_folder(move, fault))

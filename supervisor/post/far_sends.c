@@ -33,7 +33,7 @@ char *post_far_absence(const struct box *receiver)
     if (!receiver->post->far.connected)
         return memory_text("the bus is away");
     return *receiver->far.node ? memory_print("its node %s does not answer", receiver->far.node)
-                               : memory_text("nobody knows on which node it lives");
+                               : memory_text("its node is not known");
 }
 
 static enum mailbox_found read_sent(const struct index_entry *entry, struct envelope *envelope)

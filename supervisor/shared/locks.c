@@ -439,7 +439,7 @@ void locks_agent_gone(struct locks *locks, const char *agent)
         struct lock *lock = locks->all[i];
         if (!lock->holder || lock->holder->far.node || strcmp(lock->holder->agent, agent) != 0)
             continue;
-        log_info("agentos", agent, "Its worker has ended: the lock %s (task %s, token %" PRIu64 ") is free",
+        log_info("agentos", agent, "The worker has ended: the lock %s (task %s, token %" PRIu64 ") is free",
                  lock->name, lock->holder->task, lock->token);
         /* The next turn grants the lock: the agent may have held many. */
         lock_end_hold(locks, lock, "lock_released");
@@ -453,7 +453,7 @@ static void end_lease(struct locks *locks, struct lock *lock)
 {
     struct claim *former = lock->holder;
     log_warn("agentos", former->agent,
-             "Its lease of the lock %s is over (%" PRId64 " s): task %s loses it and is put off", lock->name,
+             "The lease of the lock %s is over (%" PRId64 " s): task %s loses it and is put off", lock->name,
              former->lease_seconds, former->task);
     if (!former->far.node) /* on the holder's node the lease has ended a moment before */
         locks->operations->tell(locks->context, former->agent, former->task, lock->name, 0, 0, "");

@@ -97,7 +97,7 @@ await run({
     await show(one, "#/", ".agents tbody tr");
     await one.page.evaluate(() => [...document.querySelectorAll("#session button")].find((button) => /Apply/.test(button.textContent)).setAttribute("data-key", "apply"));
     fs.writeFileSync(PAGE_YAML, `colour: red\n${before}`);
-    await press(one, "[data-key=apply]", /If the file has a fault, nothing changes/);
+    await press(one, "[data-key=apply]", /A file with a fault changes nothing/);
     await line(one, "complaint", "agents.yaml:1:");
     fs.writeFileSync(PAGE_YAML, before.replace("agents:", "agents:\n  - {name: nova, persona: Exact}"));
     await one.page.click("#complaint button");

@@ -130,7 +130,7 @@ struct looks {
     bool queue, tree, mail;
     bool people;       /* the tree has changed since the last look at what people left there */
     bool merging;      /* a state file has conflict marks, so no work is begun (tree_look.c) */
-    int64_t people_ms; /* what people left in the tree */
+    int64_t people_ms; /* findings in the tree */
     struct merged_file merged[TREE_STATE_FILES];
     int64_t names_ms;    /* new files among people's edits */
     int64_t learning_ms; /* the learned files */
@@ -157,7 +157,7 @@ struct problems {
     struct buffer queue;       /* of the queue file */
     struct buffer queue_hints; /* the problems that only a file at rest gives */
     struct buffer mail;        /* by the last look at the post */
-    struct buffer people;      /* what people left in the tree */
+    struct buffer people;      /* findings in the tree */
     char *said;                /* the problems as the supervisor knows them */
 };
 

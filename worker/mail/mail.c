@@ -168,8 +168,8 @@ static void fail(struct look *look, const char *name, const char *why, bool clos
     look->closed |= closed;
 }
 
-/* Its mode says so, and no waiting changes that: the others don't wait for it. It is asked for again, since a person may
- * give it another mode. */
+/* The file's mode forbids reading, and no waiting changes that: other envelopes don't wait for the file. The file is
+ * asked for again, since a person may give it another mode. */
 static bool is_closed(const struct look *look, const char *name)
 {
     return faccessat(look->folder, name, R_OK, AT_EACCESS) != 0 && errno == EACCES;

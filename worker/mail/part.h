@@ -33,7 +33,7 @@ struct mail {
     size_t count;
     struct file_stamp looked[MAIL_PLACES]; /* the folders' own, as of the last look */
     bool unsettled;                        /* a file of them was being written at the last look */
-    bool closed;                           /* one of them may not be read; it is tried again */
+    bool closed;                           /* a file of them may not be read, and is tried again */
     int64_t failing_ms; /* the time since which looks have failed, by the monotonic clock; 0: they don't */
     struct verdict *verdicts;
     size_t verdict_count;

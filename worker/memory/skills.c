@@ -49,7 +49,7 @@ void skills_shown_forget(struct skills *skills, size_t first)
 {
     while (skills->shown_count > first)
         free(skills->shown[--skills->shown_count].name);
-    for (size_t i = 0; i < first; i++) /* the line that said so may be among those that went */
+    for (size_t i = 0; i < first; i++) /* the line that said so may be among the lines that went */
         skills->shown[i].over = false;
     size_t end = first ? skills->shown[first - 1].end : 0;
     OWNED char *kept = memory_slice(skills->stays.data ? skills->stays.data : "", end);
@@ -384,7 +384,8 @@ static char *prune(struct skills *skills, int tree, size_t limit, int64_t now, d
 }
 
 /* A text that is known by evidence isn't changed by a success that names it: the evidence would count for other words.
- * Whoever wrote the other words is told. A text that can't be read, or is still to be written, is compared with none. */
+ * The author of the other words is told. A text that can't be read, or is still to be written, is compared with
+ * none. */
 static void tell_unused(struct skills *skills, int tree, const struct entry *entry,
                         const struct skill_success *success, struct buffer *note, struct buffer *faults)
 {

@@ -36,7 +36,7 @@ function line(event) {
 }
 
 export function activityView() {
-  const list = make("ol", { class: "activity", "aria-label": "Events, newest first" }), none = make("p", { class: "empty" }, "Nothing has happened since this tab was opened.");
+  const list = make("ol", { class: "activity", "aria-label": "Events, newest first" }), none = make("p", { class: "empty" }, "No event since this tab was opened.");
   let held = false, waiting = [];
   const add = (events) => {
     list.prepend(...events.map(line).reverse());

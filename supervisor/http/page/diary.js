@@ -66,8 +66,8 @@ function entry(name, item, after) {
     item.body && longText(item.body.trim(), { class: "text read" }),
     make("div", { class: "foot" }, make("p", { class: "soft" }, make("code", {}, short), item.author && [" · ", said(item.author)], item.tokens > 0 && ` · ${count(item.tokens)} tokens`,
       item.audit !== null && item.audit !== undefined && [" · audit ", said(item.audit)]),
-    orderButton("Go back to here", { title: `Undo what was learned since ${short}?`, act: "Undo it", path: agentUrl(name, "rollback"), body: { commit: item.commit }, done: "The learning was undone by a new commit.",
-      text: "The agent's skills, goals and reflections become what they were after this commit, by a new commit; answers, rewards and the queue stay. History is never rewritten: this, too, can be undone." }, after, `Go back to here: ${short}`)),
+    orderButton("Go back to here", { title: `Undo the learning since ${short}?`, act: "Undo it", path: agentUrl(name, "rollback"), body: { commit: item.commit }, done: "The learning was undone by a new commit.",
+      text: "The agent's skills, goals and reflections become what they were after this commit, by a new commit; answers, rewards and the queue stay. History is never rewritten, so the rollback can be undone, too." }, after, `Go back to here: ${short}`)),
     changes(name, item));
 }
 

@@ -60,7 +60,7 @@ export function envelopesView(values) {
     view.again();
   };
   const agent = make("input", { id: "of-agent", value: chosen.agent, autocomplete: "off", spellcheck: "false", on: { change: () => choose("agent")(agent.value.trim()) } });
-  const element = make("div", {}, make("div", { class: "title" }, make("h1", {}, "Envelopes"), make("p", { class: "summary" }, "What agents sent to each other, newest first.")),
+  const element = make("div", {}, make("div", { class: "title" }, make("h1", {}, "Envelopes"), make("p", { class: "summary" }, "Envelopes between agents, newest first.")),
     make("div", { class: "tools" }, make("div", { class: "field" }, make("label", { for: "of-agent" }, "Agent"), agent),
       choice("kind", "Kind", KINDS, chosen.kind, choose("kind")), choice("status", "Status", STATUSES, chosen.status, choose("status")), choice("place", "Where", PLACES, chosen.place, choose("place"))),
     list.element);

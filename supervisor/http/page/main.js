@@ -79,7 +79,7 @@ function show() {
 async function reload() {
   const yes = await confirmed({
     title: "Apply agents.yaml?", act: "Apply it",
-    text: "The file is read again. New agents are started, those that are gone from it are stopped, and those that changed are restarted. If the file has a fault, nothing changes.",
+    text: "The file is read again. New agents are started, agents that are gone from the file are stopped, and agents that changed are restarted. A file with a fault changes nothing.",
   });
   if (!yes) return;
   try {

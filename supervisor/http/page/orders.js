@@ -9,13 +9,13 @@ const ORDERS = [
   { verb: "start", title: "Start", done: "runs", on: ["stopped", "failed", "stopping"],
     says: (name) => `A worker is started for ${name}, which goes on with its queue. The questions that it then asks cost money.` },
   { verb: "pause", title: "Pause", done: "is paused", on: ["idle", "working", "waiting", "hibernating", "starting", "backoff"],
-    says: (name) => `${name} ends the task in hand and begins no other until it is resumed. What comes in stays in its queue, and a time to live goes on. The pause outlives a restart.` },
+    says: (name) => `${name} ends the task in hand and begins no other until it is resumed. New work stays in its queue, and a time to live goes on. The pause outlives a restart.` },
   { verb: "resume", title: "Resume", done: "goes on", on: ["paused"],
     says: (name) => `${name} goes on with its queue. The questions that it then asks cost money.` },
   { verb: "retry", title: "Ask provider again", done: "asks its provider again", on: ["waiting", "backoff"],
     says: (name) => `The wait of ${name} between two attempts is cut short: its provider is asked again now.` },
   { verb: "restart", title: "Restart", done: "was restarted", on: ["idle", "working", "waiting", "paused", "hibernating", "backoff", "failed"],
-    says: (name) => `${name}'s cycle ends as for a stop, then its worker, and a new worker is started. Nothing is lost: a task that was cut short is done again.` },
+    says: (name) => `${name}'s cycle ends as for a stop, then its worker, and a new worker is started. No work is lost: a task that was cut short is done again.` },
   { verb: "stop", title: "Stop", danger: true, done: "is stopped", on: ["idle", "working", "waiting", "paused", "hibernating", "starting", "backoff"],
     says: (name) => `${name} may end its cycle within the time of STOP_GRACE; then its worker ends. A task that was not finished stays in its queue. The agent stays stopped, also after a restart of AgentOS, until it is started.` },
   { verb: "kill", title: "Kill", danger: true, done: "was killed and started again", on: ["idle", "working", "waiting", "paused", "starting", "stopping"],
@@ -38,9 +38,9 @@ async function give(agent, order, after) {
 const TASK_FIELDS = [
   { name: "text", label: "What is it to do?", lines: 6, required: true },
   { name: "priority", label: "Priority", options: ["normal", "high", "low"] },
-  { name: "ttl_seconds", label: "Seconds until nobody wants it any more", type: "number", help: "Empty: no end." },
-  { name: "lock", label: "Lock that it needs", help: "Empty: none." },
-  { name: "id", label: "Id", help: "Empty: one is made. The same id twice is one task." },
+  { name: "ttl_seconds", label: "Time to live, in seconds", type: "number", help: "Empty: no end." },
+  { name: "lock", label: "Lock that the task needs", help: "Empty: none." },
+  { name: "id", label: "Id", help: "Empty: an id is made. The same id twice is one task." },
 ];
 
 const TRIES = 3, BETWEEN_MS = 1000;

@@ -33,7 +33,7 @@ export function overview(name, after) {
     replace(work, working ? make("ul", { class: "list" }, task(name, { ...working, state: "working" }, after))
       : inHand ? make("p", {}, "An envelope: ", said(inHand, "a", { href: envelopePath(inHand), class: "id" })) : empty("None."));
     replace(queue, pending.length ? [make("ol", { class: "list" }, pending.slice(0, SHOWN).map((item) => task(name, item, after))),
-      beyond > 0 && make("p", { class: "soft" }, `And ${several(beyond, "more task")}.`)] : empty("Nothing waits."));
+      beyond > 0 && make("p", { class: "soft" }, `And ${several(beyond, "more task")}.`)] : empty("No task waits."));
   };
   const showRewards = ({ items }) => replace(rewards, items.length ? rewardCurve(items) : empty("No task has earned anything yet."));
   const showGoals = ({ items }) => replace(goals, items.length ? make("ul", { class: "goals" }, items.map((item) =>

@@ -7,7 +7,7 @@ import { get, query } from "./api.js";
 export function pagedList({ path, values = () => ({}), one, none, label }) {
   const list = make("ul", { class: "list", "aria-label": label }), note = make("div", {});
   const more = make("button", { type: "button", class: "more", hidden: true, on: { click: () => onward() } }, "Show more");
-  const fresh = make("button", { type: "button", class: "more", hidden: true, on: { click: () => fromTheTop() } }, "There is something new: show it");
+  const fresh = make("button", { type: "button", class: "more", hidden: true, on: { click: () => fromTheTop() } }, "New entries: show them");
   const element = make("div", {}, fresh, list, note, more);
   let first = null, newer = null, next = null, further = [], known = "", elements = new Map();
 

@@ -32,7 +32,7 @@ function usage(path, changed) {
     const told = await get(query(path, { days: chosen })), text = JSON.stringify(told);
     if (text === known) return;
     known = text;
-    replace(place, section("By day", told.items.length ? [costBars(told.items), tokensOf(told.items)] : empty("Nothing was asked of a model.")),
+    replace(place, section("By day", told.items.length ? [costBars(told.items), tokensOf(told.items)] : empty("No model was asked.")),
       told.agents?.length ? section("By agent", costliest(told.agents)) : null);
   };
   return { element, refresh };
