@@ -37,6 +37,11 @@
  *   {"verb":"enqueue","queue","text","priority"?,"ttl_seconds"?}
  *                                              the same for an item; 66: no such queue
  *   {"verb":"requeue|purge","id":ID}           {"exit":0,"said"} or 66
+ *   {"verb":"move","agent","node"?,"from_remote"?:true,"look"?:true}
+ *                                              {"exit":0,"stage"} when the move has begun; 66, 75, 78. Without a node, with
+ *                                              look: the last move's stage, "done" at its end, or why it failed. With
+ *                                              from_remote: {"exit":0,"said","stage":""}, said names what the git remote
+ *                                              does not have; with look, too, the move is not begun
  *   {"verb":"nodes","request":{"read":NAME,…}} the other nodes' answers to this request to agentos-reader
  *                                              (supervisor/reader/reader.h): {"exit":0,"here":this node's name or null
  *                                              without a bus,"nodes":[{"node","answer"}],"problems":[sentence]}, within

@@ -100,10 +100,11 @@ static const char ENQUEUE_DETAILS[] = "The text is given as with send, the --id 
                                       "shared/queues/QUEUE. 66: there is no such queue in agents.yaml; 75: "
                                       "the queue has too many items already\n"
                                       "(backpressure).\n";
-static const char LETTERS_DETAILS[] = "Each envelope has one line, from the copy that knows most: its "
-                                      "receiver's, else its sender's. With AGENT: the\n"
-                                      "envelopes from it or to it. With AGENTOS_BUS handoffs asks the other "
-                                      "nodes too, and says the node of each.\n";
+static const char LETTERS_DETAILS[] =
+    "Each envelope has one line, from the copy that knows most: its "
+    "receiver's, else its sender's. With AGENT: the\n"
+    "envelopes from it or to it. With AGENTOS_BUS the other nodes are asked "
+    "too, and the node of each is said.\n";
 static const char SHOW_DETAILS[] = "The route names every hand that the envelope went through, with times "
                                    "and commits; behind the route stand the\n"
                                    "places of the copies, the answers, the other envelopes of the same "

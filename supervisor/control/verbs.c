@@ -226,6 +226,10 @@ static void do_move(struct request *request)
         answer_from_remote(request, node, !look);
         return;
     }
+    if (node && look) {
+        client_complain(request->client, EX_USAGE, "look goes with from_remote");
+        return;
+    }
     int exit = owner->move(owner->context, request->agent, node, &stage, &fault);
     if (exit == EX_OK)
         client_say(request->client, EX_OK, json_pack("{s:s}", "stage", stage));

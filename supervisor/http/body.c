@@ -8,7 +8,8 @@
 static const char *const kinds[] = {[FIELD_TEXT] = "a text",
                                     [FIELD_COUNT] = "a whole number from 0 on",
                                     [FIELD_SOME] = "a whole number from 1 on",
-                                    [FIELD_PRIORITY] = "high, normal or low"};
+                                    [FIELD_PRIORITY] = "high, normal or low",
+                                    [FIELD_FLAG] = "true or false"};
 
 static const struct field *find(const struct field *fields, const char *name)
 {
@@ -23,6 +24,8 @@ static bool is_of_kind(const json_t *value, enum field_kind kind)
     enum priority priority;
     if (kind == FIELD_COUNT || kind == FIELD_SOME)
         return json_is_integer(value) && json_integer_value(value) >= (kind == FIELD_SOME);
+    if (kind == FIELD_FLAG)
+        return json_is_boolean(value);
     return json_is_string(value) &&
            (kind == FIELD_TEXT || priority_parse(json_string_value(value), &priority));
 }

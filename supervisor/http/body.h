@@ -13,7 +13,8 @@ enum field_kind {
     FIELD_TEXT,
     FIELD_COUNT, /* a whole number from 0 on */
     FIELD_SOME,  /* a whole number from 1 on */
-    FIELD_PRIORITY
+    FIELD_PRIORITY,
+    FIELD_FLAG /* true or false; of a body only */
 };
 
 struct field { /* a table ends with a field that has no name */

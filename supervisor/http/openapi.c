@@ -25,6 +25,8 @@ static json_t *schema_of(enum field_kind kind)
 {
     if (kind == FIELD_COUNT || kind == FIELD_SOME)
         return json_pack("{s:s, s:i}", "type", "integer", "minimum", kind == FIELD_SOME);
+    if (kind == FIELD_FLAG)
+        return json_pack("{s:s}", "type", "boolean");
     json_t *text = json_pack("{s:s}", "type", "string");
     if (kind == FIELD_PRIORITY)
         json_object_set_new(text, "enum", json_pack("[s, s, s]", "high", "normal", "low"));

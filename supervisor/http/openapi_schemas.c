@@ -35,7 +35,7 @@ static const struct {
      "tokens_today:integer cached_tokens_today:integer requests_today:integer cost_today:number? "
      "memory_bytes:integer problems:[string]"},
     {"Agents", "supervisor:Supervisor agents:[Agent]"},
-    {"Done", "-agent:string -id:string -said:string"},
+    {"Done", "-agent:string -id:string -said:string -stage:string"},
     {"Taken", "-agent:string -queue:string id:string -known:string"},
     {"Task",
      "agent:string id:string state:string -place:integer -reward:integer -answer:string? -reason:string?"},

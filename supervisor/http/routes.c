@@ -276,6 +276,10 @@ static void queue(int data, const struct route *route, const json_t *named, stru
     {                                                                                                        \
         name, FIELD_SOME, false, says, NULL                                                                  \
     }
+#define FLAG(name, says)                                                                                     \
+    {                                                                                                        \
+        name, FIELD_FLAG, false, says, NULL                                                                  \
+    }
 #define PRIORITY                                                                                             \
     {                                                                                                        \
         "priority", FIELD_PRIORITY, false, "high, normal or low", NULL                                       \
@@ -309,7 +313,8 @@ static const struct field item_fields[] = {
 static const struct field page_fields[] = {PAGE};
 static const struct field envelope_fields[] = {
     TEXT("agent", false, "the envelopes from this agent, to it, or lying with it"),
-    TEXT("kind", false, "handoff, message, result, bounce, item, task or segment"),
+    TEXT("kind", false,
+         "handoff, message, result, bounce, item, task or segment, or several of them with commas"),
     TEXT("status", false,
          "pending, deferred, delivered, reading, finished, read, expired, refused or failed"),
     TEXT("place", false, "operator, outbox, queue, inbox, handoffs, archive or dead-letters"),
@@ -325,8 +330,13 @@ static const struct field wait_fields[] = {COUNT("wait", "seconds to wait for th
 static const struct field rollback_fields[] = {
     TEXT("commit", true, "the commit whose learning the agent goes back to"), {.name = NULL}};
 
-static const struct field move_fields[] = {TEXT("node", true, "the node that the agent is to live on"),
-                                           {.name = NULL}};
+static const struct field move_fields[] = {
+    TEXT("node", true, "the node that the agent is to live on"),
+    FLAG("from_remote",
+         "true: the agent comes from the git remote to the node that is asked, when its own node "
+         "is gone; said names what the remote does not have"),
+    FLAG("look", "true, with from_remote: said names what the remote does not have, and nothing is done"),
+    {.name = NULL}};
 
 #define GET(where, about, what, ...)                                                                         \
     {                                                                                                        \

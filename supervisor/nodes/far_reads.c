@@ -292,7 +292,7 @@ static void is_readable(void *context, uint32_t events)
 /* The request, cut down to the known keys, as a line; NULL: the request is not for other nodes. Caller frees. */
 static char *line_of(const json_t *request)
 {
-    static const char *const texts[] = {"id", "agent", "queue", "kind", "status", "place", "cursor"};
+    static const char *const texts[] = {"id", "agent", "owner", "queue", "kind", "status", "place", "cursor"};
     const char *name = node_word_text(request, "read");
     bool known = false;
     for (size_t i = 0; i < sizeof readable / sizeof *readable; i++)

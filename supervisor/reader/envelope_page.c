@@ -93,13 +93,22 @@ static bool read_place(const char *name, int *place)
     return !name;
 }
 
-/* NULL: any. */
-static bool read_kind(const char *name, unsigned *kinds)
+/* A kind, or several with commas between them; NULL: any. */
+static bool read_kinds(const char *names, unsigned *kinds)
 {
-    for (int kind = KIND_HANDOFF; name && kind <= KIND_SEGMENT; kind++)
-        if (strcmp(name, envelope_kind_name((enum envelope_kind)kind)) == 0)
-            *kinds = 1u << kind;
-    return !name || *kinds;
+    while (names) {
+        unsigned before = *kinds;
+        size_t length = strcspn(names, ",");
+        for (int kind = KIND_HANDOFF; kind <= KIND_SEGMENT; kind++) {
+            const char *name = envelope_kind_name((enum envelope_kind)kind);
+            if (strlen(name) == length && strncmp(names, name, length) == 0)
+                *kinds |= 1u << kind;
+        }
+        if (*kinds == before)
+            return false;
+        names = names[length] ? names + length + 1 : NULL;
+    }
+    return true;
 }
 
 static int list(const struct reading *reading, struct envelope_choice *choice, json_t **answer,
@@ -123,11 +132,14 @@ static int list(const struct reading *reading, struct envelope_choice *choice, j
 int envelope_page(const struct reading *reading, json_t **answer, struct fault *fault)
 {
     struct envelope_choice choice = {.agent = reading_text(reading, "agent"),
+                                     .owner = reading_text(reading, "owner"),
                                      .status = reading_text(reading, "status")};
     if (!read_place(reading_text(reading, "place"), &choice.place))
         fault_set(fault, "place is operator, outbox, queue, inbox, handoffs, archive or dead-letters");
-    else if (!read_kind(reading_text(reading, "kind"), &choice.kinds))
-        fault_set(fault, "kind is handoff, message, result, bounce, item, task or segment");
+    else if (!read_kinds(reading_text(reading, "kind"), &choice.kinds))
+        fault_set(fault,
+                  "kind is handoff, message, result, bounce, item, task or segment, or several of them with "
+                  "commas");
     else
         return list(reading, &choice, answer, fault);
     return EX_USAGE;

@@ -7,7 +7,7 @@ import socket
 import pytest
 from harness import program_of, wait_until
 from nats_server import nats, pinned, start_nodes  # noqa: F401
-from post_office import handing
+from post_office import drop, envelope, handing
 from test_far import HOMES, wait_finished
 from test_http import Http
 from test_nodes import kill_node
@@ -100,6 +100,27 @@ def test_items_of_work_queues_are_seen_from_each_node_and_one_that_is_away_is_a_
     assert "node 'b' is away: its items are not shown" in get(a, "/v1/queues")["problems"]
     [iris] = json.loads(a.cli("status", "iris", "--all-nodes", "--json").stdout)["agents"]
     assert iris["node"] == "b" and iris["state"] == "stopped"
+
+
+def test_messages_and_dead_letters_are_listed_on_each_node_wherever_they_lie(nodes):
+    a, b = chain.systems = nodes()
+    b.cli("pause", "iris")
+    drop(a, "orion", "outbox", "late", envelope("late", sender="orion", to="iris", body="Too late.", status="pending", ttl_seconds=2))
+    a.cli("send", "nova", "Stay here.")
+    for system in (a, b):
+        dead = wait_until(lambda s=system: [i for i in listed(s, "dead-letters") if i["id"] == "late"] and listed(s, "dead-letters"), "it has expired", 60)
+        assert [(item["id"], item["status"], item["node"]) for item in dead] == [("late", "expired", "b")]
+        assert listed(system, "dead-letters", "iris") == dead and listed(system, "dead-letters", "orion") == []
+        table = system.cli("dead-letters").stdout
+        assert "NODE" in table and "iris" in table
+        told = lambda s=system: {item["kind"] for item in listed(s, "messages") if item["node"] == "a"}
+        wait_until(lambda t=told: t() == {"message", "bounce"}, "the message, and the bounce of the late one", 60)
+        letters = listed(system, "messages")
+        assert not [item for item in letters if item["kind"] == "handoff"] and any("Stay here." in item["body"] for item in letters)
+        assert {item["to"] for item in listed(system, "messages", "nova")} == {"nova"}
+        ids = [item["id"] for item in get(system, "/v1/envelopes?kind=message,bounce")["items"]]
+        assert sorted(ids) == sorted(item["id"] for item in letters)
+        assert Http(system).ask("/v1/envelopes?kind=message,letter")[0] == 400
 
 
 def test_the_bus_away_is_a_sentence_and_what_is_here_is_shown(nodes, nats):  # noqa: F811

@@ -206,14 +206,22 @@ class Backend(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def backend(remotes):
+@contextlib.contextmanager
+def http_backend(remotes):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Backend)
     server.remotes, server.wanted = remotes, "Basic " + base64.b64encode(b"robot:s3cr3t-token").decode()
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def backend(remotes):
+    with http_backend(remotes) as server:
+        yield server
 
 
 def test_credentials_are_shown_to_the_remote_that_asks_for_them_and_stand_nowhere_else(make_system, model, remotes, backend, tmp_path):

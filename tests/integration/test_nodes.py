@@ -11,7 +11,8 @@ import time
 import pytest
 from harness import agents_yaml, alive, free_port, send_signal, wait_until
 from nats_server import nats  # noqa: F401
-from test_mirror import bare, git_daemon
+from test_http_v1 import V1
+from test_mirror import USER, bare, git_daemon, http_backend, ssh_server
 
 
 def pinned(node):
@@ -254,15 +255,39 @@ def test_a_node_whose_clock_goes_more_than_two_seconds_wrong_is_named_on_the_oth
 # --- from the git remote ---
 
 
+def git_remote(folder):
+    port = free_port()
+    with git_daemon(folder, port):
+        yield {"AGENTOS_GIT_REMOTE": f"git://127.0.0.1:{port}/{{agent}}.git"}
+
+
+def http_remote(folder):
+    (folder / "credentials").write_text("robot:s3cr3t-token\n")
+    with http_backend(folder) as backend:
+        yield {"AGENTOS_GIT_REMOTE": f"http://127.0.0.1:{backend.server_port}/{{agent}}.git",
+               "AGENTOS_GIT_CREDENTIALS_FILE": str(folder / "credentials")}
+
+
+def ssh_remote(folder):
+    port, keys, known = free_port(), folder / "keys", folder / "known_hosts"
+    keys.mkdir()
+    with ssh_server(keys, port):
+        known.write_text(f"[127.0.0.1]:{port} {(keys / 'host.pub').read_text()}")
+        yield {"AGENTOS_GIT_REMOTE": f"ssh://{USER}@127.0.0.1:{port}{folder}/{{agent}}.git",
+               "AGENTOS_GIT_CREDENTIALS_FILE": str(keys / "client"), "AGENTOS_GIT_KNOWN_HOSTS_FILE": str(known)}
+
+
+REMOTES = {"git": git_remote, "http": http_remote, "ssh": ssh_remote}
+
+
 @pytest.fixture
 def remote(tmp_path, request):
-    if getattr(request, "param", "file") == "file":
+    kind = getattr(request, "param", "file")
+    if kind == "file":
         yield {"AGENTOS_GIT_REMOTE": f"file://{tmp_path}/{{agent}}.git"}
         return
     bare(tmp_path)
-    port = free_port()
-    with git_daemon(tmp_path, port):
-        yield {"AGENTOS_GIT_REMOTE": f"git://127.0.0.1:{port}/{{agent}}.git"}
+    yield from REMOTES[kind](tmp_path)
 
 
 def from_remote(node, name=None):
@@ -274,7 +299,7 @@ def wait_pushed(node, folder):
     wait_until(lambda: tip().strip() == node.git("rev-parse", "HEAD").strip(), "the branch is at the remote", 60)
 
 
-@pytest.mark.parametrize("remote", ["file", "git"], indirect=True)
+@pytest.mark.parametrize("remote", ["file", *REMOTES], indirect=True)
 def test_an_agent_whose_node_died_is_taken_from_the_git_remote_which_says_first_what_it_does_not_have(make_node, remote, tmp_path):
     dc1 = make_node("dc1", **remote)
     wait_runs(dc1)
@@ -305,6 +330,29 @@ def test_an_agent_whose_node_died_is_taken_from_the_git_remote_which_says_first_
     dc1.start(wait=False)  # the node has the pending work, and says that its directory is older
     wait_until(lambda: "it lives on node 'dc2'" in dc1.cli("task", "orion", "x", check=False).stderr, "dc1 knows it", 60)
     assert not runs(dc1) and "## pending" in (dc1.tree() / "queue.md").read_text()
+
+
+def test_over_http_an_agent_is_taken_from_the_git_remote_too_and_can_be_looked_at_first(make_node, remote, tmp_path):
+    dc1 = make_node("dc1", **remote)
+    wait_runs(dc1)
+    dc1.cli("task", "orion", "Do it", "--id", "before", "--wait", seconds=60)
+    wait_pushed(dc1, tmp_path / "orion.git")
+    dc2 = make_node("dc2", **remote, AGENTOS_LISTEN="127.0.0.1:0")
+    dc2.wait_log("Connected to AGENTOS_BUS")
+    wait_until(lambda: where(dc2)[0] == "dc1", "dc2 knows where orion lives")
+    http = V1(dc2)
+    move = lambda **body: http.send("/v1/agents/orion/move", {"node": "dc2", **body})
+    alive_one = move(from_remote=True)
+    assert alive_one[0] == 409 and "node 'dc1' has the lease of agent 'orion'" in alive_one[2]["detail"]
+    assert move(from_remote="yes")[0] == 400 and move(look=True)[0] == 400
+    kill_node(dc1)
+    looked = wait_until(lambda: (found := move(from_remote=True, look=True))[0] == 200 and found, "it may be taken", 60)
+    assert "does not have what was pending on node dc1" in looked[2]["said"]
+    assert not dc2.tree().exists() and "It is taken from the git remote" not in dc2.log()
+    begun = move(from_remote=True)
+    assert begun[0] == 200 and begun[2]["said"] == looked[2]["said"]
+    wait_runs(dc2)
+    assert dc2.done()["before"] == 1
 
 
 def test_a_remote_that_is_not_there_lacks_the_branch_or_went_another_way_gives_no_agent(make_node, remote, tmp_path):

@@ -181,9 +181,11 @@ static int show_with_git(void *context)
 static json_t *ask_nodes(const struct request *request)
 {
     size_t limit = request->most < PAGE_ITEMS_MAX ? request->most : PAGE_ITEMS_MAX;
+    bool dead = request->listing->of.envelopes.place == PLACE_DEAD_LETTERS;
     return client_nodes(request->invocation,
-                        json_pack("{s:s, s:s*, s:s*, s:I}", "read", request->listing->of.envelopes.read,
-                                  "kind", request->listing->of.envelopes.kind, "agent", request->agent,
+                        json_pack("{s:s, s:s*, s:s*, s:s*, s:I}", "read", request->listing->of.envelopes.read,
+                                  "kind", request->listing->of.envelopes.kind, "place",
+                                  dead ? "dead-letters" : NULL, dead ? "owner" : "agent", request->agent,
                                   "limit", (json_int_t)limit));
 }
 
@@ -268,15 +270,17 @@ static const struct verb_listing LISTINGS[] = {
                         {"PRIORITY", "priority"},
                         {"NODE", "?node"},
                         {"TASK", "~body"}}),
-    LISTING("messages", envelopes, LETTERS(MAIL, PLACE_COUNT, NULL, NULL), "There are no messages.",
+    LISTING("messages", envelopes, LETTERS(MAIL, PLACE_COUNT, "envelopes", "message,result,bounce"),
+            "There are no messages.",
             .columns = {{"CREATED", "created"},
                         {"ID", "id"},
                         {"KIND", "kind"},
                         {"FROM", "from"},
                         {"TO", "to"},
                         {"STATUS", "status"},
+                        {"NODE", "?node"},
                         {"TEXT", "~body"}}),
-    LISTING("dead-letters", envelopes, LETTERS(0, PLACE_DEAD_LETTERS, NULL, NULL),
+    LISTING("dead-letters", envelopes, LETTERS(0, PLACE_DEAD_LETTERS, "envelopes", NULL),
             "There are no dead letters.",
             .columns = {{"CREATED", "created"},
                         {"AGENT", "owner"},
@@ -284,6 +288,7 @@ static const struct verb_listing LISTINGS[] = {
                         {"KIND", "kind"},
                         {"FROM", "from"},
                         {"STATUS", "status"},
+                        {"NODE", "?node"},
                         {"REASON", "reason"}}),
     LISTING("queues", envelopes, LETTERS(0, PLACE_QUEUE, "queues", NULL), "No work queue holds anything.",
             .columns = {{"QUEUE", "owner"},
