@@ -90,18 +90,20 @@ static int await(const struct invocation *invocation, int folder, const char *ta
 {
     struct progress progress = {.invocation = invocation, .agent = invocation->words[0], .task = task};
     int64_t known_ms = clock_monotonic_ms();
+    bool known = task == NULL;
     for (;;) {
         long place = task != NULL ? task_state_place(folder, task) : 0;
         int64_t now = clock_monotonic_ms();
+        known = known || place > 0;
         int status = place > 0 ? -1 : answer_show(invocation, folder, task);
         OWNED char *why = place > 0 || task == NULL || status >= 0 ? NULL : task_state_why_dead(folder, task);
         bool unknown = status < 0 && place == 0 && task != NULL && now - known_ms >= UNKNOWN_MS;
         if (status >= 0 || why != NULL || unknown || (until != 0 && now >= until)) {
             progress_end(&progress);
-            return status >= 0   ? status
-                   : why != NULL ? say_dead(task, why)
-                   : unknown     ? say_none(invocation, task)
-                                 : progress_say_over(&progress);
+            return status >= 0         ? status
+                   : why != NULL       ? say_dead(task, why)
+                   : unknown || !known ? say_none(invocation, task)
+                                       : progress_say_over(&progress);
         }
         if (place > 0)
             known_ms = now;

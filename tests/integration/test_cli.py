@@ -704,6 +704,9 @@ def test_a_wait_ends_as_the_task_does(make_system, model):
     assert system.cli("answer", "orion", "slow", "--wait", "--timeout", "1", check=False).returncode == 75
     model.release()
     assert system.cli("answer", "orion", "slow", "--wait").stdout == "The answer to: Slow\n"
+    for timeout in ("1s", "1h"):
+        unknown = system.cli("answer", "orion", "never-given", "--wait", "--timeout", timeout, check=False)
+        assert unknown.returncode == 66 and "no such task is pending" in unknown.stderr
     expired = system.cli("task", "orion", "Too late", "--id", "late", "--ttl", "1s", check=False)
     assert expired.returncode == 0
     for wrong in (["--ttl", "1y"], ["--ttl", "0"], ["--wait", "--timeout", "soon"], ["--timeout", "1m"]):

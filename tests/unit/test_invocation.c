@@ -104,8 +104,9 @@ static void test_every_verb_has_what_its_page_needs(void **state)
 
 static void test_a_mistyped_verb_is_met_with_the_nearest_one(void **state)
 {
-    static const char *const mistyped[][2] = {
-        {"statsu", "status"}, {"pasue", "pause"}, {"tas", "task"}, {"rewards ", "rewards"}};
+    static const char *const mistyped[][2] = {{"statsu", "status"}, {"pasue", "pause"},
+                                              {"tas", "task"},      {"rewards ", "rewards"},
+                                              {"STATUS", "status"}, {"Reloda", "reload"}};
     for (size_t i = 0; i < sizeof mistyped / sizeof *mistyped; i++) {
         struct invocation invocation;
         struct fault fault;
