@@ -23,11 +23,15 @@ enum {
     UNKNOWN_MS = 3000, /* a task may stand nowhere for this time, while queue.md is exchanged */
 };
 
+/* The answer is printed, of a task with reward -1: an exit status of its own, since an answer that can't be read has
+ * EX_DATAERR. */
+enum { NEGATIVE = 1 };
+
 static int print(struct answer_file *answer)
 {
     OWNED char *clean = isatty(STDOUT_FILENO) ? output_clean(answer->body, 1) : memory_text(answer->body);
     fputs(clean, stdout);
-    int status = answer->reward < 0 ? EX_DATAERR : 0;
+    int status = answer->reward < 0 ? NEGATIVE : 0;
     answer_free(answer);
     return status;
 }
@@ -59,7 +63,8 @@ static int find_pruned(const struct invocation *invocation, int folder, const ch
     return confine(repository, show_pruned, &wanted);
 }
 
-int answer_show(const struct invocation *invocation, int folder, const char *task)
+/* 0, NEGATIVE, EX_DATAERR; below 0: there is no answer. */
+static int show(const struct invocation *invocation, int folder, const char *task)
 {
     struct fault fault = {0};
     struct answer_file answer;
@@ -68,6 +73,12 @@ int answer_show(const struct invocation *invocation, int folder, const char *tas
     if (found < 0)
         return output_fail(EX_DATAERR, "%s", fault.text);
     return found == 1 ? print(&answer) : task != NULL ? find_pruned(invocation, folder, task) : -1;
+}
+
+int answer_show(const struct invocation *invocation, int folder, const char *task)
+{
+    int status = show(invocation, folder, task);
+    return status == NEGATIVE ? EX_DATAERR : status;
 }
 
 static int say_none(const struct invocation *invocation, const char *task)
@@ -125,7 +136,7 @@ int verb_answer(struct invocation *invocation)
         return status;
     if (invocation_has(invocation, OPTION_WAIT))
         return output_end(await(invocation, folder, task, until));
-    status = answer_show(invocation, folder, task);
+    status = show(invocation, folder, task);
     if (status < 0 && task != NULL) {
         long place = task_state_place(folder, task);
         OWNED char *why = task_state_why_dead(folder, task);
@@ -135,5 +146,5 @@ int verb_answer(struct invocation *invocation)
                 task, place);
         return why != NULL ? say_dead(task, why) : say_none(invocation, task);
     }
-    return status < 0 ? say_none(invocation, task) : output_end(0);
+    return status < 0 ? say_none(invocation, task) : output_end(status == NEGATIVE ? 0 : status);
 }

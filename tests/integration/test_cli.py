@@ -740,6 +740,16 @@ def test_a_wait_says_what_it_waits_for(make_system, model):
     assert "third: orion: stopped\n" in waits_for(system, "third")
 
 
+def test_an_answer_that_can_not_be_read_is_said_and_ends_with_65(make_system, model):
+    system = make_system(model=model).start()
+    (system.tree() / "outputs/link.md").symlink_to("/etc/hostname")
+    (system.tree() / "outputs/folder.md").mkdir()
+    for task, words in {"link": "is a link, which is not followed", "folder": "is no regular file"}.items():
+        for more in ([], ["--wait"]):
+            said = system.cli("answer", "orion", task, *more, check=False)
+            assert (said.returncode, said.stdout) == (65, "") and words in said.stderr
+
+
 def test_a_task_that_expires_ends_its_wait_without_an_answer(make_system, model):
     system = make_system(model=model, scenario="hold").start()
     system.cli("task", "orion", "First", "--id", "first")
