@@ -12,9 +12,11 @@
 
 #include "common/memory.h"
 
+enum { SECOND_NS = 1000 * 1000 * 1000, COARSE_NS = 100 * 1000 * 1000 };
+
 static int64_t nanoseconds(struct timespec time)
 {
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+    return (int64_t)time.tv_sec * SECOND_NS + time.tv_nsec;
 }
 
 struct file_stamp files_stamp(const struct stat *status)
@@ -48,6 +50,12 @@ int files_look(int folder, const char *path, struct file_stamp *stamp)
         return 0;
     *stamp = files_stamp(&status);
     return 1;
+}
+
+bool files_stamp_settled(const struct file_stamp *stamp, int64_t now_ns)
+{
+    bool whole_seconds = stamp->changed_ns % SECOND_NS == 0;
+    return stamp->changed_ns < now_ns - COARSE_NS - (whole_seconds ? 2 * (int64_t)SECOND_NS : 0);
 }
 
 struct file_stamp files_stamp_at(int folder, const char *path)

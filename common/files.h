@@ -27,6 +27,9 @@ struct file_stamp files_stamp(const struct stat *status);
 bool files_stamp_equal(const struct file_stamp *a, const struct file_stamp *b);
 /* But for the time of change, which an exchange of names changes, too. */
 bool files_stamp_same_content(const struct file_stamp *a, const struct file_stamp *b);
+/* Whether a change after now_ns (clock_kernel_ns) shows in the time of change: the kernel's times are as coarse as its ticks,
+ * and those of a file system that keeps no fractions as its second or two. */
+bool files_stamp_settled(const struct file_stamp *stamp, int64_t now_ns);
 struct file_stamp files_stamp_at(int folder, const char *path); /* zero when missing or no regular file */
 /* The same where it matters: 1 there, 0 missing or no regular file, -1 and errno: that can't be told now. */
 int files_look(int folder, const char *path, struct file_stamp *stamp);

@@ -59,7 +59,7 @@ static uint64_t mark_of(int data, const char *name, bool top, unsigned *there)
             stamps[i] = files_stamp(&status);
         else
             *there &= ~(1u << i);
-        settled = settled && tree_stamp_settled(&stamps[i], now_ns);
+        settled = settled && files_stamp_settled(&stamps[i], now_ns);
     }
     return settled ? names_hash(stamps, sizeof stamps) | 1 : 0;
 }

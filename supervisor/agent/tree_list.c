@@ -11,8 +11,6 @@
 
 enum {
     BYTES_MOST = 128 * 1024, /* of a list: some two and a half thousand names */
-    SECOND_NS = 1000 * 1000 * 1000,
-    COARSE_NS = 100 * 1000 * 1000
 };
 
 /* The time of modification may be set at will, so the hash alone could be forged; nobody can set the time of change. */
@@ -46,16 +44,10 @@ static bool has_mark(const struct stat *status, const struct mark *mark)
     return now.hash == mark->hash && now.changed_ns == mark->changed_ns;
 }
 
-bool tree_stamp_settled(const struct file_stamp *stamp, int64_t now_ns)
-{
-    bool whole_seconds = stamp->changed_ns % SECOND_NS == 0;
-    return stamp->changed_ns < now_ns - COARSE_NS - (whole_seconds ? 2 * (int64_t)SECOND_NS : 0);
-}
-
 static void note_time(struct tree_list *list, const struct stat *status)
 {
     struct file_stamp stamp = files_stamp(status);
-    list->useless = list->useless || !tree_stamp_settled(&stamp, list->begun_ns);
+    list->useless = list->useless || !files_stamp_settled(&stamp, list->begun_ns);
 }
 
 struct tree_list *tree_list_new(const struct stat *top)

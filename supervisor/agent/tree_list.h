@@ -13,10 +13,6 @@
 
 struct tree_list;
 
-/* Whether a change after now_ns (clock_kernel_ns) shows in the time of change: the kernel's times are as coarse as its ticks,
- * and those of a file system that keeps no fractions as its second or two. */
-bool tree_stamp_settled(const struct file_stamp *stamp, int64_t now_ns);
-
 /* A list of a tree whose folder stands so. */
 struct tree_list *tree_list_new(const struct stat *top);
 /* A name in the tree, by its path from the top, with its present state; a folder before its own names. */

@@ -10,8 +10,6 @@
 #include "common/names.h"
 #include "supervisor/post/part.h"
 
-enum { COARSE_MS = 100 };
-
 /* --- boxes --- */
 
 struct box **post_chain_of(const struct post *post, const char *name)
@@ -184,10 +182,10 @@ uint64_t post_mark(const struct file_stamp *stamp)
 
 /* The kernel's times are coarse: a change right after a look may not show in them. So the look at a folder that has
  * just changed doesn't count, and the next scan looks again. */
-void post_looked(struct box *box, enum folder folder, const struct file_stamp *stamp)
+void post_looked(struct box *box, enum folder folder, const struct file_stamp *stamp, int64_t begun_ns)
 {
-    bool just_now = clock_now_ms() - stamp->modified_ns / 1000000 < COARSE_MS;
-    box->look.marks[folder] = just_now ? 0 : post_mark(stamp);
+    bool settled = files_stamp_settled(stamp, begun_ns);
+    box->look.marks[folder] = settled ? post_mark(stamp) : 0;
 }
 
 void post_look_due(struct box *box, enum waking waking)

@@ -49,6 +49,7 @@ void post_outbox_ids(struct box *box, const char *ids)
 void post_outbox_look(struct box *box)
 {
     OWNED_NAMES struct mailbox_names names = {0};
+    int64_t begun_ns = clock_kernel_ns();
     struct file_stamp stamp = mailbox_stamp(box->post->data, box->name, FOLDER_OUTBOX);
     box->outbox.after_ms = clock_monotonic_ms() + OUTBOX_REST_MS;
     box->outbox.wanted = false;
@@ -65,7 +66,7 @@ void post_outbox_look(struct box *box)
     }
     if (names.strays && box != box->post->people)
         post_look_due(box, WAKE_LOOK); /* the sender's worker says what becomes of the strays */
-    post_looked(box, FOLDER_OUTBOX, &stamp);
+    post_looked(box, FOLDER_OUTBOX, &stamp, begun_ns);
 }
 
 /* --- messages --- */

@@ -321,6 +321,7 @@ void post_dead_letters(struct box *box)
     struct post *post = box->post;
     struct endings endings = {.count = 0};
     OWNED_NAMES struct mailbox_names names = {0};
+    int64_t begun_ns = clock_kernel_ns();
     struct file_stamp stamp = mailbox_stamp(post->data, box->name, FOLDER_DEAD_LETTERS);
     box->dead.after_ms = 0;
     if (!box->dead.from) {
@@ -339,11 +340,11 @@ void post_dead_letters(struct box *box)
         return;
     box->dead.again = false;
     if (failed) { /* the next scan finds the folder changed */
-        post_looked(box, FOLDER_DEAD_LETTERS, &(struct file_stamp){0});
+        post_looked(box, FOLDER_DEAD_LETTERS, &(struct file_stamp){0}, begun_ns);
         memory_set(&box->dead.from, NULL);
         return;
     }
-    post_looked(box, FOLDER_DEAD_LETTERS, &stamp);
+    post_looked(box, FOLDER_DEAD_LETTERS, &stamp, begun_ns);
     if (!box->dead.after_ms && !box->dead.owe)
         box->dead.looked_ns = box->dead.began_ns;
     memory_set(&box->dead.from, NULL);

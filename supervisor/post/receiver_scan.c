@@ -237,6 +237,7 @@ static enum waking look_into_folder(struct box *box, struct budget *budget, enum
 {
     struct post *post = box->post;
     OWNED_NAMES struct mailbox_names names = {0};
+    int64_t begun_ns = clock_kernel_ns();
     struct file_stamp stamp = mailbox_stamp(post->data, box->name, folder);
     OWNED_FD int fd = mailbox_open(post->data, box->name, folder, false);
     if (!mailbox_list(post->data, box->name, folder, &names))
@@ -246,7 +247,7 @@ static enum waking look_into_folder(struct box *box, struct budget *budget, enum
         news = WAKE_LOOK;
     if (names.whole)
         look_for_missing(box, folder);
-    post_looked(box, folder, names.failed ? &(struct file_stamp){0} : &stamp);
+    post_looked(box, folder, names.failed ? &(struct file_stamp){0} : &stamp, begun_ns);
     *count += names.count;
     return news;
 }

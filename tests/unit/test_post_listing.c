@@ -4,6 +4,7 @@
 
 #include "common/test_clock.h"
 #include "post_office.h"
+#include "supervisor/post/part.h"
 
 enum { NAMES = 2 + 2 + 1 /* the dots, two letters, the end */ };
 
@@ -134,6 +135,27 @@ static void test_a_class_is_told_to_others_as_it_was_a_second_ago_at_most(void *
     assert_int_equal(window_of(office, "orion"), 4);
 }
 
+static bool counts(struct box *box, int64_t changed_ns, int64_t begun_ns)
+{
+    struct file_stamp stamp = {.inode = 1, .modified_ns = changed_ns, .changed_ns = changed_ns};
+    post_looked(box, FOLDER_INBOX, &stamp, begun_ns);
+    return box->look.marks[FOLDER_INBOX] != 0;
+}
+
+static void test_a_look_counts_only_if_each_change_after_it_shows_in_the_folders_time(void **state)
+{
+    static const int64_t second_ns = 1000000000, coarse_ns = 100000000;
+    struct office *office = *state;
+    struct box *box = post_box(office->post, "orion");
+    int64_t changed_ns = 1000 * second_ns; /* a file system that keeps no fractions */
+    assert_false(counts(box, changed_ns, changed_ns + 2 * second_ns));
+    assert_true(counts(box, changed_ns, changed_ns + 3 * second_ns));
+    changed_ns++;
+    assert_false(counts(box, changed_ns, changed_ns + coarse_ns));
+    assert_true(counts(box, changed_ns, changed_ns + coarse_ns + 1));
+    assert_false(counts(box, changed_ns, changed_ns - second_ns)); /* the clock was set back */
+}
+
 int main(void)
 {
     const struct CMUnitTest promises[] = {
@@ -147,6 +169,9 @@ int main(void)
                                         office_teardown),
         cmocka_unit_test_setup_teardown(test_a_class_is_told_to_others_as_it_was_a_second_ago_at_most,
                                         office_setup, office_teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_look_counts_only_if_each_change_after_it_shows_in_the_folders_time, office_setup,
+            office_teardown),
     };
     return cmocka_run_group_tests(promises, NULL, NULL);
 }

@@ -122,11 +122,11 @@ static void test_times_of_whole_seconds_settle_later(void **state)
 {
     static const int64_t second_ns = 1000000000, now_ns = 1000 * second_ns;
     struct file_stamp stamp = {.changed_ns = now_ns - 2 * second_ns};
-    assert_false(tree_stamp_settled(&stamp, now_ns));
+    assert_false(files_stamp_settled(&stamp, now_ns));
     stamp.changed_ns -= second_ns;
-    assert_true(tree_stamp_settled(&stamp, now_ns));
+    assert_true(files_stamp_settled(&stamp, now_ns));
     stamp.changed_ns = now_ns - second_ns + 1; /* a file system with fractions */
-    assert_true(tree_stamp_settled(&stamp, now_ns));
+    assert_true(files_stamp_settled(&stamp, now_ns));
 }
 
 static void test_a_folder_that_was_not_read_makes_no_list(void **state)
