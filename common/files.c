@@ -131,20 +131,24 @@ int files_open_folder(int folder, const char *path, bool create, struct fault *f
     int fd = files_open(folder, path, O_RDONLY | O_DIRECTORY, 0);
     if (fd >= 0)
         return fd;
-    if (errno != ENOENT || !create)
-        return fault_errno(fault, "cannot open the folder %s", path), -1;
-    const char *slash = strrchr(path, '/');
-    OWNED_FD int above = -1;
+    if (errno == ENOENT && create)
+        return files_make_folder(folder, path, fault);
+    return fault_errno(fault, "cannot open the folder %s", path), -1;
+}
+
+int files_make_folder(int folder, const char *path, struct fault *fault)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    OWNED_FD int parent = -1;
     if (slash) {
-        OWNED char *parent = memory_slice(path, (size_t)(slash - path));
-        above = files_open_folder(folder, parent, true, fault);
-        if (above < 0)
+        OWNED char *above = memory_slice(path, (size_t)(slash - path));
+        folder = parent = files_open_folder(folder, above, true, fault);
+        if (parent < 0)
             return -1;
     }
-    const char *name = slash ? slash + 1 : path;
-    if (mkdirat(slash ? above : folder, name, 0755) != 0 && errno != EEXIST)
+    if (mkdirat(folder, name, 0755) != 0 && errno != EEXIST)
         return fault_errno(fault, "cannot make the folder %s", path), -1;
-    fd = files_open(folder, path, O_RDONLY | O_DIRECTORY, 0);
+    int fd = files_open(folder, name, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
         fault_errno(fault, "cannot open the folder %s", path);
     return fd;

@@ -38,6 +38,8 @@ int files_look(int folder, const char *path, struct file_stamp *stamp);
 int files_open(int folder, const char *path, int flags, unsigned mode);
 /* A folder below `folder`, made with its parents when missing (mode 0755). -1 and fault. */
 int files_open_folder(int folder, const char *path, bool create, struct fault *fault);
+/* The same for one that was seen to be missing. */
+int files_make_folder(int folder, const char *path, struct fault *fault);
 /* The folder at an absolute or relative path of the user's (links are the user's own affair here). */
 int files_open_path(const char *path, struct fault *fault);
 

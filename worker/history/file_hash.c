@@ -18,11 +18,10 @@ bool place_open(struct history *history, const char *path, bool create, struct p
         return true;
     OWNED char *parent = memory_slice(path, (size_t)(slash - path));
     place->folder = files_open(history->tree, parent, O_RDONLY | O_DIRECTORY, 0);
-    if (place->folder < 0 && create) {
-        if (errno == ENOENT)
-            (void)spare_folder(history, parent);
-        place->folder = files_open_folder(history->tree, parent, true, fault);
-    }
+    if (place->folder < 0 && create)
+        place->folder = errno == ENOENT && !spare_folder(history, parent)
+                            ? files_make_folder(history->tree, parent, fault)
+                            : files_open_folder(history->tree, parent, true, fault);
     place->own = place->folder >= 0;
     return place->own;
 }
