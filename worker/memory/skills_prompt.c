@@ -143,20 +143,20 @@ static void fit_lines(struct skills *skills, size_t room)
 
 /* Whether skill i is nearer than j. Of two equally near skills the one whose text stands there already, and of two
  * others the younger one, which stays longer. */
-static bool is_nearer(const struct skills *skills, const double *scores, size_t i, size_t j)
+static bool is_nearer(const double *scores, const bool *stands, size_t i, size_t j)
 {
     if (scores[i] > scores[j] || scores[i] < scores[j])
         return scores[i] > scores[j];
-    return shown_text(skills, i) || !shown_text(skills, j);
+    return stands[i] || !stands[j];
 }
 
 /* The nearest skill that isn't used yet; count: no score is above 0. */
-static size_t nearest(const struct skills *skills, const double *scores)
+static size_t nearest(const struct skills *skills, const double *scores, const bool *stands)
 {
     size_t best = skills->entries.count;
     for (size_t i = 0; i < skills->entries.count; i++)
         if (scores[i] > 0 && skills->beside[i].body &&
-            (best == skills->entries.count || is_nearer(skills, scores, i, best)))
+            (best == skills->entries.count || is_nearer(scores, stands, i, best)))
             best = i;
     return best;
 }
@@ -200,9 +200,12 @@ static size_t choose(struct skills *skills, int tree, const char *task, size_t r
 {
     size_t count = skills->entries.count, added = 0, best;
     OWNED double *scores = memory_new(count, sizeof *scores);
+    OWNED bool *stands = memory_new(count, sizeof *stands);
     score(skills, task, scores);
+    for (size_t i = 0; i < count; i++)
+        stands[i] = scores[i] > 0 && shown_text(skills, i);
     skills->lacks = false;
-    for (size_t shown = 0; shown < SKILL_BODIES_MAX && (best = nearest(skills, scores)) < count;) {
+    for (size_t shown = 0; shown < SKILL_BODIES_MAX && (best = nearest(skills, scores, stands)) < count;) {
         struct buffer text = {0};
         skill_look_again(&skills->beside[best], tree);
         struct shown *there = shown_text(skills, best);
