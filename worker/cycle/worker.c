@@ -318,6 +318,8 @@ static void step(struct worker *worker)
         cycle_glance(worker);
         if (!tree_look(worker))
             cycle_next(worker);
+        if (worker->phase == PHASE_NONE) /* an edit may come, and then a task: its prompt has the edit */
+            worker->looks.learning_ms = -CYCLE_FRESH_MS;
     }
     prefetch_take_back(worker);
     mail_step_record(worker, now);
