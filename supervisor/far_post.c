@@ -3,7 +3,6 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/settings.h"

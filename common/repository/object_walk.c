@@ -26,7 +26,7 @@ struct object_walk {
     size_t commits, most;           /* so many are followed at most */
     void (*looked)(size_t objects); /* NULL: no report */
     struct step *steps;             /* yet to be looked at */
-    size_t step_count, step_room;
+    size_t step_count;
     git_oid *seen; /* open addressing; all zero: free */
     size_t seen_count, seen_room;
 };
@@ -62,11 +62,7 @@ static void add_step(struct object_walk *walk, const git_oid *oid, git_object_t 
         return;
     *spot = *oid;
     walk->seen_count++;
-    if (walk->step_count == walk->step_room) {
-        walk->step_room = walk->step_room == 0 ? 256 : walk->step_room * 2;
-        walk->steps = memory_grow(walk->steps, walk->step_room, sizeof(*walk->steps));
-    }
-    walk->steps[walk->step_count++] = (struct step){.oid = *oid, .kind = kind};
+    *MEMORY_ADD(walk->steps, walk->step_count) = (struct step){.oid = *oid, .kind = kind};
 }
 
 static void find(struct object_walk *walk, const struct step *step, const char *what)

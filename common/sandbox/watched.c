@@ -6,7 +6,6 @@
 #include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -138,8 +137,8 @@ int sandbox_watch(pid_t child, int (*answer)(void *context, const struct sandbox
         while ((gone = waitpid(-1, &status, WNOHANG)) > 0 && gone != child)
             ;
     }
-    while (gone != child && (gone = waitpid(child, &status, 0)) < 0 && errno == EINTR)
-        ;
+    if (gone != child)
+        gone = (pid_t)TEMP_FAILURE_RETRY(waitpid(child, &status, 0));
     memory_close_at(&end);
     if (asks)
         close(SANDBOX_LISTENER);

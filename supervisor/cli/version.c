@@ -11,7 +11,6 @@
 #include <curl/curl.h>
 #include <seccomp.h>
 
-#include "common/memory.h"
 #include "supervisor/cli/verbs.h"
 
 /* libcurl, libnats and libseccomp belong to other programs of ours; agentos doesn't link them, so that a client

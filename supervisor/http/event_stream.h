@@ -7,7 +7,6 @@
 #pragma once
 
 #include <microhttpd.h>
-#include <stdint.h>
 
 #include "supervisor/http/calls.h"
 

@@ -4,7 +4,6 @@
  * (supervisor/http_listener.h), the socket that it takes connections from, the memory file of the token
  * (common/secrets.h), and DATA_DIR, which it reads. The process ends when the supervisor does. */
 #include <jansson.h>
-#include <stdlib.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>

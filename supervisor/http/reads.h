@@ -6,7 +6,6 @@
 
 #include <jansson.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <sys/queue.h>
 
 #include "supervisor/http/calls.h"

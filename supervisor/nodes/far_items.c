@@ -1,11 +1,9 @@
 #include "supervisor/nodes/far_items.h"
 
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/buffer.h"
-#include "common/memory.h"
 #include "common/names.h"
 #include "supervisor/nodes/local_node.h"
 #include "supervisor/nodes/nodes.h"

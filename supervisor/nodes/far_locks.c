@@ -1,7 +1,6 @@
 #include "supervisor/nodes/far_locks.h"
 
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/memory.h"

@@ -8,7 +8,6 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/memory.h"
-#include "common/names.h"
 #include "supervisor/nodes/bus_link.h"
 #include "supervisor/nodes/local_node.h"
 #include "supervisor/nodes/nodes.h"

@@ -4,7 +4,6 @@
 #include <sysexits.h>
 
 #include "common/clock.h"
-#include "common/format/roster.h"
 #include "common/memory.h"
 #include "common/settings.h"
 #include "supervisor/agent/agent.h"

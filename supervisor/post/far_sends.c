@@ -4,9 +4,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/memory.h"
-#include "common/names.h"
 #include "supervisor/post/part.h"
 
 enum {

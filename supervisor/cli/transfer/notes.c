@@ -3,8 +3,6 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "common/memory.h"
-
 /* All other notes are this node's: the journal, the ledger and the repository's files beside them are made anew from
  * the history, the lease's epoch is the other node's own, and halves of files (new.K, reading-K) are of no use. */
 static const char *const travelling[] = {

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <git2.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
