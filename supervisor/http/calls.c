@@ -37,6 +37,7 @@ struct call {
 struct calls {
     int channel;
     struct loop *loop;
+    struct loop_watch *watch; /* of the channel */
     void (*ended)(void *context);
     void *context;
     struct {
@@ -53,7 +54,8 @@ struct calls *calls_new(int channel, struct loop *loop, void (*ended)(void *cont
     struct calls *calls = memory_new(1, sizeof *calls);
     *calls = (struct calls){.channel = channel, .loop = loop, .ended = ended, .context = context};
     TAILQ_INIT(&calls->all);
-    if (loop_watch(loop, channel, EPOLLIN, on_channel, calls))
+    calls->watch = loop_watch(loop, channel, EPOLLIN, on_channel, calls);
+    if (calls->watch)
         return calls;
     free(calls);
     return NULL;
@@ -64,6 +66,7 @@ void calls_free(struct calls *calls)
     struct call *call;
     while ((call = TAILQ_FIRST(&calls->all)))
         call_drop(call);
+    loop_forget(calls->loop, calls->watch);
     free(calls);
 }
 
