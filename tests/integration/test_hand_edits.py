@@ -110,13 +110,6 @@ def test_a_skill_without_any_date_gets_one_and_counts_as_one_success(system, mod
     assert "Mine alone." in last_prompt(model)
 
 
-def test_a_task_that_comes_right_behind_an_edit_is_asked_with_it(system, model):
-    for number in range(12):
-        add(system, "skills.md", f"\n### mine-{number}\n- description: Mine, the one of number {number}.\n")
-        work(system, f"task-{number}")
-        assert f"Mine, the one of number {number}." in last_prompt(model)
-
-
 # ---- dates ----
 
 

@@ -70,16 +70,11 @@ void cycle_refresh(struct worker *worker)
     refresh(worker, learning_refresh);
 }
 
-void cycle_glance(struct worker *worker)
-{
-    if (clock_monotonic_ms() - worker->looks.learning_ms > CYCLE_FRESH_MS)
-        refresh(worker, learning_glance);
-}
-
 void cycle_prepare(struct worker *worker)
 {
     /* Where the supervisor saw nothing, the commit's own look is enough: the prompt reads the files themselves. */
     if (worker->looks.tree)
         cycle_record_edits(worker);
-    cycle_glance(worker);
+    if (clock_monotonic_ms() - worker->looks.learning_ms > CYCLE_FRESH_MS)
+        refresh(worker, learning_glance);
 }

@@ -35,14 +35,14 @@ static bool allowed(struct worker *worker, const struct reply *reply, const stru
 {
     return worker->task.answer.kept && reply->reward >= 0 && auditing_score(worker) == AUDIT_NONE &&
            !auditing_busy(worker) && mail_silent(worker->mail) && is_quiet(worker, sending) &&
-           clock_monotonic_ms() >= worker->prefetch.not_before_ms;
+           clock_monotonic_ms() >= worker->prefetch.not_before_ms && !tree_look(worker);
 }
 
 /* A block that ends without a question, or may do so, is not guessed. */
 static const struct block *guess(struct worker *worker)
 {
     struct fault fault;
-    if (!queue_look(worker->queue, NULL, &fault) || tree_look(worker))
+    if (!queue_look(worker->queue, NULL, &fault))
         return NULL;
     const struct block *block = choice_ahead(worker);
     bool plain = block && !block->lock && block->ttl_seconds == 0 && strlen(block->task) <= TASK_AHEAD_MAX &&

@@ -15,23 +15,10 @@
 
 enum { LOOK_MS = 1000, COPY_REST_S = 2 /* an editor's backup stands there for a moment while it saves */ };
 
-/* The queue and what was learned are known by others, who have read them a moment ago. */
-enum { READ_FIRST = 1, READ_COUNT = 3 };
 static const char *const state_files[TREE_STATE_FILES] = {
     TREE_QUEUE,  TREE_PERSONA, TREE_CONSTRAINTS, TREE_SYSTEM_PROMPT,
     TREE_SKILLS, TREE_GOALS,   TREE_REWARDS,     TREE_REFLECTIONS,
 };
-
-static unsigned marks_read(struct worker *worker, const char *path, struct merged_file *file)
-{
-    struct file_stamp now = files_stamp_at(worker->tree, path);
-    OWNED char *text = NULL;
-    size_t length;
-    if (files_stamp_equal(&now, &file->stamp))
-        return file->line;
-    bool read = files_read(worker->tree, path, TREE_FILE_MAX, &text, &length, &file->stamp, NULL) == 1;
-    return read ? markdown_conflict(text, length, true) : 0;
-}
 
 /* False: marks stand where they stood, as they do after each commit of the worker's own. The worker looks for no trace
  * of people behind such a commit: the supervisor tells of people's changes in the tree. */
@@ -40,9 +27,14 @@ static bool look_for_marks(struct worker *worker)
     bool moved = false;
     for (size_t i = 0; i < TREE_STATE_FILES; i++) {
         struct merged_file *file = &worker->looks.merged[i];
-        unsigned line = i < READ_FIRST                ? queue_conflict(worker->queue)
-                        : i < READ_FIRST + READ_COUNT ? marks_read(worker, state_files[i], file)
-                                                      : learning_conflict(worker->learning, state_files[i]);
+        struct file_stamp now = files_stamp_at(worker->tree, state_files[i]);
+        OWNED char *text = NULL;
+        size_t length;
+        if (files_stamp_equal(&now, &file->stamp))
+            continue;
+        bool read =
+            files_read(worker->tree, state_files[i], TREE_FILE_MAX, &text, &length, &file->stamp, NULL) == 1;
+        unsigned line = read ? markdown_conflict(text, length, true) : 0;
         moved = moved || line != file->line;
         file->line = line;
     }

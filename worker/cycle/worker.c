@@ -314,13 +314,8 @@ static void step(struct worker *worker)
     if (worker->phase == PHASE_NONE && worker->orders.rollback)
         roll_back(worker);
     auditing_step(worker, now);
-    if (worker->phase == PHASE_NONE && !worker->orders.stop) {
-        cycle_glance(worker);
-        if (!tree_look(worker))
-            cycle_next(worker);
-        if (worker->phase == PHASE_NONE) /* an edit may come, and then a task: its prompt has the edit */
-            worker->looks.learning_ms = -CYCLE_FRESH_MS;
-    }
+    if (worker->phase == PHASE_NONE && !worker->orders.stop && !tree_look(worker))
+        cycle_next(worker);
     prefetch_take_back(worker);
     mail_step_record(worker, now);
     if (worker->phase == PHASE_ASKED) { /* while the model thinks */

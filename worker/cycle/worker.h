@@ -218,8 +218,7 @@ struct worker {
 void worker_say(struct worker *worker, enum message_type type, ...);
 void worker_send(struct worker *worker);
 
-/* tree_look.c: the findings in the tree are reported. True: a merge left conflict marks, so no work may begin; in the
- * queue and in the learned files, as they were read last. */
+/* tree_look.c: the findings in the tree are reported. True: a merge left conflict marks, so no work may begin. */
 bool tree_look(struct worker *worker);
 
 /* cycle.c: the cycle's steps. */
@@ -252,8 +251,6 @@ bool cycle_record_edits(struct worker *worker);
 enum { CYCLE_FRESH_MS = 20 /* so much may a prompt be behind the files that people edit */ };
 void cycle_refresh(
     struct worker *worker); /* read people's changes in the learned files; problems are reported */
-/* The same for a prompt, where no learning waits for its commit: no read if the files were read a moment ago. */
-void cycle_glance(struct worker *worker);
 /* Before a task is begun: people's edits are recorded, the learned files are read again. */
 void cycle_prepare(struct worker *worker);
 

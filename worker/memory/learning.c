@@ -179,14 +179,6 @@ void learning_glance(struct learning *learning, struct buffer *problems)
     refresh(learning, false, problems);
 }
 
-unsigned learning_conflict(const struct learning *learning, const char *path)
-{
-    for (enum state state = 0; state < STATE_COUNT; state++)
-        if (strcmp(states[state].path, path) == 0)
-            return learning->files[state].conflict;
-    return 0;
-}
-
 void learning_propose(struct learning *learning, struct change_list *changes)
 {
     /* Before the list: a text that is younger than the list counts as a text that a person has just put there. */

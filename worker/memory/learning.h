@@ -18,9 +18,6 @@ struct learning *learning_open(int tree, struct buffer *problems);
 void learning_close(struct learning *learning);
 /* Read files again that have changed on disk (stamps), and report all faults again. */
 void learning_refresh(struct learning *learning, struct buffer *problems);
-/* The line where a merge's conflict begins in the text that was read last of the state file; 0: there is no
- * conflict. */
-unsigned learning_conflict(const struct learning *learning, const char *path);
 /* learning_refresh for a prompt, which may be a moment behind (statefile_glance): no write follows. */
 void learning_glance(struct learning *learning, struct buffer *problems);
 

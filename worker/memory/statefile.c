@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/format/markdown.h"
 #include "common/listing.h"
 #include "common/memory.h"
 #include "common/utf8.h"
@@ -23,7 +22,6 @@ static void know(struct statefile *file, char *text, size_t length)
     free(file->known);
     file->known = text;
     file->known_length = length;
-    file->conflict = markdown_conflict(text, length, true);
     file->seen = true;
 }
 

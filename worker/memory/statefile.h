@@ -25,8 +25,7 @@ struct statefile {
     bool blocked;          /* the file can neither be read nor set aside: it must not be written */
     char *known, *pending; /* owned: the text on disk; the text of a commit under way (NULL: none) */
     size_t known_length, pending_length;
-    unsigned conflict; /* the line of `known` where a merge's conflict begins; 0: there is none */
-    char *problem;     /* owned; the present trouble as a sentence, NULL: none */
+    char *problem; /* owned; the present trouble as a sentence, NULL: none */
 };
 
 enum statefile_news {

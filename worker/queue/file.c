@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/format/markdown.h"
 #include "common/memory.h"
 #include "common/tree.h"
 
@@ -18,7 +17,7 @@ void queue_forget(struct queue *queue)
 {
     block_list_free(&queue->blocks);
     memory_set(&queue->text, NULL);
-    queue->length = queue->conflict = 0;
+    queue->length = 0;
     queue->stamp = (struct file_stamp){0};
     queue->known = queue->whole = false;
 }
@@ -70,7 +69,6 @@ void queue_adopt(struct queue *queue, char *text, size_t length, const struct fi
     free(queue->text);
     queue->text = text;
     queue->length = length;
-    queue->conflict = markdown_conflict(text, length, true);
     queue->stamp = *stamp;
     queue->known = true;
 }

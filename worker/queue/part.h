@@ -58,7 +58,6 @@ struct queue {
     /* The snapshot: queue.md as of the last look or take. */
     char *text; /* owned */
     size_t length;
-    unsigned conflict;       /* the line where a merge's marks begin; 0: there are none */
     struct file_stamp stamp; /* all zero: no file, or nothing known */
     bool known;              /* text, stamp and blocks are the file's */
     bool whole;              /* no process was writing: the last block is complete */

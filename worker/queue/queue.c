@@ -96,11 +96,6 @@ const struct block *queue_next(const struct queue *queue, bool (*skip)(void *, c
     return best;
 }
 
-unsigned queue_conflict(const struct queue *queue)
-{
-    return queue->conflict;
-}
-
 size_t queue_depth(const struct queue *queue)
 {
     size_t depth = 0;

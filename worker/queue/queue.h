@@ -41,8 +41,6 @@ bool queue_hints(struct queue *queue, struct buffer *out);
  * not this one. NULL: none. */
 const struct block *queue_next(const struct queue *queue, bool (*skip)(void *, const struct block *),
                                void *context);
-/* The line where a merge's conflict begins, as of the last look or take; 0: there is none. */
-unsigned queue_conflict(const struct queue *queue);
 /* Blocks without problem. */
 size_t queue_depth(const struct queue *queue);
 /* When a block was first seen (for its TTL, when it has no `created`), kept over restarts in .agentos/seen. */
