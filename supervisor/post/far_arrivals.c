@@ -10,11 +10,12 @@
 #include "common/clock.h"
 #include "common/format/yamldoc.h"
 #include "common/memory.h"
+#include "common/names.h"
 #include "supervisor/post/part.h"
 
 enum {
     KEPT_PLACE_MS = 500,     /* how long a place is kept for an envelope on its way from another node */
-    ENDED_MAX = 128,         /* remembered ids of one sender */
+    ENDED_MAX = 64,          /* remembered ids of one sender: as many as travel at once between two agents */
     WORDS_BYTES = 128 * 1024 /* of verdicts and words of room in one message, and a last one */
 };
 
@@ -125,18 +126,20 @@ static struct words *words_for(struct post *post, const char *node)
     return *at;
 }
 
-/* A restart forgets these ids: an envelope that comes then goes back once, and comes alone. */
+/* Hashes, since senders are many: two alike cost their sender the order of two envelopes, once. A restart forgets them:
+ * an envelope that comes then goes back once, and comes alone. */
 static void has_ended(struct box *sender, const char *id)
 {
     if (!sender->far.ended)
         sender->far.ended = memory_new(ENDED_MAX, sizeof *sender->far.ended);
-    memory_set(&sender->far.ended[sender->far.ended_next++ % ENDED_MAX], id);
+    sender->far.ended[sender->far.ended_next++ % ENDED_MAX] = names_hash(id, strlen(id));
 }
 
 bool post_arrival_is_early(const struct box *sender, const char *ahead)
 {
+    uint64_t hash = names_hash(ahead, strlen(ahead));
     for (size_t i = 0; sender->far.ended && i < ENDED_MAX; i++)
-        if (sender->far.ended[i] && strcmp(sender->far.ended[i], ahead) == 0)
+        if (sender->far.ended[i] == hash)
             return false;
     return !*find(sender->post, sender, ahead);
 }
@@ -214,7 +217,5 @@ void post_arrivals_free(struct box *box)
     for (size_t i = 0; i < box->far.asking_count; i++)
         free(box->far.asking[i].node);
     free(box->far.asking);
-    for (size_t i = 0; box->far.ended && i < ENDED_MAX; i++)
-        free(box->far.ended[i]);
     free(box->far.ended);
 }

@@ -162,8 +162,9 @@ struct box {
         size_t asking_count;
         /* How many envelopes of one sender may travel to the agent, and since when (post_far_pace). */
         int64_t pace, paced_ms;
-        bool tidies;  /* the next pump looks at every answered envelope */
-        char **ended; /* ids of this sender's envelopes that had their verdict here last; owned; NULL: none */
+        bool tidies; /* the next pump looks at every answered envelope */
+        /* Hashes of ids: this sender's envelopes with the last verdicts here; owned; NULL: none. */
+        uint64_t *ended;
         size_t ended_next;
         /* The last place of the window, for those nodes; clock_monotonic_ms; 0: it isn't kept. */
         int64_t kept_until_ms;
