@@ -215,6 +215,28 @@ static int by_order(const void *a, const void *b)
     return envelope_index_before(*right, *left) - envelope_index_before(*left, *right);
 }
 
+/* An earlier envelope of the same kind came back: sent now, this one would not name it, and could overtake it. */
+static bool is_behind_one_that_came_back(const struct index_entry *entry)
+{
+    for (const struct index_entry *other = entry->to->waits.first; other; other = other->next)
+        if (other->way == WAY_TRIED && other->box == entry->box && is_work(other) == is_work(entry) &&
+            envelope_index_before(other, entry))
+            return true;
+    return false;
+}
+
+/* The envelope counts as one that came back too early, and may not be refused: its first sending may still arrive. */
+static void comes_back(struct index_entry *entry)
+{
+    struct box *sender = counted(entry->box);
+    entry->way = WAY_TRIED;
+    entry->held_until_ms = 0;
+    entry->fresh = false;
+    envelope_index_keep(entry, NULL);
+    sender->unread.ahead--;
+    sender->unread.count |= is_work(entry) ? WORK_CAME_BACK | WORK_DUE : MAIL_CAME_BACK | MAIL_DUE;
+}
+
 /* In their order, so that each finds the one ahead of it under way. */
 static void send_again(const struct box *receiver)
 {
@@ -225,7 +247,9 @@ static void send_again(const struct box *receiver)
             due[count++] = entry;
     qsort(due, count, sizeof *due, by_order);
     for (size_t i = 0; i < count; i++)
-        if (is_to_go_again(due[i])) {
+        if (due[i]->way == WAY_TRAVELS && is_behind_one_that_came_back(due[i])) {
+            comes_back(due[i]);
+        } else if (is_to_go_again(due[i])) {
             counted(due[i]->box)->unread.ahead += due[i]->way == WAY_TRIED;
             goes_again(due[i]);
         }
