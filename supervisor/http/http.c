@@ -277,10 +277,7 @@ static void is_told(void *context, const json_t *told)
 static void add_idempotency(const struct visit *visit, json_t *request)
 {
     const char *key = header(visit->connection, "Idempotency-Key");
-    bool takes_id = false;
-    for (const struct field *field = visit->route->fields; field && field->name; field++)
-        takes_id |= strcmp(field->name, "id") == 0;
-    if (!key || !*key || !takes_id || json_object_get(request, "id"))
+    if (!key || !*key || !route_takes_key(visit->route) || json_object_get(request, "id"))
         return;
     OWNED char *id = memory_print("key-%016llx", names_hash(key, strlen(key)));
     json_object_set_new(request, "id", json_string(id));

@@ -48,7 +48,7 @@ static json_t *body_of(const struct field *fields)
                      "required", required, "additionalProperties", 0);
 }
 
-/* The pieces of the path that a request fills in, and the parameters behind it. */
+/* The pieces of the path that a request fills in, the parameters behind it, and the header that a route takes. */
 static json_t *parameters_of(const struct route *route)
 {
     json_t *parameters = json_array();
@@ -62,6 +62,13 @@ static json_t *parameters_of(const struct route *route)
         json_array_append_new(parameters, json_pack("{s:s, s:s, s:b, s:s, s:o}", "name", field->name, "in",
                                                     "query", "required", 0, "description", field->says,
                                                     "schema", schema_of(field->kind)));
+    if (route_takes_key(route))
+        json_array_append_new(
+            parameters, json_pack("{s:s, s:s, s:b, s:s, s:{s:s}}", "name", "Idempotency-Key", "in", "header",
+                                  "required", 0, "description",
+                                  "The same key stands for the same request: a repeated one does nothing "
+                                  "more, and one with another text is refused.",
+                                  "schema", "type", "string"));
     return parameters;
 }
 

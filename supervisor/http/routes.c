@@ -427,6 +427,14 @@ static const struct route routes[] = {
     GET("/v1/events", "Events as they happen, as server-sent events.", ASKS_EVENTS, .answer = NULL),
 };
 
+bool route_takes_key(const struct route *route)
+{
+    for (const struct field *field = route->fields; field && field->name; field++)
+        if (strcmp(field->name, "id") == 0)
+            return true;
+    return false;
+}
+
 const struct route *routes_at(size_t index)
 {
     return index < sizeof routes / sizeof routes[0] ? &routes[index] : NULL;

@@ -54,5 +54,7 @@ struct route {
  * says why. */
 const struct route *routes_admit(const struct request *request, const struct token *token, json_t **named,
                                  struct document *document);
+/* Whether the header Idempotency-Key makes a request to the route safe to repeat (contract section 12). */
+bool route_takes_key(const struct route *route);
 /* The route of this number, from 0; NULL behind the last. */
 const struct route *routes_at(size_t index);

@@ -445,3 +445,10 @@ def test_the_description_has_every_path_with_its_methods_and_fields(make_v1):
     assert len(ids) == len(set(ids)) >= 20
     body = described["paths"]["/v1/agents/{agent}/tasks"]["post"]["requestBody"]
     assert body["content"]["application/json"]["schema"]["required"] == ["text"]
+    keyed = {
+        path
+        for path, operations in described["paths"].items()
+        for operation in operations.values()
+        if any((one["in"], one["name"]) == ("header", "Idempotency-Key") for one in operation["parameters"])
+    }
+    assert keyed == {"/v1/agents/{agent}/tasks", "/v1/queues/{queue}/items"}
