@@ -249,16 +249,18 @@ static bool walk_settled(struct search *search, const char *path, int depth)
 {
     struct history *history = search->history;
     bool good = true;
-    for (size_t i = history->looked.count; good && i-- > 0;) {
-        if (i >= history->looked.count || !is_below(history->looked.items[i].path, path))
-            continue;
-        OWNED char *inner = memory_text(history->looked.items[i].path);
-        struct stat now;
-        if (fstatat(history->tree, inner, &now, AT_SYMLINK_NOFOLLOW) == 0)
-            good = walk(search, inner, &now, depth + 1);
-        else if (errno == ENOENT)
-            forget_below(history, inner);
-    }
+    OWNED char *gone = NULL; /* one at each look: few go at a time */
+    for (size_t i = 0; good && i < history->looked.count; i++)
+        if (is_below(history->looked.items[i].path, path)) {
+            OWNED char *inner = memory_text(history->looked.items[i].path);
+            struct stat now;
+            if (fstatat(history->tree, inner, &now, AT_SYMLINK_NOFOLLOW) == 0)
+                good = walk(search, inner, &now, depth + 1);
+            else if (errno == ENOENT)
+                memory_set(&gone, inner);
+        }
+    if (gone)
+        forget_below(history, gone);
     return good;
 }
 
