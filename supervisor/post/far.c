@@ -261,8 +261,7 @@ static bool is_welcome(struct box *sender, struct box *receiver, struct envelope
     return false;
 }
 
-static void take(struct post *post, uint64_t token, const char *node, struct envelope *envelope,
-                 const char *ahead)
+static void take(struct post *post, uint64_t token, const char *node, struct envelope *envelope, char *ahead)
 {
     struct box *sender = sender_of(post, envelope), *receiver = post_box(post, envelope->to);
     if (!sender || !receiver || !is_far(sender) || !has_tree(receiver)) {
@@ -277,7 +276,10 @@ static void take(struct post *post, uint64_t token, const char *node, struct env
     post_wake(receiver);
     if (!is_welcome(sender, receiver, envelope) || post_repeated(sender, receiver, envelope))
         return;
-    if (ahead && post_arrival_is_early(sender, ahead))
+    char *second = ahead ? strchr(ahead, ' ') : NULL; /* of work and of mail, one each */
+    if (second)
+        *second++ = '\0';
+    if ((ahead && post_arrival_is_early(sender, ahead)) || (second && post_arrival_is_early(sender, second)))
         post_verdict(sender, envelope->id, "deferred", POST_EARLY);
     else
         post_let_wait(sender, receiver, envelope);

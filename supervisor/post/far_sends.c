@@ -40,12 +40,13 @@ static enum mailbox_found read_sent(const struct index_entry *entry, struct enve
                         NULL);
 }
 
-/* The last envelope that travels before this one between the same two agents; NULL: none. */
-static const struct index_entry *ahead_of(const struct index_entry *entry)
+/* The last envelope, with work or without, that travels before this one between the same two agents; NULL: none. */
+static const struct index_entry *ahead_of(const struct index_entry *entry, bool work)
 {
     const struct index_entry *last = NULL;
     for (const struct index_entry *other = entry->to->waits.first; other; other = other->next)
         if (other->way == WAY_TRAVELS && other->box == entry->box && envelope_index_before(other, entry) &&
+            envelope_kind_has(other->kind, KIND_EXPECTS_ANSWER) == work &&
             (!last || envelope_index_before(last, other)))
             last = other;
     return last;
@@ -73,7 +74,8 @@ bool post_stays_behind(struct index_entry *entry)
 void post_publish(struct index_entry *entry, const struct envelope *envelope, bool again)
 {
     const struct post_bus *bus = &entry->box->post->far.bus;
-    const struct index_entry *ahead = ahead_of(entry);
+    const struct index_entry *work = ahead_of(entry, true), *mail = ahead_of(entry, false);
+    const struct index_entry *ahead = work ? work : mail;
     OWNED_BUFFER struct buffer text = {0}, printed = {0};
     const struct post *post = entry->box->post; /* no bus may take the message for an earlier one */
     OWNED char *message =
@@ -81,7 +83,8 @@ void post_publish(struct index_entry *entry, const struct envelope *envelope, bo
               : memory_text(envelope->id);
     envelope_print(envelope, &printed);
     if (ahead)
-        buffer_print(&text, POST_AHEAD "%s\n", ahead->id);
+        buffer_print(&text, POST_AHEAD "%s%s%s\n", ahead->id, work && mail ? " " : "",
+                     work && mail ? mail->id : "");
     size_t begun = ahead ? strlen(POST_AHEAD_BEGINS) : 0;
     buffer_add(&text, printed.data + begun, printed.length - begun);
     entry->way = WAY_TRAVELS;
