@@ -196,7 +196,7 @@ static inline void worker_keeps_a_lease(const struct worker_start *start)
 {
     OWNED char *path = memory_print("%s/agents/%s/leased", start->data_dir, start->agent->name);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    fcntl(fd, F_SETSIG, SIGURG);
+    files_leases_silent();
     fcntl(fd, F_SETLEASE, F_WRLCK);
 }
 
