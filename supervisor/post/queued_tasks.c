@@ -4,8 +4,9 @@
  * dead letter).
  *
  * The post office minds each agent's next due task, and the file's stamp. A block without a `created` of its own
- * counts from when its worker first saw it, by the worker's notes, or else from when the supervisor saw it. */
+ * counts from when its worker first saw it, by the worker's notes, or else from when the supervisor met it here. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,13 +20,20 @@
 #include "common/tree.h"
 #include "supervisor/post/part.h"
 
-enum { SEEN_MAX = 8 * 1024 * 1024, RETRY_S = 1 };
+enum { SEEN_MAX = 8 * 1024 * 1024, SEEN_LINE = 64, RETRY_S = 1 };
+
+/* A block that has a time to live and no `created`, as it was met first. */
+struct sight {
+    uint64_t id, hash;
+    int64_t time; /* epoch seconds */
+};
 
 struct tasks {
     struct box *box;
     struct timer entry;
     struct file_stamp stamp; /* of queue.md as it was read */
-    int64_t seen_at;         /* epoch seconds: since when this agent has no process */
+    struct sight *sights;    /* of the blocks that stood there then, sorted */
+    size_t sight_count;
 };
 
 static char *path_in(const struct box *box, const char *name)
@@ -33,16 +41,86 @@ static char *path_in(const struct box *box, const char *name)
     return memory_print("agents/%s/%s", box->name, name);
 }
 
-/* .agentos/seen has lines "ID HASH TIME" (worker/queue/first_seen.c). */
-static int64_t first_seen(const char *seen, const struct block *block, int64_t otherwise)
+static struct sight sight_of(const struct block *block, int64_t time)
 {
-    uint64_t id = names_hash(block->id, strlen(block->id)), line_id, line_hash;
-    int64_t time;
+    return (struct sight){.id = names_hash(block->id, strlen(block->id)), .hash = block->hash, .time = time};
+}
+
+static int by_hash_and_id(const void *a, const void *b)
+{
+    const struct sight *left = a, *right = b;
+    if (left->hash != right->hash)
+        return left->hash < right->hash ? -1 : 1;
+    return (left->id > right->id) - (left->id < right->id);
+}
+
+static const struct sight *find_sight(const struct tasks *tasks, const struct sight *wanted)
+{
+    return tasks->sight_count
+               ? bsearch(wanted, tasks->sights, tasks->sight_count, sizeof *wanted, by_hash_and_id)
+               : NULL;
+}
+
+/* Blocks that are met for the first time count from now on; a block that went is forgotten. */
+static void meet(struct tasks *tasks, const struct block_list *blocks)
+{
+    struct sight *sights = NULL;
+    size_t count = 0;
+    int64_t now = clock_now();
+    for (size_t i = 0; i < blocks->count; i++) {
+        const struct block *block = &blocks->items[i];
+        if (block->ttl_seconds <= 0 || block->created || block->problem || !block->task)
+            continue;
+        struct sight sight = sight_of(block, now);
+        const struct sight *known = find_sight(tasks, &sight);
+        MEMORY_MORE(sights, count);
+        sights[count++] = known ? *known : sight;
+    }
+    if (count)
+        qsort(sights, count, sizeof *sights, by_hash_and_id);
+    free(tasks->sights);
+    tasks->sights = sights;
+    tasks->sight_count = count;
+}
+
+/* .agentos/seen has lines "ID HASH TIME" (worker/queue/first_seen.c). 0: no line is of this block. */
+static int64_t noted(const char *seen, const struct block *block)
+{
+    struct sight wanted = sight_of(block, 0), line_of;
     for (const char *line = seen; line && *line; line = strchr(line, '\n'), line += line != NULL)
-        if (sscanf(line, "%16" SCNx64 " %16" SCNx64 " %20" SCNd64, &line_id, &line_hash, &time) == 3 &&
-            line_id == id && line_hash == block->hash)
-            return time;
-    return otherwise;
+        if (sscanf(line, "%16" SCNx64 " %16" SCNx64 " %20" SCNd64, &line_of.id, &line_of.hash,
+                   &line_of.time) == 3 &&
+            by_hash_and_id(&line_of, &wanted) == 0)
+            return line_of.time;
+    return 0;
+}
+
+static int64_t counts_from(const struct tasks *tasks, const struct block *block, const char *seen)
+{
+    if (block->created)
+        return block->created;
+    struct sight wanted = sight_of(block, clock_now());
+    int64_t time = noted(seen, block);
+    const struct sight *sight = time ? NULL : find_sight(tasks, &wanted);
+    return time ? time : sight ? sight->time : wanted.time;
+}
+
+/* The worker finds the time from which an expired block counted where it keeps such times itself: a dead letter that has
+ * the time goes when somebody requeues or purges it, and the block would have a second life. The agent has no process
+ * that writes there too. Where the note can't be written, the dead letter is left. */
+static void note_for_worker(const struct tasks *tasks, const struct block *block, const char *seen,
+                            int64_t time)
+{
+    struct sight sight = sight_of(block, time);
+    OWNED char *path = path_in(tasks->box, TREE_NOTES "/seen");
+    if (block->created || noted(seen, block) || (seen && strlen(seen) + SEEN_LINE > SEEN_MAX))
+        return;
+    char line[SEEN_LINE];
+    int length = snprintf(line, sizeof line, "%016" PRIx64 " %016" PRIx64 " %" PRId64 "\n", sight.id,
+                          sight.hash, sight.time);
+    OWNED_FD int fd = files_open(tasks->box->post->data, path, O_WRONLY | O_APPEND | O_CREAT, 0644);
+    if (fd >= 0)
+        (void)files_write_all(fd, line, (size_t)length);
 }
 
 /* written: epoch seconds, when queue.md was written last. The time from which a block without `created` counts is
@@ -54,8 +132,8 @@ static bool lies_dead(struct box *box, const struct block *block, const char *fi
     if (mailbox_read(box->post->data, box->name, FOLDER_DEAD_LETTERS, file, &envelope, NULL, NULL) !=
         MAILBOX_READ)
         return false;
-    bool still = envelope.finished > written && envelope.kind == KIND_TASK && envelope.trace &&
-                 strcmp(envelope.trace, block->id) == 0;
+    bool still = !block->created && envelope.finished > written && envelope.kind == KIND_TASK &&
+                 envelope.trace && strcmp(envelope.trace, block->id) == 0;
     return still ||
            envelope.finished >= created; /* else the dead letter is of another block that had this id */
 }
@@ -65,8 +143,7 @@ static int64_t end_of(const struct tasks *tasks, const struct block *block, cons
 {
     if (block->ttl_seconds <= 0)
         return -1;
-    return expiry_of(block->created ? block->created : first_seen(seen, block, tasks->seen_at),
-                     block->ttl_seconds);
+    return expiry_of(counts_from(tasks, block, seen), block->ttl_seconds);
 }
 
 /* Another block with the same id and text has time left, such as `requeue` appends: the task is not over. */
@@ -94,6 +171,7 @@ static bool bury(struct tasks *tasks, const struct block_list *blocks, const str
     OWNED char *reason = memory_text("its time to live was over");
     struct fault fault;
     int64_t written = tasks->stamp.modified_ns / 1000000000;
+    note_for_worker(tasks, block, seen, created);
     if (lies_dead(box, block, file, created, written) || lives_on(tasks, blocks, block, seen, clock_now()))
         return true;
     struct envelope envelope = {
@@ -165,6 +243,7 @@ static void read_queue(struct tasks *tasks)
     if (found <= 0)
         return;
     block_parse(&blocks, text, length);
+    meet(tasks, &blocks);
     go_through(tasks, &blocks, seen, &next);
     block_list_free(&blocks);
     if (next >= 0)
@@ -186,7 +265,7 @@ void post_tasks_look(struct box *box)
     struct file_stamp stamp = files_stamp_at(box->post->data, path);
     if (!box->tasks) {
         box->tasks = memory_new(1, sizeof *box->tasks);
-        *box->tasks = (struct tasks){.box = box, .seen_at = clock_now()};
+        *box->tasks = (struct tasks){.box = box};
         box->tasks->entry = (struct timer){.ring = task_due, .context = box->tasks};
     } else if (files_stamp_equal(&stamp, &box->tasks->stamp)) {
         return;
@@ -208,6 +287,7 @@ void post_tasks_forget(struct box *box)
     if (!box->tasks)
         return;
     expiry_clear(box->post->expiry, &box->tasks->entry);
+    free(box->tasks->sights);
     free(box->tasks);
     box->tasks = NULL;
 }

@@ -150,3 +150,22 @@ def test_a_requeued_task_whose_expired_block_still_stands_has_one_life(make_syst
     assert not letter.exists() and "expired" not in "".join(system.subjects())
     assert model.asked() == {"Too late": 1}
     system.assert_sound()
+
+
+@pytest.mark.parametrize("verb", ["requeue", "purge"])
+def test_a_block_without_a_created_stays_expired_when_its_dead_letter_goes(make_system, model, verb):
+    """The dead letter had the time from which the block counts, and the start comes without it."""
+    system = make_system(model=model).start()
+    system.cli("stop", "orion")
+    with (system.tree() / "queue.md").open("a") as queue:
+        queue.write("\n## late\ntask: Too late\nttl_seconds: 5\n")
+    letter = system.tree() / "iac/dead-letter/late.md"
+    wait_until(letter.exists, "late a dead letter", 15)
+    system.cli(verb, "late")
+    assert not letter.exists()
+    system.cli("start", "orion")
+    wait_until(lambda: "## late\n" not in system.read("queue.md"), "no block left", 10)
+    if verb == "requeue":
+        system.wait_done("late")
+    assert model.asked() == ({"Too late": 1} if verb == "requeue" else {})
+    system.assert_sound()

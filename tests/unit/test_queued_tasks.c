@@ -1,0 +1,92 @@
+/* Tasks of queue.md that expire while their agent has no process: from when a block counts, and whose dead letter it
+ * is. */
+#include "common/test_clock.h"
+#include "post_office.h"
+
+enum { HOUR_S = 3600 };
+
+static void put_queue(struct office *office, const char *text)
+{
+    OWNED char *path = memory_print("%s/agents/iris/queue.md", office->folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+    post_queue_changed(office->post, "iris");
+    office_settle(office);
+}
+
+static void later(struct office *office, int seconds)
+{
+    test_clock_move(seconds * 1000, seconds * 1000);
+    post_scan(office->post);
+    office_settle(office);
+}
+
+static void test_a_block_without_a_created_counts_from_when_it_was_met(void **state)
+{
+    struct office *office = *state;
+    put_queue(office, "");
+    post_worker_down(office->post, "iris");
+    office_settle(office);
+    later(office, 2 * HOUR_S);
+    put_queue(office, "## t1\ntask: Do it\nttl_seconds: 3600\n");
+    assert_false(office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t1"));
+    later(office, HOUR_S / 2);
+    put_queue(office, "## t1\ntask: Do it\nttl_seconds: 3600\n\n## t2\ntask: Do it\nttl_seconds: 3600\n");
+    later(office, HOUR_S / 2 + 1);
+    UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t1"));
+    assert_false(office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t2"));
+    later(office, HOUR_S / 2);
+    UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t2"));
+}
+
+static void test_a_block_that_was_taken_away_and_comes_again_counts_anew(void **state)
+{
+    struct office *office = *state;
+    put_queue(office, "## t1\ntask: Do it\nttl_seconds: 3600\n");
+    post_worker_down(office->post, "iris");
+    office_settle(office);
+    later(office, HOUR_S / 2);
+    put_queue(office, "");
+    later(office, HOUR_S);
+    put_queue(office, "## t1\ntask: Do it\nttl_seconds: 3600\n");
+    later(office, HOUR_S / 2);
+    assert_false(office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t1"));
+    later(office, HOUR_S / 2 + 1);
+    UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t1"));
+}
+
+/* A queue.md that is put there with an old time stamp, as a backup has it. */
+static void test_a_block_with_a_created_has_a_letter_beside_that_of_an_earlier_block(void **state)
+{
+    struct office *office = *state;
+    char created[CLOCK_TEXT];
+    struct envelope dead = office_letter("t1", KIND_TASK, "operator", "iris");
+    dead.created = clock_now() - 3 * HOUR_S;
+    dead.finished = clock_now() - 2 * HOUR_S;
+    dead.status = "expired";
+    office_put(office, "iris", FOLDER_DEAD_LETTERS, &dead);
+    clock_format(clock_now() - HOUR_S, created);
+    office_command("cd %s/agents/iris && printf '## t1\\ntask: Another\\ncreated: %s\\nttl_seconds: 60\\n' > "
+                   "queue.md && "
+                   "touch -d '3 days ago' queue.md",
+                   office->folder, created);
+    post_worker_down(office->post, "iris");
+    office_settle(office);
+    struct envelope letter = office_read(office, "iris", FOLDER_DEAD_LETTERS, "t1");
+    assert_string_equal(letter.body, "Another");
+    envelope_free(&letter);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, office_setup, office_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_block_without_a_created_counts_from_when_it_was_met),
+        TEST(test_a_block_that_was_taken_away_and_comes_again_counts_anew),
+        TEST(test_a_block_with_a_created_has_a_letter_beside_that_of_an_earlier_block),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
