@@ -147,6 +147,7 @@ def test_a_requeued_task_whose_expired_block_still_stands_has_one_life(make_syst
     system.cli("restart", "orion")
     system.wait_done("late")
     wait_until(lambda: "## late\n" not in system.read("queue.md"), "both blocks gone", 10)
+    assert "An expired block of task late is removed; another block of it has time left." in system.log()
     assert not letter.exists() and "expired" not in "".join(system.subjects())
     assert model.asked() == {"Too late": 1}
     system.assert_sound()

@@ -195,7 +195,7 @@ static bool in_hand(const struct worker *worker, const struct block *block)
 }
 
 /* Another block with the same id and text has time left: such as `requeue` appends for a dead letter whose block still
- * stands, since its agent was stopped. The task is not over, and the expired block goes without an end of its own. */
+ * stands, since its agent was stopped. The task is not over, and the expired block goes without an end of its own (outlived). */
 static bool lives_on(struct worker *worker, const struct block *block, int64_t now)
 {
     const struct block_list *blocks = queue_blocks(worker->queue);
@@ -209,6 +209,20 @@ static bool lives_on(struct worker *worker, const struct block *block, int64_t n
             return true;
     }
     return false;
+}
+
+/* The block goes last: a kill in between leaves a block that this comes upon again. */
+static bool outlived(struct worker *worker, const struct block *block)
+{
+    OWNED char *id = memory_text(block->id);
+    uint64_t hash = block->hash;
+    struct stored_answer unused;
+    log_warn("agent", worker->name,
+             "An expired block of task %s is removed; another block of it has time left.", id);
+    if (answer_store_take(worker->answers, id, hash, &unused))
+        task_ends_unused(worker, &unused);
+    attempts_end(worker->attempts, id, hash);
+    return take(worker, id, hash);
 }
 
 static const struct block *next_expired(struct worker *worker, int64_t now, int64_t *next)
@@ -236,8 +250,7 @@ void task_ends_expire(struct worker *worker, int64_t now_ms)
         return;
     while ((block = next_expired(worker, clock_now(), &next))) {
         char commit[COMMIT_TEXT];
-        OWNED char *id = memory_text(block->id);
-        bool ended = lives_on(worker, block, clock_now()) ? take(worker, id, block->hash)
+        bool ended = lives_on(worker, block, clock_now()) ? outlived(worker, block)
                      : history_finished(worker->history, block->id, block->hash, commit)
                          ? task_ends_duplicate(worker, block, commit)
                          : task_ends_dead_letter(worker, block, "expired", "its time to live was over");
