@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from harness import task_block, wait_until
+from post_office import drop, envelope, moment
 
 
 def commit_of(system, revision):
@@ -29,6 +30,29 @@ def test_an_edit_is_committed_apart_as_theirs_before_the_cycles_commit(system, m
     assert line in system.git("show", f"HEAD:{name}")
     assert line in system.read(name)
     assert line.removeprefix("- [ ] ") in model.requests(prompts=True)[0]["prompt"]
+    system.assert_sound()
+
+
+@pytest.mark.parametrize("end", ["an expired task", "an expired handoff", "a refusal"])
+def test_an_edit_is_theirs_too_before_a_commit_without_an_answer(system, end):
+    """Their edit in the agent's commit would be theirs no more, and their own commit would take the agent's line out."""
+    path = system.tree() / "reflections.md"
+    before = system.git("rev-parse", "HEAD")
+    path.write_text(path.read_text().rstrip("\n") + "\n\n## 2026-04-01 mine\nThe person's own thought.\n")
+    if end == "an expired task":
+        system.add("late", "Too late", created=moment(-100), ttl_seconds=60)
+    elif end == "an expired handoff":
+        drop(system, "orion", "handoffs", "late", envelope("late", body="Too late.", created=moment(-100), ttl_seconds=60))
+    else:
+        drop(system, "orion", "outbox", "late", envelope("late", sender="orion", to="nobody", status="pending"))
+    wait_until(lambda: "late" in system.git("show", "HEAD:reflections.md"), "the reflection", 10)
+    theirs, ours = system.git("rev-list", "--reverse", f"{before.strip()}..HEAD").split()[:2]
+    assert commit_of(system, theirs)[1:] == ("people: reflections.md", ["reflections.md"])
+    assert "+The person's" not in system.git("show", "--format=", ours)
+    system.add("after", "Go on")
+    system.wait_done("after")
+    for text in (system.git("show", "HEAD:reflections.md"), system.read("reflections.md")):
+        assert "own thought" in text and "late" in text
     system.assert_sound()
 
 

@@ -21,6 +21,7 @@ static bool commit_end(struct worker *worker, const struct envelope *envelope, u
                                     envelope_kind_name(envelope->kind), envelope->from,
                                     expired ? "expired" : "failed", why, TREE_DEAD_LETTERS, envelope->id);
     struct question_usage usage = deferred_usage(worker->trouble.deferred, envelope->id, hash);
+    cycle_record_edits(worker);
     cycle_refresh(worker);
     learning_reflect(worker->learning, envelope->id, text, clock_now(), changes);
     const struct commit_request request = {

@@ -170,6 +170,7 @@ static void record(struct worker *worker, int64_t now_ms)
     OWNED_BUFFER struct buffer refused = {0}, note = {0};
     mail_verdict_changes(worker->mail, now, &changes, &refused, &note);
     if (refused.length) {
+        cycle_record_edits(worker);
         cycle_refresh(worker);
         OWNED char *text = memory_slice(refused.data, utf8_cut(refused.data, refused.length, REFUSED_MAX));
         learning_reflect(worker->learning, "post", text, now, &changes);

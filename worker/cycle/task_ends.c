@@ -113,6 +113,7 @@ bool task_ends_dead_letter(struct worker *worker, const struct block *block, con
     if (answer_store_take(worker->answers, id, hash, &unused))
         task_ends_unused(worker, &unused);
     struct question_usage usage = deferred_usage(worker->trouble.deferred, block->id, hash);
+    cycle_record_edits(worker);
     cycle_refresh(worker);
     list_changes(worker, block, file, status, reason, now, &changes);
     const struct commit_request request = {
