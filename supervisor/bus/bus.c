@@ -104,7 +104,7 @@ static void are_lost(void *context, const char *why)
 {
     struct bus *bus = context;
     end_session(bus, why);
-    objects_begin(bus->objects);
+    objects_again(bus->objects);
 }
 
 static void calm_down(void *context)

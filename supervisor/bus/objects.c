@@ -168,6 +168,12 @@ void objects_begin(struct objects *objects)
     look(objects);
 }
 
+void objects_again(struct objects *objects)
+{
+    objects_end(objects);
+    timer_set(objects->owner.loop, &objects->timer, OBJECTS_DELETED_MS);
+}
+
 void objects_end(struct objects *objects)
 {
     timer_clear(objects->owner.loop, &objects->timer);

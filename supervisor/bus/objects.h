@@ -4,7 +4,13 @@
 
 #include "supervisor/bus/requests.h"
 
-enum { OBJECTS_LOOK_MS = 5000 };
+enum {
+    OBJECTS_LOOK_MS = 5000,
+    /* From the news that a stream was deleted to the making of another: nats-server 2.9 tells of it before it takes the
+     * stream's files away, and took those of a stream that was made within some milliseconds, so that its consumers got
+     * nothing ever after. */
+    OBJECTS_DELETED_MS = 1000
+};
 
 struct objects_owner {
     struct loop *loop;
@@ -20,4 +26,5 @@ struct objects;
 
 struct objects *objects_new(const struct objects_owner *owner);
 void objects_begin(struct objects *objects); /* connected */
+void objects_again(struct objects *objects); /* an object was deleted */
 void objects_end(struct objects *objects);
