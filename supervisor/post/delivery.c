@@ -60,6 +60,7 @@ void post_outbox_look(struct box *box)
         return;
     }
     post_origins_looked(box, names.count);
+    box->far.taken_over &= names.count > 0;
     for (size_t i = 0; i < names.count; i++) {
         add_id(box, names.ids[i]);
         names.ids[i] = NULL;
@@ -97,6 +98,8 @@ void post_let_wait(struct box *sender, struct box *receiver, struct envelope *en
     envelope_index_describe(entry, envelope);
     post_waits_for(entry, receiver);
     entry->reading = false;
+    if (is_far(receiver) && sender->far.taken_over)
+        post_may_have_been_sent(sender, envelope);
     entry->way = is_far(receiver) && post_was_sent(sender, envelope->id) ? WAY_TRIED : WAY_WAITS;
     entry->fresh = entry->way == WAY_WAITS && !is_far(sender) &&
                    !(sender->outbox.from_start && strcmp(envelope->status, "deferred") == 0);
@@ -234,7 +237,7 @@ bool post_outbox_next(struct box *box)
     OWNED char *id = box->outbox.ids[box->outbox.done++];
     decide_on(box, id);
     if (box->outbox.done == box->outbox.count)
-        box->outbox.from_start = false;
+        box->outbox.from_start = box->far.taken_over = false;
     return true;
 }
 

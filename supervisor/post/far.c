@@ -35,6 +35,8 @@
  *                             brought to that node
  *   S's agent moves away      only with no envelope of it under way (post_travelling); R's late verdict finds no entry
  *                             and is ignored
+ *   S sleeps past its lease   the agent's next node has the outbox and no copies: each envelope that the outbox came with
+ *                             counts as sent, so R alone ends it
  *   a deferred envelope       R has dropped it, but the bus may bring a taken message again: so the envelope counts as
  *                             sent
  *
@@ -161,6 +163,8 @@ void post_lives(struct post *post, const char *name, const char *node, bool ther
         return;
     bool was_far = is_far(box), moved = !was_far || !node || strcmp(node, box->far.node) != 0;
     bool news = moved || there != box->far.there;
+    if (!node)
+        box->far.taken_over = *box->far.node != '\0';
     if (moved)
         set_node(box, node);
     box->far.there = there;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/memory.h"
 #include "supervisor/post/part.h"
 
@@ -13,6 +14,17 @@ enum {
     TIDY_AGAIN_MS = 100,      /* between two looks whether a sender has acted on a verdict */
     AHEAD_MAX = 64,           /* envelopes that travel between two agents at once */
 };
+
+void post_may_have_been_sent(struct box *sender, const struct envelope *envelope)
+{
+    struct fault fault;
+    struct envelope copy = *envelope;
+    copy.status = "pending";
+    copy.reason = NULL;
+    if (mailbox_write(sender->post->data, sender->name, FOLDER_SENT, &copy, false, &fault) == WRITE_FAILED)
+        log_warn("post", sender->name, "Envelope %s may end twice, here and at its receiver: %s",
+                 envelope->id, fault.text);
+}
 
 bool post_was_sent(struct box *sender, const char *id)
 {

@@ -163,6 +163,8 @@ struct box {
         /* How many envelopes of one sender may travel to the agent, and since when (post_far_pace). */
         int64_t pace, paced_ms;
         bool tidies; /* the next pump looks at every answered envelope */
+        /* Another node had the agent before: the envelopes that its outbox came with may have been sent from there. */
+        bool taken_over;
         /* Hashes of ids: this sender's envelopes with the last verdicts here; owned; NULL: none. */
         uint64_t *ended;
         size_t ended_next;
@@ -450,6 +452,8 @@ enum result_verdict post_result(const struct box *sender, struct envelope *resul
 
 /* far_sends.c: envelopes to other nodes */
 /* Whether the envelope was sent already, before a crash too. */
+/* The envelope of an agent that another node had counts as sent from there: its copy is written, durable. */
+void post_may_have_been_sent(struct box *sender, const struct envelope *envelope);
 bool post_was_sent(struct box *sender, const char *id);
 /* Sends envelopes without a verdict once more, and tidies. Returns the room in the receiver's window that may be used
  * now; *expected: how many more of the waiting envelopes' senders need not be told. */

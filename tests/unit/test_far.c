@@ -344,6 +344,24 @@ static void test_what_was_sent_ends_once_though_its_sender_lives_here_only_later
     assert_false(office_lies(a, "orion", FOLDER_DEAD_LETTERS, "h1"));
 }
 
+/* Its former node slept past the lease: that node's copies are not here, and its envelope is done. */
+static void test_what_a_former_node_may_have_sent_ends_as_its_receivers_node_says(void **state)
+{
+    struct envelope letter = brief("h1", "orion", "iris");
+    office_send(a, &letter, "orion");
+    UNTIL_TWO(office_lies(b, "iris", FOLDER_HANDOFFS, "h1"));
+    office_move(b, "iris", FOLDER_HANDOFFS, FOLDER_ARCHIVE, "h1");
+    post_settled(b->post, "iris", "h1", "finished", "");
+    post_lives(a->post, "orion", "c", true);
+    assert_true(mailbox_remove(a->data, "orion", FOLDER_SENT, "h1"));
+    buffer_drop(&two.verdicts, two.verdicts.length);
+    UNTIL_TWO(clock_now() > letter.created + letter.ttl_seconds);
+    post_lives(a->post, "orion", NULL, true);
+    UNTIL_TWO(two_said("orion h1 delivered"));
+    assert_false(two_said("orion h1 expired"));
+    assert_false(office_lies(a, "orion", FOLDER_DEAD_LETTERS, "h1"));
+}
+
 static void test_what_expires_at_its_receiver_is_told_to_its_sender_also_after_a_crash(void **state)
 {
     struct envelope letter = brief("h1", "orion", "iris");
@@ -397,6 +415,7 @@ int main(void)
         ROW(test_what_is_over_in_a_tree_whose_lease_is_over_has_no_end_there),
         ROW(test_of_a_dead_letter_that_moves_its_sender_is_told_once),
         ROW(test_what_was_sent_ends_once_though_its_sender_lives_here_only_later),
+        ROW(test_what_a_former_node_may_have_sent_ends_as_its_receivers_node_says),
         ROW(test_what_expires_at_its_receiver_is_told_to_its_sender_also_after_a_crash),
         ROW(test_the_operators_message_waits_on_disk_and_goes_once),
     };
