@@ -31,7 +31,8 @@ struct ask {
     int64_t asked_ms, until;
     struct timer timer;               /* ASK_WAITING */
     unsigned failures, form, changed; /* of this provider; bits of enum form: of the request, by refusals */
-    bool unheard, needs_leave; /* asked again once for an old connection; ASK_WAITING: for AGAIN, too */
+    bool unheard;                     /* asked again once for an old connection */
+    bool needs_leave; /* ASK_WAITING for AGAIN, and no timer is set: only AGAIN and ask_free end this wait */
     struct {
         bool sent; /* the request went out, and SPENT is not told yet */
         enum spent spent;

@@ -312,7 +312,9 @@ void scheduler_retry(struct scheduler *scheduler, const char *name)
     for (size_t i = 0; i < agent->route->count; i++)
         agent->route->providers[i].endpoint->held_until = 0;
     LIST_FOREACH(ask, &agent->asks, sibling)
-    if (ask->state == ASK_WAITING) {
+    if (ask->needs_leave) { /* nothing is reserved for its next request yet: AGAIN lets it go at once */
+        ask->until = 0;
+    } else if (ask->state == ASK_WAITING) {
         ask_leave(ask);
         ask_queue_up(ask, true);
     }

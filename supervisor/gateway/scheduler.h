@@ -34,7 +34,8 @@ void scheduler_ask(struct scheduler *scheduler, uint64_t serial, char *agent, ch
 void scheduler_again(struct scheduler *scheduler, uint64_t serial, const char *agent);
 void scheduler_forget(struct scheduler *scheduler, uint64_t serial, const char *agent);
 
-/* No provider of this agent is held back any more, and questions that wait for a retry are asked now. */
+/* No provider of this agent is held back any more, and questions that wait for a retry are asked now, or when their
+ * leave comes. */
 void scheduler_retry(struct scheduler *scheduler, const char *agent);
 
 /* An earlier gateway's lessons about a base URL and model. */
