@@ -171,7 +171,8 @@ static unsigned concurrency(void)
     return (unsigned)(wanted > 0 && wanted < most ? wanted : most);
 }
 
-/* The keys are overwritten; all other memory goes with the process. */
+/* The keys and the proxies' passwords that are kept here are overwritten. libcurl's copies of them and those of posts
+ * under way go with the process, as all other memory does. */
 static void forget_keys(void *context)
 {
     struct gateway *gateway = context;

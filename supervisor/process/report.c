@@ -51,7 +51,8 @@ static bool hear(struct report *report)
     return true;
 }
 
-/* The end of the supervisor's channel ends this process, once its last messages are out. */
+/* The end of the supervisor's channel ends this process, once its last messages are out; a message that isn't
+ * understood ends it, too. */
 static void on_channel(void *context, uint32_t events)
 {
     struct report *report = context;
@@ -59,7 +60,7 @@ static void on_channel(void *context, uint32_t events)
         channel_flush(&report->channel);
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
         bool open = channel_fill(&report->channel), right = hear(report);
-        if (!open && report->owner.ends)
+        if ((!open || !right) && report->owner.ends)
             report->owner.ends(report->owner.context);
         if (!open || !right)
             _exit(EX_OK);

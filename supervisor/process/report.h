@@ -14,7 +14,9 @@ enum {
 struct report_owner {
     /* A message of the supervisor's; false: the message may not be sent, and the process ends. */
     bool (*hear)(void *context, unsigned type, struct reader *reader);
-    void (*ends)(void *context); /* the supervisor has ended, or wants this process to; may be NULL */
+    /* This process ends: the supervisor has ended, or wants it to, or sent a message that may not be sent; may be
+     * NULL. */
+    void (*ends)(void *context);
     /* true: REPORT_BEHIND is reached; false: all bytes have gone out; may be NULL. */
     void (*behind)(void *context, bool behind);
     void *context;

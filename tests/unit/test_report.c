@@ -1,0 +1,96 @@
+/* supervisor/process/report: the end of a program that the supervisor keeps running. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/channel.h"
+#include "common/memory.h"
+#include "supervisor/process/report.h"
+
+static int told; /* the program writes a byte here when it ends */
+
+static bool hear(void *context, unsigned type, struct reader *reader)
+{
+    return false;
+}
+
+static void ends(void *context)
+{
+    if (write(told, "e", 1) != 1)
+        abort();
+}
+
+static void run_program(int channel)
+{
+    struct loop *loop = loop_new();
+    struct report_owner owner = {.hear = hear, .ends = ends};
+    if (!loop || !report_open(loop, channel, PARTY_GATEWAY, &owner))
+        abort();
+    loop_run(loop);
+}
+
+/* The program's last act is to be told of its end, once. */
+static void expect_told_end(const void *sent, size_t length)
+{
+    int pair[2], pipes[2], status;
+    char bytes[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_int_equal(pipe(pipes), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(pair[0]);
+        told = pipes[1];
+        run_program(pair[1]);
+        abort();
+    }
+    close(pair[1]);
+    close(pipes[1]);
+    if (sent) {
+        struct channel channel;
+        channel_open(&channel, pair[0]);
+        channel_send(&channel, &(struct buffer){.data = (char *)sent, .length = length});
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        channel_close(&channel);
+    } else {
+        close(pair[0]);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+    }
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == EX_OK);
+    assert_int_equal(read(pipes[0], bytes, sizeof bytes), 1);
+    close(pipes[0]);
+}
+
+static void test_the_end_of_the_supervisor_is_told_before_the_program_ends(void **state)
+{
+    expect_told_end(NULL, 0);
+}
+
+static void test_a_message_that_is_none_lets_the_program_forget_its_secrets_before_it_ends(void **state)
+{
+    expect_told_end("junk", 4);
+}
+
+static void test_a_message_that_the_program_refuses_lets_it_forget_its_secrets_before_it_ends(void **state)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    message_make(&message, MESSAGE_RETRY, "orion");
+    expect_told_end(message.data, message.length);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_end_of_the_supervisor_is_told_before_the_program_ends),
+        cmocka_unit_test(test_a_message_that_is_none_lets_the_program_forget_its_secrets_before_it_ends),
+        cmocka_unit_test(test_a_message_that_the_program_refuses_lets_it_forget_its_secrets_before_it_ends),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
