@@ -211,9 +211,12 @@ static void look_at_authorities(const struct survey *survey)
                      folder);
 }
 
-/* The HTTP process answers nobody with such a token (supervisor/http/token.c). */
+/* The HTTP process answers nobody with such a token (supervisor/http/token.c). Without that process config_warnings
+ * says that nobody asks for the token. */
 static void look_at_token(const struct survey *survey)
 {
+    if (!*setting_text(SET_AGENTOS_LISTEN, NULL))
+        return;
     const char *value = secrets_find(survey->secrets, setting_name(SET_AGENTOS_TOKEN));
     const char *file = setting_text(SET_AGENTOS_TOKEN_FILE, NULL);
     char *token = value && *value ? memory_text(value) : file ? secrets_read_file(file, "token", NULL) : NULL;

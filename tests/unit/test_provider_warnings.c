@@ -120,10 +120,13 @@ static void test_a_token_that_no_client_could_send_is_said_without_showing_it(vo
         setenv("AGENTOS_TOKEN", tokens[i], 1);
         OWNED_FD int fd = secrets_collect(NULL);
         struct secrets *secrets = secrets_read(fd, NULL);
-        OWNED_BUFFER struct buffer out = {0};
+        OWNED_BUFFER struct buffer out = {0}, without = {0};
         provider_warnings_list(NULL, secrets, &out);
         expect(&out, "AGENTOS_TOKEN holds a blank", "token");
         assert_null(strstr(out.data, "ken\n"));
+        setenv("AGENTOS_LISTEN", "", 1); /* config_warnings says that nobody asks for the token */
+        provider_warnings_list(NULL, secrets, &without);
+        assert_int_equal(without.length, 0);
         secrets_free(secrets);
     }
 }
