@@ -79,6 +79,16 @@ static void gateway_started(void *context)
                   DETAIL_NUMBER("pid", supervisor->programs.gateway.pid));
 }
 
+/* An answer that is paid for may come, or lie in the sockets of a stopped gateway, for as long as a request may take:
+ * the next gateway would pay for the question again. */
+static int64_t patience_with_gateway(void *context)
+{
+    const struct supervisor *supervisor = context;
+    int64_t request_ms = setting_integer(SET_LLM_TIMEOUT, NULL) * 1000;
+    return relay_under_way(supervisor->relay) && request_ms > CHILD_PATIENCE_MS ? request_ms
+                                                                                : CHILD_PATIENCE_MS;
+}
+
 static bool start_gateway(struct supervisor *supervisor)
 {
     static char *arguments[] = {"agentos-gateway", "3", "4", NULL};
@@ -92,6 +102,7 @@ static bool start_gateway(struct supervisor *supervisor)
                            .extras = {supervisor->options->secrets, -1},
                            .message = gateway_says,
                            .started = gateway_started,
+                           .patience_ms = patience_with_gateway,
                            .context = supervisor,
                        });
 }

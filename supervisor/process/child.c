@@ -18,7 +18,7 @@
 #include "supervisor/process/backoff.h"
 #include "supervisor/process/log_pipe.h"
 
-enum { ABOVE_ALL_PLACES = 10, STOPPED_MS = 10 * 1000 };
+enum { ABOVE_ALL_PLACES = 10, STANDSTILL_MS = 500 };
 
 static LIST_HEAD(, child) children = LIST_HEAD_INITIALIZER(children); /* every child that was begun */
 
@@ -129,10 +129,11 @@ static int launch(struct child *child, int channel, int log, const int extras[CH
                        CHILD_EXTRA + count, &child->pid);
 }
 
-/* A descriptor above the places of the child's own, so that putting one there can't overwrite another. */
+/* A descriptor above the places of the child's own, so that putting one there can't overwrite another;
+ * -1 and errno. */
 static int out_of_the_way(int fd)
 {
-    return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, ABOVE_ALL_PLACES);
+    return fcntl(fd, F_DUPFD_CLOEXEC, ABOVE_ALL_PLACES);
 }
 
 static void retry_later(struct child *child)
@@ -163,11 +164,18 @@ static int launch_out_of_the_way(struct child *child, int channel, int log)
 {
     OWNED_FD int their_channel = out_of_the_way(channel);
     OWNED_FD int their_log = out_of_the_way(log);
-    int extras[CHILD_EXTRAS];
-    for (size_t i = 0; i < CHILD_EXTRAS; i++)
-        extras[i] = out_of_the_way(child->plan.extras[i]);
-    int error = launch(child, their_channel, their_log, extras);
-    for (size_t i = 0; i < CHILD_EXTRAS; i++)
+    int error = their_channel < 0 || their_log < 0 ? errno : 0, extras[CHILD_EXTRAS];
+    size_t count = 0;
+    for (; count < CHILD_EXTRAS && child->plan.extras[count] >= 0; count++) {
+        extras[count] = out_of_the_way(child->plan.extras[count]);
+        if (extras[count] < 0)
+            error = errno;
+    }
+    if (count < CHILD_EXTRAS)
+        extras[count] = -1;
+    if (!error) /* without its channel or its log the child would run on /dev/null */
+        error = launch(child, their_channel, their_log, extras);
+    for (size_t i = 0; i < count; i++)
         memory_close_at(&extras[i]);
     return error;
 }
@@ -202,9 +210,19 @@ static void start(void *context)
     child->plan.started(child->plan.context);
 }
 
+static int64_t patience_ms(const struct child *child)
+{
+    return child->plan.patience_ms ? child->plan.patience_ms(child->plan.context) : CHILD_PATIENCE_MS;
+}
+
 static void give_up(void *context)
 {
-    const struct child *child = context;
+    struct child *child = context;
+    if (loop_stood_still_ms(child->loop) > STANDSTILL_MS) {
+        /* This process was stopped as well, and may be the first that goes on. */
+        timer_set(child->loop, &child->stopped, patience_ms(child));
+        return;
+    }
     log_warn("agentos", NULL, "The %s (pid %d) doesn't go on: it is ended", child->plan.name,
              (int)child->pid);
     kill_it(child);
@@ -241,10 +259,11 @@ void child_stopped(pid_t pid, int number)
         timer_clear(child->loop, &child->stopped);
         return;
     }
+    int64_t patience = patience_ms(child);
     log_warn("agentos", NULL,
-             "The %s (pid %d) was stopped by signal %d; it is ended when it doesn't go on within %d s",
-             child->plan.name, (int)pid, number, STOPPED_MS / 1000);
-    timer_set(child->loop, &child->stopped, STOPPED_MS);
+             "The %s (pid %d) was stopped by signal %d; it is ended when it doesn't go on within %lld s",
+             child->plan.name, (int)pid, number, (long long)patience / 1000);
+    timer_set(child->loop, &child->stopped, patience);
 }
 
 bool child_reap(pid_t pid, int status)

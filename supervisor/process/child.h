@@ -5,7 +5,8 @@
  * from /dev/null, the channel as descriptor 3 and the plan's descriptors from 4 on; it inherits nothing else. Its
  * standard output and error are a pipe of its own to the log (log_pipe.h). After its end the child is started again:
  * at once, then after 0.1 s doubling to 60 s; a minute of health forgets the failures. A child that somebody stopped
- * (SIGSTOP) and that doesn't go on within 10 s is killed, and so started again: nobody would hear of it otherwise. */
+ * (SIGSTOP) and that doesn't go on within its patience_ms, while this process runs, is killed, and so started again:
+ * nobody would hear of it otherwise. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,7 +16,7 @@
 #include "common/channel.h"
 #include "supervisor/process/loop.h"
 
-enum { CHILD_CHANNEL = 3, CHILD_EXTRA = 4, CHILD_EXTRAS = 3 };
+enum { CHILD_CHANNEL = 3, CHILD_EXTRA = 4, CHILD_EXTRAS = 3, CHILD_PATIENCE_MS = 10 * 1000 };
 
 struct child_plan {
     const char *name;      /* for the log */
@@ -32,6 +33,8 @@ struct child_plan {
     bool (*message)(void *context, const void *bytes, size_t length);
     void (*started)(void *context); /* the child runs (again), its channel is open */
     void (*ended)(void *context);   /* may be NULL */
+    /* Asked when the child was stopped: for how long it may stay so. NULL: CHILD_PATIENCE_MS. */
+    int64_t (*patience_ms)(void *context);
     void *context;
 };
 

@@ -136,6 +136,25 @@ def test_a_program_that_was_stopped_and_goes_on_in_time_is_left_alone(make_syste
     assert "it is ended\n" not in system.log()
 
 
+def test_an_answer_that_came_while_the_gateway_was_stopped_is_paid_once(make_system, model):
+    system = make_system(model=model, scenario="hold", env={"LLM_TIMEOUT": "60"})
+    clock = system.movable_clock()
+    system.start()
+    stopped = {name: system.processes()[name] for name in ("gateway", "zygote")}
+    system.add("asked", "Wait for it")
+    model.wait_open(1)
+    for pid in stopped.values():
+        send_signal(pid, signal.SIGSTOP)
+        system.wait_log(rf"\(pid {pid}\) was stopped by signal 19")
+    clock.move(0, monotonic=20)
+    wait_until(lambda: system.processes().get("zygote") not in (None, stopped["zygote"]), "the patience with others to end", 40)
+    model.release()
+    send_signal(stopped["gateway"], signal.SIGCONT)
+    system.wait_done("asked")
+    assert system.processes()["gateway"] == stopped["gateway"]
+    assert set(model.asked().values()) == {1}
+
+
 def test_sigterm_lets_the_cycle_finish_and_starts_no_other(system, model):
     model.become("hold")
     system.add("under-way", "Under way")
