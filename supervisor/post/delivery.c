@@ -441,7 +441,7 @@ void post_pump(struct box *receiver)
 {
     struct post *post = receiver->post;
     struct index_entry *entry;
-    int64_t now = clock_now(), backlog, expected = 0;
+    int64_t now = clock_now(), began_ms = clock_monotonic_ms(), backlog, expected = 0;
     if (!receiver->definition || receiver->leaving || receiver->fresh)
         return;
     if (receiver->pump.owed)
@@ -469,7 +469,7 @@ void post_pump(struct box *receiver)
             sender->unread.count += goes && !counts;
     }
     if (is_far(receiver)) {
-        post_far_alarm(receiver);
+        post_far_alarm(receiver, began_ms);
     } else {
         give_back_arrivals(receiver, now);
         post_tell_room(receiver, room + kept);

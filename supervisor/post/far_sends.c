@@ -104,14 +104,24 @@ void post_publish(struct index_entry *entry, const struct envelope *envelope, bo
     bus->publish(bus->context, entry->to->name, message, &text);
 }
 
-void post_far_alarm(struct box *receiver)
+/* Work that waits without room goes when the room is asked for again; 0: no time is known. */
+static int64_t due_at(const struct index_entry *entry)
+{
+    const struct box *receiver = entry->to;
+    int64_t held = entry->way == WAY_TRAVELS || entry->way == WAY_TRIED ? entry->held_until_ms : 0;
+    int64_t asks = receiver->far.room == 0 ? receiver->far.room_at_ms + ASK_AGAIN_MS : 0;
+    bool lacks_room = entry->way < WAY_LEAVES && envelope_kind_has(entry->kind, KIND_EXPECTS_ANSWER);
+    return lacks_room && asks > held ? asks : held;
+}
+
+/* An envelope that was due when the pump began waits for another one's verdict or time, or for room: an alarm in the past
+ * would have the supervisor spin until then. */
+void post_far_alarm(struct box *receiver, int64_t began_ms)
 {
     int64_t first = 0;
     for (const struct index_entry *entry = receiver->waits.first; entry; entry = entry->next) {
-        int64_t at = entry->way == WAY_TRAVELS || entry->way == WAY_TRIED ? entry->held_until_ms : 0;
-        if (entry->way == WAY_WAITS && receiver->far.room == 0)
-            at = receiver->far.room_at_ms + ASK_AGAIN_MS;
-        first = at && (!first || at < first) ? at : first;
+        int64_t at = due_at(entry);
+        first = at > began_ms && (!first || at < first) ? at : first;
     }
     if (first && !post_is_cut_off(receiver))
         receiver->pump.after_ms = first;

@@ -478,7 +478,8 @@ void post_travels(struct box *sender, bool goes, int64_t *expected, bool counts)
 /* Each envelope names the one ahead of it that travels between the same two agents, and is taken there behind that one
  * only. An envelope that came back goes alone, and none overtakes it: so order is kept whatever is lost. */
 bool post_is_held_up(const struct index_entry *entry);
-void post_far_alarm(struct box *receiver); /* sets the time of the pump's next step by the clock */
+/* Sets the time of the pump's next step by the clock; began_ms: the pump's begin, clock_monotonic_ms. */
+void post_far_alarm(struct box *receiver, int64_t began_ms);
 /* Adds an entry for a file in the box's FOLDER_SENT that is in no outbox: a bounce, or an envelope that was taken out
  * there. */
 void post_owes(struct box *box, struct box *receiver, const struct envelope *envelope);

@@ -132,18 +132,29 @@ static void test_what_waits_elsewhere_finds_room_though_others_wait_here_all_the
     }
 }
 
+static void a_request_is_done(int number)
+{
+    OWNED char *id = memory_print("h%d", number), *line = memory_print("iris h%d delivered", number);
+    send(b, id, KIND_HANDOFF, "iris", "orion");
+    UNTIL_TWO(two_said(line));
+    office_move(b, "iris", FOLDER_OUTBOX, FOLDER_ARCHIVE, id);
+    finish(a, "orion", id);
+}
+
+static void is_answered(int number)
+{
+    OWNED char *id = memory_print("h%d", number), *answer = memory_print("r%d", number);
+    struct envelope result = office_letter(answer, KIND_RESULT, "orion", "iris");
+    result.in_reply_to = id;
+    office_put(a, "orion", FOLDER_OUTBOX, &result);
+}
+
 static void test_results_that_find_a_full_shelf_wait_and_the_bus_rests(void **state)
 {
     for (int i = 0; i < 4; i++) {
-        OWNED char *id = memory_print("h%d", i), *answer = memory_print("r%d", i);
-        OWNED char *line = memory_print("iris h%d delivered", i);
-        struct envelope result = office_letter(answer, KIND_RESULT, "orion", "iris");
-        result.in_reply_to = id;
-        send(b, id, KIND_HANDOFF, "iris", "orion");
-        UNTIL_TWO(two_said(line));
-        office_move(b, "iris", FOLDER_OUTBOX, FOLDER_ARCHIVE, id);
-        finish(a, "orion", id);
-        office_send(a, &result, "orion");
+        a_request_is_done(i);
+        is_answered(i);
+        post_rings(a->post, "orion", "");
         two_settle();
     }
     UNTIL_TWO(two_said("orion r2 deferred")); /* two are the most that lie there unread */
@@ -151,6 +162,41 @@ static void test_results_that_find_a_full_shelf_wait_and_the_bus_rests(void **st
     assert_int_equal(office_reads_all(b, "iris"), 2);
     UNTIL_TWO(two_said("orion r3 delivered"));
     assert_true(strstr(two.verdicts.data, "r2 delivered") < strstr(two.verdicts.data, "r3 delivered"));
+}
+
+/* Three results have come back together, the first of them was offered again, and the others are due since. */
+static void several_results_wait_for_a_full_shelf(void)
+{
+    for (int i = 0; i < 5; i++)
+        a_request_is_done(i);
+    is_answered(0);
+    is_answered(1);
+    post_rings(a->post, "orion", "");
+    UNTIL_TWO(two_said("orion r0 delivered") &&
+              two_said("orion r1 delivered")); /* so three may travel at once */
+    office_move(a, "orion", FOLDER_OUTBOX, FOLDER_ARCHIVE, "r0");
+    office_move(a, "orion", FOLDER_OUTBOX, FOLDER_ARCHIVE, "r1");
+    for (int i = 2; i < 5; i++)
+        is_answered(i);
+    post_rings(a->post, "orion", "");
+    UNTIL_TWO(two_said("orion r2 deferred") && two_said("orion r3 deferred") &&
+              two_said("orion r4 deferred"));
+    size_t sent = two.published;
+    UNTIL_TWO(two.published > sent);
+    two_settle();
+}
+
+static void test_the_supervisor_rests_between_offers_to_a_full_shelf(void **state)
+{
+    several_results_wait_for_a_full_shelf();
+    size_t sent = two.published, turns = 0;
+    while (two.published == sent) { /* two seconds, in which a spinning supervisor makes thousands of turns */
+        for (size_t i = 0; i < MESSAGES_MAX; i++)
+            bus_hands_over(&two.messages[i]);
+        loop_turn(a->loop, 50);
+        loop_turn(b->loop, 1);
+        assert_true(++turns < 300);
+    }
 }
 
 static void test_order_is_kept_though_the_bus_turns_it_round(void **state)
@@ -406,6 +452,7 @@ int main(void)
         ROW(test_past_the_window_they_wait_with_their_sender_and_past_the_backlog_are_refused),
         ROW_OF(orion_is_slow, test_what_waits_elsewhere_finds_room_though_others_wait_here_all_the_time),
         ROW(test_results_that_find_a_full_shelf_wait_and_the_bus_rests),
+        ROW(test_the_supervisor_rests_between_offers_to_a_full_shelf),
         ROW(test_order_is_kept_though_the_bus_turns_it_round),
         ROW(test_a_lost_verdict_is_said_again_and_nothing_is_delivered_twice),
         ROW(test_a_bus_that_lost_everything_costs_time_and_no_envelope),
