@@ -208,11 +208,14 @@ static void count_sender(struct index_entry *entry, int64_t now_ms)
         sender->unread.count |= is_work(entry) ? WORK_CAME_BACK : MAIL_CAME_BACK;
 }
 
-/* An envelope that came back and may go again waits until none travels: new envelopes wait for it. */
+/* An envelope that came back and may go again waits until none travels: new envelopes wait for it. Of a kind that may not
+ * go now none is waited for: results at a full shelf hold up no work. */
 static bool lets_another_go(const struct index_entry *entry)
 {
     int64_t known = entry->box->unread.count;
-    return (known & MAIL_DUE) || ((known & WORK_DUE) && entry->to->far.room != 0);
+    bool mail = (known & MAIL_DUE) && !(known & NO_MAIL),
+         work = (known & WORK_DUE) && !(known & NO_WORK) && entry->to->far.room != 0;
+    return mail || work;
 }
 
 bool post_is_held_up(const struct index_entry *entry)

@@ -199,6 +199,14 @@ static void test_the_supervisor_rests_between_offers_to_a_full_shelf(void **stat
     }
 }
 
+static void test_work_passes_results_that_wait_for_a_full_shelf(void **state)
+{
+    several_results_wait_for_a_full_shelf();
+    send(a, "w1", KIND_HANDOFF, "orion", "iris");
+    UNTIL_TWO(two_said("orion w1 delivered"));
+    assert_false(two_said("orion r2 delivered"));
+}
+
 static void test_order_is_kept_though_the_bus_turns_it_round(void **state)
 {
     for (int i = 0; i < 6; i++) {
@@ -453,6 +461,7 @@ int main(void)
         ROW_OF(orion_is_slow, test_what_waits_elsewhere_finds_room_though_others_wait_here_all_the_time),
         ROW(test_results_that_find_a_full_shelf_wait_and_the_bus_rests),
         ROW(test_the_supervisor_rests_between_offers_to_a_full_shelf),
+        ROW(test_work_passes_results_that_wait_for_a_full_shelf),
         ROW(test_order_is_kept_though_the_bus_turns_it_round),
         ROW(test_a_lost_verdict_is_said_again_and_nothing_is_delivered_twice),
         ROW(test_a_bus_that_lost_everything_costs_time_and_no_envelope),
