@@ -44,6 +44,7 @@ struct index_entry {
     bool bad;     /* no envelope: the file only counts for the depth */
     bool reading; /* the receiver has begun with the envelope, which expires no more */
     bool fresh;   /* the envelope waits, and its sender was told nothing yet */
+    bool named;   /* the envelope named another ahead of it, when it was sent last */
     enum way way;
     int64_t held_until_ms; /* clock_monotonic_ms: the last step failed, and is tried again then */
     int64_t missing_at_ms; /* since when the file is missing; 0: it was seen */

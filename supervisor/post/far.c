@@ -73,8 +73,7 @@ void post_bus(struct post *post, const struct post_bus *bus)
     post->far.bus = *bus;
 }
 
-/* Drops arrivals for the receiver, or of it as a sender; NULL: all of them. */
-static void drop_arrivals(struct post *post, const struct box *receiver)
+void post_drop_arrivals(struct post *post, const struct box *receiver)
 {
     struct arrival **at = &post->far.arrivals;
     while (*at) {
@@ -97,7 +96,7 @@ void post_bus_connected(struct post *post, bool connected)
 {
     post->far.connected = connected;
     if (!connected) {
-        drop_arrivals(post, NULL);
+        post_drop_arrivals(post, NULL);
         post_words_drop(post);
     }
     for (size_t i = 0; i < post->boxes.capacity; i++)
@@ -126,7 +125,7 @@ static void set_node(struct box *box, const char *node)
 static void comes_here(struct box *box)
 {
     struct post *post = box->post;
-    drop_arrivals(post, box);
+    post_drop_arrivals(post, box);
     while (box->waits.first) {
         struct index_entry *entry = box->waits.first;
         if (entry->folder == FOLDER_OUTBOX) {
@@ -147,7 +146,7 @@ static void goes_away(struct box *box)
 {
     struct post *post = box->post;
     post_drop_waiting_of(box);
-    drop_arrivals(post, box);
+    post_drop_arrivals(post, box);
     drop_shelf(post, &box->shelves[FOLDER_INBOX]);
     drop_shelf(post, &box->shelves[FOLDER_HANDOFFS]);
     while (box->outbox.done < box->outbox.count)
@@ -355,12 +354,13 @@ static void ends(struct index_entry *entry, const char *status, const char *reas
 }
 
 /* The envelope waits until the receiver's node says that there is room, or until it is time to ask again. An envelope that
- * came too early goes as soon as none is ahead of it. */
+ * came too early goes as soon as none is ahead of it; that an envelope which named none came too early is no reason for
+ * haste. */
 static void goes_back(struct index_entry *entry, bool early)
 {
     entry->way = WAY_TRIED;
     post_far_asks_later(entry);
-    if (early)
+    if (early && entry->named)
         entry->held_until_ms = 0;
     if (entry->fresh)
         post_defer(entry);

@@ -100,6 +100,7 @@ void post_publish(struct index_entry *entry, const struct envelope *envelope, bo
     size_t begun = ahead ? strlen(POST_AHEAD_BEGINS) : 0;
     buffer_add(&text, printed.data + begun, printed.length - begun);
     entry->way = WAY_TRAVELS;
+    entry->named = ahead != NULL;
     entry->held_until_ms = clock_monotonic_ms() + ASK_AGAIN_MS;
     bus->publish(bus->context, entry->to->name, message, &text);
 }
@@ -259,8 +260,8 @@ static void comes_back(struct index_entry *entry)
     struct box *sender = counted(entry->box);
     entry->way = WAY_TRIED;
     entry->held_until_ms = 0;
-    entry->fresh = false;
-    envelope_index_keep(entry, NULL);
+    if (entry->fresh)
+        post_defer(entry);
     sender->unread.ahead--;
     sender->unread.count |= is_work(entry) ? WORK_CAME_BACK | WORK_DUE : MAIL_CAME_BACK | MAIL_DUE;
 }
@@ -328,15 +329,24 @@ void post_travels(struct box *sender, bool goes, int64_t *expected, bool counts)
     *expected -= counts && *expected > 0 && *expected < INT64_MAX;
 }
 
-/* An envelope that was sent before goes as it was then, whatever its outbox says by now. */
+/* An envelope that was sent before goes as it was then, whatever its outbox says by now. Of a copy that can't be read now
+ * the outbox knows nothing: a bounce lies in none. */
 bool post_sends_again(struct index_entry *entry)
 {
     struct envelope envelope;
-    if (entry->way != WAY_TRIED || read_sent(entry, &envelope) != MAILBOX_READ)
+    if (entry->way != WAY_TRIED)
         return false;
-    post_publish(entry, &envelope, true);
-    envelope_free(&envelope);
-    return true;
+    switch (read_sent(entry, &envelope)) {
+    case MAILBOX_READ:
+        post_publish(entry, &envelope, true);
+        envelope_free(&envelope);
+        return true;
+    case MAILBOX_LATER: /* and counts as ahead in this pump, so that none goes past it */
+        entry->held_until_ms = clock_monotonic_ms() + ASK_AGAIN_MS;
+        return true;
+    default:
+        return false;
+    }
 }
 
 /* --- bounces to senders elsewhere --- */

@@ -353,6 +353,8 @@ void post_words_drop(struct post *post);  /* the bus has gone: the other nodes a
 /* far.c */
 void post_far_take_up(struct post *post);
 void post_far_close(struct post *post);
+/* Arrivals for the receiver, or of it as a sender, go back to the bus; NULL: all of them. */
+void post_drop_arrivals(struct post *post, const struct box *receiver);
 
 /* origins.c: trace, hops and created of sent envelopes */
 void post_origin_add(struct box *box, const char *trace, int64_t hops);
@@ -471,7 +473,8 @@ bool post_stays_behind(struct index_entry *entry);
  * is sent many. */
 int64_t post_far_pace(const struct box *receiver);
 void post_far_paces(struct box *receiver); /* a verdict came */
-/* An envelope that was sent before goes as it was sent then. False: it wasn't sent. */
+/* An envelope that was sent before goes as it was sent then, or later, when its copy can't be read now. False: it wasn't
+ * sent. */
 bool post_sends_again(struct index_entry *entry);
 /* An envelope of the sender's is on its way now; goes: or isn't. */
 void post_travels(struct box *sender, bool goes, int64_t *expected, bool counts);

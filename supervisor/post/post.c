@@ -326,7 +326,8 @@ void post_agent_gone(struct post *post, const char *name)
     post_drop_waiting_of(box);
     drop_shelf(post, &box->shelves[FOLDER_INBOX]);
     drop_shelf(post, &box->shelves[FOLDER_HANDOFFS]);
-    post_lives(post, name, "", false); /* the agent's arrivals go back to the bus */
+    post_lives(post, name, "", false);
+    post_drop_arrivals(post, box); /* an agent's that was elsewhere, too: as their sender */
     drop_shelf(post, &box->waits);
     for (size_t i = post->active.count; box->active && i-- > 0;)
         if (post->active.boxes[i] == box)

@@ -258,6 +258,41 @@ static void test_a_bus_that_lost_everything_costs_time_and_no_envelope(void **st
     assert_true(office_lies(b, "iris", FOLDER_HANDOFFS, "h1"));
 }
 
+static size_t in_hand(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < MESSAGES_MAX; i++)
+        count += *two.messages[i].agent && two.messages[i].in_hand;
+    return count;
+}
+
+static void test_an_envelope_in_hand_goes_back_to_the_bus_when_its_sender_leaves(void **state)
+{
+    send(b, "h1", KIND_HANDOFF, "iris", "orion");
+    UNTIL(b, two.published > 0);
+    for (size_t i = 0; i < MESSAGES_MAX; i++)
+        bus_hands_over(&two.messages[i]);
+    assert_int_equal(in_hand(), 1);
+    post_agent_gone(a->post, "iris");
+    assert_int_equal(in_hand(), 0);
+    node_connects(&two.nodes[0], false);
+    assert_false(office_lies(a, "orion", FOLDER_HANDOFFS, "h1"));
+}
+
+/* A node that says so again and again gets no flood of it. */
+static void test_an_envelope_that_named_none_is_not_sent_at_once_though_it_came_too_early(void **state)
+{
+    static const char word[] = "about: m1\nfrom: orion\nagent: iris\nstatus: deferred\n"
+                               "reason: the one ahead of it has not come\n";
+    node_connects(&two.nodes[1], false);
+    send(a, "m1", KIND_MESSAGE, "orion", "iris");
+    UNTIL(a, two.published > 0);
+    assert_true(post_node_says(a->post, word, sizeof word - 1));
+    UNTIL(a, two_said("orion m1 deferred"));
+    office_settle(a);
+    assert_int_equal(two.published, 1);
+}
+
 static struct envelope brief(const char *id, const char *from, const char *to)
 {
     struct envelope letter = office_letter(id, KIND_HANDOFF, from, to);
@@ -465,6 +500,8 @@ int main(void)
         ROW(test_order_is_kept_though_the_bus_turns_it_round),
         ROW(test_a_lost_verdict_is_said_again_and_nothing_is_delivered_twice),
         ROW(test_a_bus_that_lost_everything_costs_time_and_no_envelope),
+        ROW(test_an_envelope_in_hand_goes_back_to_the_bus_when_its_sender_leaves),
+        ROW(test_an_envelope_that_named_none_is_not_sent_at_once_though_it_came_too_early),
         ROW(test_what_never_left_expires_with_its_sender_on_time),
         ROW(test_what_was_sent_ends_as_its_receivers_node_says_though_its_time_is_over),
         ROW(test_what_came_into_a_tree_whose_lease_was_over_is_told_nobody),
