@@ -46,13 +46,16 @@
  *   S can't write a copy      envelopes written behind it in that turn count as sent, and go behind it
  *
  * So an envelope that was sent to a node which then dies with it is ended when that node is back, whatever its time to
- * live. There are never more handoffs of such envelopes than the receiver's room, and never more envelopes of one sender
- * than its pace (post_far_pace): one, where its envelopes are seldom. All other envelopes expire on time.
+ * live. Of one sender no more envelopes travel to a receiver at once than the receiver's pace (post_far_pace), which grows
+ * with each verdict about that receiver's envelopes, whoever sent them: one, where verdicts are seldom; and no more
+ * handoffs travel to a receiver than its node has told room for, or one, which asks. Envelopes that came back count as sent too, beside
+ * these. All other envelopes expire on time.
  *
  * Clocks: R refuses an envelope that is over by R's clock, S sends none that is over by its own; so the clock that is
  * ahead decides. A bounce to a sender elsewhere is durable in R's shared/bus/ before its dead letter is final, and S
  * takes a bounce only for an envelope that its sender's own tree knows. Results are checked where the requester lives.
- * Items of work queues go their own way (shared/work_queue_far.c); locks and segments are each node's own. */
+ * Items of work queues go their own way (shared/work_queue_far.c); each lock and each segment has a home
+ * (nodes/homes.c). */
 #include <stdlib.h>
 #include <string.h>
 

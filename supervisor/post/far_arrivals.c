@@ -15,7 +15,7 @@
 
 enum {
     KEPT_PLACE_MS = 500,     /* how long a place is kept for an envelope on its way from another node */
-    ENDED_MAX = 64,          /* remembered ids of one sender: as many as travel at once between two agents */
+    ENDED_MAX = 64,          /* remembered ids of one sender, over all its receivers here: AHEAD_MAX of one */
     WORDS_BYTES = 128 * 1024 /* of verdicts and words of room in one message, and a last one */
 };
 
@@ -126,8 +126,9 @@ static struct words *words_for(struct post *post, const char *node)
     return *at;
 }
 
-/* Hashes, since senders are many: two alike cost their sender the order of two envelopes, once. A restart forgets them:
- * an envelope that comes then goes back once, and comes alone. */
+/* Hashes, since senders are many: two alike cost their sender the order of two envelopes, once. A restart forgets them, and
+ * so do many verdicts about a sender's envelopes for others: an envelope that comes then goes back once, and comes
+ * alone. */
 static void has_ended(struct box *sender, const char *id)
 {
     if (!sender->far.ended)
