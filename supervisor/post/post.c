@@ -427,6 +427,15 @@ static void take_stamps(struct box *box, struct file_stamp now[FOLDER_COUNT])
     }
 }
 
+/* An agent hibernates though an envelope lies there: the envelope's file lets the worker not read it, and no folder
+ * changes when somebody gives the file another mode. */
+static bool leaves_work(const struct box *box)
+{
+    const struct post_owner *owner = &box->post->owner;
+    return box->down && box->subject && owner->rests && owner->rests(box->subject) &&
+           (box->shelves[FOLDER_INBOX].first || box->shelves[FOLDER_HANDOFFS].first);
+}
+
 static void scan(struct box *box)
 {
     if (is_far(box)) {
@@ -437,7 +446,7 @@ static void scan(struct box *box)
     }
     struct file_stamp now[FOLDER_COUNT];
     take_stamps(box, now);
-    if (has_changed(box, now, FOLDER_INBOX) || has_changed(box, now, FOLDER_HANDOFFS))
+    if (has_changed(box, now, FOLDER_INBOX) || has_changed(box, now, FOLDER_HANDOFFS) || leaves_work(box))
         box->look.wanted = true;
     if (has_changed(box, now, FOLDER_OUTBOX))
         box->outbox.wanted = true;

@@ -51,7 +51,10 @@ static enum waking take_in(struct box *box, enum folder folder, const char *id,
     bool is_new = !envelope_index_find(post->index, box, folder, id);
     enum mailbox_found found = mailbox_read(post->data, box->name, folder, id, &envelope, NULL, &fault);
     if (found == MAILBOX_GONE || found == MAILBOX_LATER) {
+        int64_t again_ms = found == MAILBOX_LATER ? clock_monotonic_ms() + RETRY_MS : 0;
         box->look.wanted = true;
+        if (box->look.after_ms < again_ms)
+            box->look.after_ms = again_ms;
         return WAKE_NOBODY;
     }
     if (found == MAILBOX_READ && !envelope_fits(&envelope, stamp->size))

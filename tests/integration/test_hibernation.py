@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from harness import agents_yaml, alive, wait_until
+from post_office import envelope
 
 EXTRA = "    idle_exit_seconds: 1\n"
 
@@ -85,6 +86,20 @@ def test_with_a_run_directory_elsewhere_the_notes_about_hibernation_are_kept_all
     system.start()
     assert (system.data / ".run/rested").is_file()
     assert "can't be noted" not in system.log()
+
+
+def test_a_file_that_its_worker_may_not_read_lets_it_sleep_and_wakes_it_once_it_may(sleepy):
+    path = sleepy.folder / "closed.md"
+    path.write_text(envelope("closed", body="Do it"))
+    path.chmod(0)
+    path = path.rename(sleepy.tree() / "iac/handoffs/closed.md")
+    sleepy.add("first", "Do it")
+    sleepy.wait_done("first")
+    sleeps(sleepy)
+    assert "iac/handoffs/closed.md is tried again" in str(sleepy.agent_status()["problems"])
+    path.chmod(0o644)
+    wait_until((sleepy.tree() / "iac/archive/closed.md").exists, "the handoff done", 90)
+    sleepy.assert_sound()
 
 
 def test_a_stopped_agent_is_not_brought_back_by_work(sleepy):

@@ -151,10 +151,12 @@ static void test_a_file_that_nobody_may_read_is_told_and_stops_no_other(void **s
     look(desk);
     const char *first = next(desk);
     int64_t again = mail_again_ms(desk->mail);
+    bool unsettled = mail_unsettled(desk->mail);
     set_capabilities(had);
     assert_string_equal(first, "b");
     assert_non_null(strstr(desk->problems.data, "iac/handoffs/a.md is tried again"));
     assert_true(again > 0);
+    assert_false(unsettled); /* else its worker would stay awake for good */
     shell(desk->scratch, "chmod 644 iac/handoffs/a.md");
     look(desk);
     assert_string_equal(next(desk), "a");

@@ -156,6 +156,24 @@ static void test_a_look_counts_only_if_each_change_after_it_shows_in_the_folders
     assert_false(counts(box, changed_ns, changed_ns - second_ns)); /* the clock was set back */
 }
 
+static void test_a_file_that_can_not_be_read_is_tried_again_after_a_second_and_not_at_each_turn(void **state)
+{
+    struct office *office = *state;
+    struct box *box = post_box(office->post, "iris");
+    struct envelope handoff = office_letter("h1", KIND_HANDOFF, "operator", "iris");
+    office_put(office, "iris", FOLDER_HANDOFFS, &handoff);
+    reads_left = 0;
+    for_long = true;
+    post_changed(office->post, "iris");
+    office_settle(office);
+    reads_left = -1;
+    for_long = false;
+    assert_true(box->look.wanted);
+    assert_in_range(box->look.after_ms - clock_monotonic_ms(), 1, RETRY_MS);
+    test_clock_move(RETRY_MS, RETRY_MS);
+    UNTIL(office, post_knows(office->post, "iris", mailbox_folder_name(FOLDER_HANDOFFS), "h1.md"));
+}
+
 int main(void)
 {
     const struct CMUnitTest promises[] = {
@@ -171,6 +189,9 @@ int main(void)
                                         office_setup, office_teardown),
         cmocka_unit_test_setup_teardown(
             test_a_look_counts_only_if_each_change_after_it_shows_in_the_folders_time, office_setup,
+            office_teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_file_that_can_not_be_read_is_tried_again_after_a_second_and_not_at_each_turn, office_setup,
             office_teardown),
     };
     return cmocka_run_group_tests(promises, NULL, NULL);

@@ -55,8 +55,9 @@ static void look_at_files(struct worker *worker, int64_t now_ms)
     OWNED_BUFFER struct buffer problems = {0};
     timers_disarm(&worker->timers, TIMER_MAIL);
     mail_look(worker->mail, &problems, is_over, worker);
-    if (mail_unsettled(worker->mail))
-        timers_arm(&worker->timers, TIMER_MAIL, now_ms + mail_again_ms(worker->mail));
+    int64_t again_ms = mail_again_ms(worker->mail);
+    if (again_ms)
+        timers_arm(&worker->timers, TIMER_MAIL, now_ms + again_ms);
     else if (problems.length) /* no message comes when people take away a file that was set aside */
         timers_arm(&worker->timers, TIMER_MAIL, now_ms + worker->start->poll_seconds * 1000);
     buffer_add(&problems, "", 0);
@@ -75,10 +76,12 @@ void mail_step_look(struct worker *worker, int64_t now_ms)
         return;
     worker->looks.mail = false;
     look_at_files(worker, now_ms);
-    if (!envelope_ends_escalate(worker))
+    bool escalated = envelope_ends_escalate(worker);
+    int64_t again_ms = mail_again_ms(worker->mail);
+    if (!escalated)
         timers_arm(&worker->timers, TIMER_MAIL, timers_at(&worker->timers, TIMER_BACKOFF));
-    else if (!timers_armed(&worker->timers, TIMER_MAIL) && mail_unsettled(worker->mail))
-        timers_arm(&worker->timers, TIMER_MAIL, now_ms + mail_again_ms(worker->mail));
+    else if (!timers_armed(&worker->timers, TIMER_MAIL) && again_ms)
+        timers_arm(&worker->timers, TIMER_MAIL, now_ms + again_ms);
     record_gone(worker);
     timers_arm_within(&worker->timers, TIMER_FIGURES, now_ms);
     if (worker->phase == PHASE_ASKED && !cycle_envelope_is_there(worker)) {

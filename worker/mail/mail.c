@@ -472,13 +472,13 @@ void mail_look(struct mail *mail, struct buffer *problems, mail_over over, void 
 
 bool mail_unsettled(const struct mail *mail)
 {
-    return mail->unsettled || mail->failing_ms != 0 || mail->dead_failing || mail->closed;
+    return mail->unsettled || mail->failing_ms != 0 || mail->dead_failing;
 }
 
 int64_t mail_again_ms(const struct mail *mail)
 {
     bool soon = mail->unsettled || (mail->failing_ms && clock_monotonic_ms() - mail->failing_ms < HELD_MS);
-    return !mail_unsettled(mail) ? 0 : soon ? AGAIN_MS : AGAIN_LATE_MS;
+    return !mail_unsettled(mail) && !mail->closed ? 0 : soon ? AGAIN_MS : AGAIN_LATE_MS;
 }
 
 bool mail_silent(const struct mail *mail)

@@ -46,9 +46,11 @@ typedef void (*mail_over)(void *context, const char *id, const char *status, con
 void mail_look(struct mail *mail, struct buffer *problems, mail_over over, void *context);
 /* Files came or went since: cheap (two stats). A file that came within the clock's tick of the look is not seen. */
 bool mail_changed(const struct mail *mail);
-/* A file was still being written, or not all files could be seen: there may be more envelopes than were found. */
+/* A file was still being written, or not all files could be seen: there may be more envelopes than were found. A file
+ * whose mode lets nobody read it is none of them: no waiting changes that. */
 bool mail_unsettled(const struct mail *mail);
-int64_t mail_again_ms(const struct mail *mail); /* then the next look is due after this; else 0 */
+/* When the next look is due, from now: because of such a file, or because the mail is unsettled; 0: no look is due. */
+int64_t mail_again_ms(const struct mail *mail);
 /* No envelope is to be done, read, told or recorded. */
 bool mail_silent(const struct mail *mail);
 /* The next envelope to work at: handoffs, items and messages by priority, then by age. Expired envelopes are the
