@@ -159,7 +159,7 @@ void post_lies_there(struct box *box, enum folder folder, const struct envelope 
     struct index_entry *entry = post_entry_at(box, folder, envelope->id);
     envelope_index_describe(entry, envelope);
     entry->stamp = stamp ? *stamp : post_stamp_of(box, folder, envelope->id);
-    entry->missing_at_ms = 0;
+    entry->seen.missing_at_ms = 0;
     post_mind(box->post, entry);
 }
 

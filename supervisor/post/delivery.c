@@ -379,16 +379,6 @@ static struct index_entry *fresh_one(const struct box *receiver, int64_t now, bo
     return found;
 }
 
-void post_defer(struct index_entry *entry)
-{
-    struct envelope envelope = post_light(entry);
-    OWNED char *why = post_far_absence(entry->to);
-    entry->fresh = false;
-    envelope_index_keep(entry, NULL);
-    post_verdict(entry->box, entry->id, "deferred", why);
-    post_note(entry->box, "envelope_deferred", &envelope, why);
-}
-
 /* An envelope from another node waits there. Expired ones are left to post_expire. */
 static void give_back_arrivals(struct box *receiver, int64_t now)
 {

@@ -47,8 +47,10 @@ struct index_entry {
     bool named;   /* the envelope named another ahead of it, when it was sent last */
     enum way way;
     int64_t held_until_ms; /* clock_monotonic_ms: the last step failed, and is tried again then */
-    int64_t missing_at_ms; /* since when the file is missing; 0: it was seen */
-    uint64_t seen;         /* the pass of the last look that saw the file */
+    struct {
+        uint64_t pass;         /* of the last look that saw the file */
+        int64_t missing_at_ms; /* since when the file is missing; 0: it was seen */
+    } seen;
     struct file_stamp stamp;
     /* Of a fresh entry: as the file was read in this turn; owned; NULL: read it again. */
     struct envelope *envelope;

@@ -46,6 +46,16 @@ char *post_far_absence(const struct box *receiver)
                                : memory_text("its node is not known");
 }
 
+void post_defer(struct index_entry *entry)
+{
+    struct envelope envelope = post_light(entry);
+    OWNED char *why = post_far_absence(entry->to);
+    entry->fresh = false;
+    envelope_index_keep(entry, NULL);
+    post_verdict(entry->box, entry->id, "deferred", why);
+    post_note(entry->box, "envelope_deferred", &envelope, why);
+}
+
 static enum mailbox_found read_sent(const struct index_entry *entry, struct envelope *envelope)
 {
     return mailbox_read(entry->box->post->data, entry->box->name, FOLDER_SENT, entry->id, envelope, NULL,

@@ -304,8 +304,6 @@ void post_give_up_waiting(struct box *receiver,
 void post_drop_waiting_of(struct box *sender);
 /* The envelope waits for its receiver; *envelope may be empty afterwards. */
 void post_let_wait(struct box *sender, struct box *receiver, struct envelope *envelope);
-/* The entry's sender is told that the envelope waits. */
-void post_defer(struct index_entry *entry);
 
 static inline bool is_far(const struct box *box)
 {
@@ -463,6 +461,8 @@ int64_t post_far_room(struct box *receiver, int64_t *expected);
 bool post_is_cut_off(const struct box *receiver);
 /* Why the receiver's node is away; "": it isn't. Caller frees. */
 char *post_far_absence(const struct box *receiver);
+/* The entry's sender is told that the envelope waits, and why, when the receiver's node is away. */
+void post_defer(struct index_entry *entry);
 /* The envelope is to be sent: its copy is durable in FOLDER_SENT. */
 void post_publish(struct index_entry *entry, const struct envelope *envelope, bool again);
 /* True: an earlier envelope of the sender could not be written, and waits again; this one, whose copy is written, goes

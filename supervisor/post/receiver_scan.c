@@ -62,7 +62,7 @@ static enum waking take_in(struct box *box, enum folder folder, const char *id,
     struct index_entry *entry = post_entry_at(box, folder, id);
     bool was_reading = entry->reading;
     entry->stamp = *stamp;
-    entry->missing_at_ms = 0;
+    entry->seen.missing_at_ms = 0;
     if (found == MAILBOX_NONE)
         envelope_index_spoil(entry);
     else
@@ -163,11 +163,11 @@ void post_is_gone(struct index_entry *entry)
         is_dead(entry);
     } else if (lies & 1u << FOLDER_ARCHIVE) {
         finished(entry);
-    } else if (entry->missing_at_ms && now_ms - entry->missing_at_ms >= MISSING_MS) {
+    } else if (entry->seen.missing_at_ms && now_ms - entry->seen.missing_at_ms >= MISSING_MS) {
         removed(entry);
     } else {
-        if (!entry->missing_at_ms)
-            entry->missing_at_ms = now_ms;
+        if (!entry->seen.missing_at_ms)
+            entry->seen.missing_at_ms = now_ms;
         box->look.wanted = true;
         if (box->look.after_ms < now_ms + MISSING_MS)
             box->look.after_ms = now_ms + MISSING_MS;
@@ -218,8 +218,8 @@ static enum waking look_at(struct box *box, struct budget *budget, enum folder f
         news = one > news ? one : news;
         entry = envelope_index_find(box->post->index, box, folder, names->ids[i]);
         if (entry) {
-            entry->seen = box->look.pass;
-            entry->missing_at_ms = 0;
+            entry->seen.pass = box->look.pass;
+            entry->seen.missing_at_ms = 0;
         }
     }
     return news;
@@ -230,7 +230,7 @@ static void look_for_missing(struct box *box, enum folder folder)
     struct index_entry *next;
     for (struct index_entry *entry = box->shelves[folder].first; entry; entry = next) {
         next = entry->next;
-        if (entry->seen != box->look.pass)
+        if (entry->seen.pass != box->look.pass)
             post_is_gone(entry);
     }
 }
