@@ -135,6 +135,8 @@ static void end(struct job *job)
     jobs->owner.ended(jobs->owner.context, job->agent, job->fetches, how, text);
     if (!job->fetches)
         has_pushed(job, how, text);
+    else if (how == PUSH_DONE)
+        job->failures = 0; /* of pushes of a tree that was not here, and to a remote that answers now */
     if (how != PUSH_DONE && !job->fetches)
         due_in(job, job->bundle ? 0 : pause_ms(job->failures));
     else if (job->again || job->bundle)

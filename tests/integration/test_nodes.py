@@ -296,7 +296,10 @@ def from_remote(node, name=None):
 
 def wait_pushed(node, folder):
     tip = lambda: subprocess.run(["git", "-C", folder, "rev-parse", "main"], capture_output=True, text=True).stdout
-    wait_until(lambda: tip().strip() == node.git("rev-parse", "HEAD").strip(), "the branch is at the remote", 60)
+    try:
+        wait_until(lambda: tip().strip() == node.git("rev-parse", "HEAD").strip(), "the branch is at the remote", 60)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n" + "\n".join(line for line in node.log().splitlines() if "[mirror]" in line)) from None
 
 
 @pytest.mark.parametrize("remote", ["file", *REMOTES], indirect=True)
