@@ -14,7 +14,8 @@
  *   nobody           -           nowhere                   the item waits
  *   nobody           yes         nowhere                   behind (d): the item waits; .ID.taken goes before the item
  *                                                          is given out
- *   nobody           -           somewhere                 (a) was lost or undone by a person; that consumer has it
+ *   nobody           either      somewhere                 (a) was lost or undone by a person; that consumer has it, and
+ *                                                          .ID.taken, whose end was lost with (a), goes
  *   a consumer       yes         handoffs                  (c), between two file systems, was cut: .ID.taken goes, and
  *                                                          (c) counts as never begun
  *   a consumer       yes         anything else             between (c) and (d): go on with (d)

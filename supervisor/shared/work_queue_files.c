@@ -192,6 +192,9 @@ static void take_envelope(const struct dropped *dropped, struct envelope *envelo
     }
     if (whose)
         memory_set(&envelope->consumer, whose);
+    /* (a) was lost, and with it the end of an .ID.taken, which is to be believed behind (c) alone. */
+    if (whose && !is_out && !queue_clear_taken(queue, envelope->id, &fault))
+        log_warn("post", NULL, "%s/%s: %s", queue->folder, dropped->file, fault.text);
     if (dropped->at_start && (is_out || whose)) {
         item_recover(queue_insert(queue, envelope));
         return;

@@ -328,6 +328,7 @@ static void test_after_a_restart_each_item_is_in_one_place_wherever_it_was_cut(v
     cut.id = (char[]){"undone-and-finished"}; /* the power was cut, and (a) was lost */
     cut.consumer = NULL;
     assert_true(write_at(world, "shared/queues/reviews/undone-and-finished.md", &cut));
+    assert_true(write_at(world, "shared/queues/reviews/.undone-and-finished.taken", &cut));
     cut.status = (char[]){"finished"};
     cut.consumer = (char[]){"iris"};
     assert_true(write_at(world, "agents/iris/iac/archive/undone-and-finished.md", &cut));
