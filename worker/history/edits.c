@@ -35,6 +35,8 @@ struct search {
     void (*visit)(void *context, const struct change *change);
     void *context;
     struct fault *fault;
+    char *
+        gone; /* a known folder that went, forgotten behind the walk: one at each look, since few go at a time. Owned */
 };
 
 /* Written by programs at any time; not people's edits. */
@@ -249,7 +251,6 @@ static bool walk_settled(struct search *search, const char *path, int depth)
 {
     struct history *history = search->history;
     bool good = true;
-    OWNED char *gone = NULL; /* one at each look: few go at a time */
     for (size_t i = 0; good && i < history->looked.count; i++)
         if (is_below(history->looked.items[i].path, path)) {
             OWNED char *inner = memory_text(history->looked.items[i].path);
@@ -257,10 +258,8 @@ static bool walk_settled(struct search *search, const char *path, int depth)
             if (fstatat(history->tree, inner, &now, AT_SYMLINK_NOFOLLOW) == 0)
                 good = walk(search, inner, &now, depth + 1);
             else if (errno == ENOENT)
-                memory_set(&gone, inner);
+                memory_set(&search->gone, inner);
         }
-    if (gone)
-        forget_below(history, gone);
     return good;
 }
 
@@ -321,5 +320,9 @@ bool history_edits(struct history *history, enum edits_look look,
                 return false;
         }
     }
-    return look == EDITS_KNOWN || walk(&search, "", NULL, 0);
+    bool good = look == EDITS_KNOWN || walk(&search, "", NULL, 0);
+    if (search.gone)
+        forget_below(history, search.gone);
+    free(search.gone);
+    return good;
 }
