@@ -331,6 +331,9 @@ void post_dead_letters(struct box *box)
     OWNED_FD int fd = mailbox_open(post->data, box->name, FOLDER_DEAD_LETTERS, false);
     if (!mailbox_list(post->data, box->name, FOLDER_DEAD_LETTERS, &names))
         return;
+    /* A look of several turns counts as its first one: a file that came behind that may sort before the last ones. */
+    if (!box->dead.from)
+        post_looked(box, FOLDER_DEAD_LETTERS, &stamp, begun_ns);
     bool whole = look_through(box, &names, fd, &endings);
     bool failed = names.failed;
     finish(post, &endings);
@@ -344,7 +347,6 @@ void post_dead_letters(struct box *box)
         memory_set(&box->dead.from, NULL);
         return;
     }
-    post_looked(box, FOLDER_DEAD_LETTERS, &stamp, begun_ns);
     if (!box->dead.after_ms && !box->dead.owe)
         box->dead.looked_ns = box->dead.began_ns;
     memory_set(&box->dead.from, NULL);
