@@ -23,10 +23,10 @@ static const char TASK_DETAILS[] =
     "Exit 0 for\n"
     "reward 1 and 0; 65 for -1 and for a task that ended without an answer; 75 when --timeout is over.\n";
 static const char ANSWER_DETAILS[] = "The answer is read from the agent's files, so no supervisor needs to "
-                                     "run. 66: there is no such answer; 75: the\n"
-                                     "task is pending. With --wait as for task: 65 for reward -1 and for a "
-                                     "task that ended without an answer, 75 when\n"
-                                     "--timeout is over.\n";
+                                     "run. 66: there is no such answer; 65: the\n"
+                                     "answer can't be read; 75: the task is pending. With --wait as for "
+                                     "task: 65 for reward -1 and for a task that ended\n"
+                                     "without an answer, 75 when --timeout is over.\n";
 static const char CHECK_DETAILS[] = "Exit 0: `agentos run` would start; its agents and models are printed. "
                                     "78: the start would fail, and every\n"
                                     "fault is printed, faults of agents.yaml with line and column. Warnings "

@@ -305,7 +305,7 @@ static const struct field item_fields[] = {
     {.name = NULL},
 };
 #define PAGE                                                                                                 \
-    SOME("limit", "the number of items, 500 at most; by itself 50"),                                         \
+    SOME("limit", "the number of items, 500 at most; 50 without this"),                                         \
         TEXT("cursor", false, "`next` of the page before"),                                                  \
     {                                                                                                        \
         .name = NULL                                                                                         \
@@ -324,7 +324,7 @@ static const struct field metrics_fields[] = {
     TEXT("agents", false, "all: a series for each agent, also past a thousand of them"), {.name = NULL}};
 static const struct field queue_fields[] = {TEXT("queue", false, "the items of this queue alone"), PAGE};
 static const struct field days_fields[] = {
-    SOME("days", "the number of days up to today, 365 at most; by itself 30"), {.name = NULL}};
+    SOME("days", "the number of days up to today, 365 at most; 30 without this"), {.name = NULL}};
 static const struct field wait_fields[] = {COUNT("wait", "seconds to wait for the task's end, 60 at most"),
                                            {.name = NULL}};
 static const struct field rollback_fields[] = {

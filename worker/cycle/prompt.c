@@ -158,7 +158,8 @@ static void add_file(const struct prompt_input *input, const char *path, size_t 
         utf8_valid(text, length) && !memchr(text, '\0', length) ? NULL : utf8_clean(text, length);
     if (clean) {
         length = strlen(clean);
-        buffer_print(problems, "%s is not UTF-8 text; the other bytes are replaced in the prompt\n", path);
+        buffer_print(problems,
+                     "%s is not UTF-8 text; the bytes that are not UTF-8 are replaced in the prompt\n", path);
     }
     const char *body = markdown_body(clean ? clean : text, &length);
     markdown_trim(&body, &length);

@@ -107,7 +107,7 @@ static void enter_again(struct history *history)
         return;
     log_info("agent", history->agent,
              "A git command wrote the index back as it had read it before the last commit; the entries of "
-             "that command are entered again");
+             "that commit are entered again");
     if (index_prepare(history, &lost, &why) &&
         faccessat(history->folders.git, "index.lock", F_OK, AT_SYMLINK_NOFOLLOW) != 0 &&
         lock_take(history, LOCK_INDEX, "index", &why) &&

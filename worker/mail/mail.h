@@ -54,7 +54,7 @@ int64_t mail_again_ms(const struct mail *mail);
 /* No envelope is to be done, read, told or recorded. */
 bool mail_silent(const struct mail *mail);
 /* The next envelope to work at: handoffs, items and messages by priority, then by age. Expired envelopes are the
- * supervisor's and don't count, but envelopes that were begun in time and left by a crash do. Deferred ones don't
+ * supervisor's and don't count, but envelopes that were begun in time and left by a crash do. Held ones don't
  * count. skip(context, letter) true: not this one. */
 const struct letter *mail_next(struct mail *mail, int64_t now, bool (*skip)(void *, const struct letter *),
                                void *context);

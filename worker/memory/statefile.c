@@ -218,7 +218,8 @@ void statefile_report_aside(int tree, struct buffer *problems)
     for (const char *name; names && (name = listing_next(names));)
         if (strstr(name, ASIDE))
             buffer_print(problems,
-                         "%s was set aside because it is not in its format; take from it what you need and "
+                         "%s was set aside because it can't be read as its format wants; take from it what "
+                         "you need and "
                          "remove it\n",
                          name);
     if (!names || !listing_close(names, &fault))
