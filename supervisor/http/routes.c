@@ -305,7 +305,7 @@ static const struct field item_fields[] = {
     {.name = NULL},
 };
 #define PAGE                                                                                                 \
-    SOME("limit", "the number of items, 500 at most; 50 without this"),                                         \
+    SOME("limit", "the number of items, 500 at most; 50 without this"),                                      \
         TEXT("cursor", false, "`next` of the page before"),                                                  \
     {                                                                                                        \
         .name = NULL                                                                                         \

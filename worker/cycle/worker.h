@@ -288,7 +288,7 @@ bool envelope_ends_escalate(struct worker *worker);
 
 /* mail_step.c: the worker's half of the post office. */
 void mail_step_look(struct worker *worker, int64_t now_ms); /* when something changed there, or it is time */
-void mail_step_catch_up(struct worker *worker);             /* files that came and that no message told of yet */
+void mail_step_catch_up(struct worker *worker); /* files that came and that no message told of yet */
 /* Take this envelope in hand and ask. False: the storage fails, nothing more can begin now. */
 bool mail_step_begin(struct worker *worker, const struct letter *letter);
 bool mail_step_has_work(const struct worker *worker);
