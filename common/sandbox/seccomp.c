@@ -28,7 +28,7 @@
 
 /* Stands in the compiled filter where the process's pid belongs; no pid is that large (PID_MAX_LIMIT is 2^22). */
 #define OWN_PID 0x5eed1d00u
-/* The placeholder of the process's room of addresses (address_space.c), in halves: the filter compares 32 bits at a
+/* The mark for the process's room of addresses (address_space.c), in halves: the filter compares 32 bits at a
  * time. */
 #define ROOM_FROM 0x5eed1d015eed1d02u
 #define ROOM_TO   0x5eed1d035eed1d04u

@@ -414,14 +414,20 @@ static void test_of_a_dead_letter_that_moves_its_sender_is_told_once(void **stat
     free(bounce.id);
 }
 
+/* orion's handoff h1 to iris is done on the other node, and lies in orion's outbox. */
+static void is_done(const struct envelope *letter)
+{
+    office_send(a, letter, "orion");
+    UNTIL_TWO(office_lies(b, "iris", FOLDER_HANDOFFS, "h1"));
+    office_move(b, "iris", FOLDER_HANDOFFS, FOLDER_ARCHIVE, "h1");
+    post_settled(b->post, "iris", "h1", "finished", "");
+}
+
 /* A supervisor that starts has no lease yet: the sender's outbox is here, and its agent is not. */
 static void test_what_was_sent_ends_once_though_its_sender_lives_here_only_later(void **state)
 {
     struct envelope letter = brief("h1", "orion", "iris");
-    office_send(a, &letter, "orion");
-    UNTIL_TWO(office_lies(b, "iris", FOLDER_HANDOFFS, "h1"));
-    office_move(b, "iris", FOLDER_HANDOFFS, FOLDER_ARCHIVE, "h1");
-    post_settled(b->post, "iris", "h1", "finished", "");
+    is_done(&letter);
     two.not_yet = "orion";
     node_again(&two.nodes[0]);
     two.not_yet = NULL;
@@ -437,10 +443,7 @@ static void test_what_was_sent_ends_once_though_its_sender_lives_here_only_later
 static void test_what_a_former_node_may_have_sent_ends_as_its_receivers_node_says(void **state)
 {
     struct envelope letter = brief("h1", "orion", "iris");
-    office_send(a, &letter, "orion");
-    UNTIL_TWO(office_lies(b, "iris", FOLDER_HANDOFFS, "h1"));
-    office_move(b, "iris", FOLDER_HANDOFFS, FOLDER_ARCHIVE, "h1");
-    post_settled(b->post, "iris", "h1", "finished", "");
+    is_done(&letter);
     post_lives(a->post, "orion", "c", true);
     assert_true(mailbox_remove(a->data, "orion", FOLDER_SENT, "h1"));
     buffer_drop(&two.verdicts, two.verdicts.length);
