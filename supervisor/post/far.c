@@ -48,8 +48,8 @@
  * So an envelope that was sent to a node which then dies with it is ended when that node is back, whatever its time to
  * live. Of one sender no more envelopes travel to a receiver at once than the receiver's pace (post_far_pace), which grows
  * with each verdict about that receiver's envelopes, whoever sent them: one, where verdicts are seldom; and no more
- * handoffs travel to a receiver than its node has told room for, or one, which asks. Envelopes that came back count as sent too, beside
- * these. All other envelopes expire on time.
+ * handoffs travel to a receiver than its node has told room for, or a single handoff, which asks for room. Envelopes that
+ * came back count as sent, too. All other envelopes expire on time.
  *
  * Clocks: R refuses an envelope that is over by R's clock, S sends none that is over by its own; so the clock that is
  * ahead decides. A bounce to a sender elsewhere is durable in R's shared/bus/ before its dead letter is final, and S

@@ -219,8 +219,8 @@ static void count_sender(struct index_entry *entry, int64_t now_ms)
         sender->unread.count |= is_work(entry) ? WORK_CAME_BACK : MAIL_CAME_BACK;
 }
 
-/* An envelope that came back and may go again waits until none travels: new envelopes wait for it. Of a kind that may not
- * go now none is waited for: results at a full shelf hold up no work. */
+/* An envelope that came back and may go again waits until none travels: new envelopes wait for it. A kind
+ * that may not go now holds up no other: results at a full shelf let work pass. */
 static bool lets_another_go(const struct index_entry *entry)
 {
     int64_t known = entry->box->unread.count;
