@@ -16,6 +16,7 @@
 #include "common/tree.h"
 #include "supervisor/agent/agent.h"
 #include "supervisor/agent/folders.h"
+#include "supervisor/agent/leavings.h"
 #include "supervisor/agent/rested.h"
 #include "supervisor/agent/room.h"
 #include "supervisor/agent/tree_list.h"
@@ -106,6 +107,7 @@ void agent_start(struct agent *agent)
     room_take_memory(agent);
     agent->worker.spawning = true;
     rested_forget(agent);
+    leavings_forget(agent);
     send_spawn(agent); /* while the zygote is away agent_spawn_again does it */
     /* The worker waits at its gate for the end of this turn: the rest of this function runs while the worker is
      * forked. */
@@ -363,8 +365,7 @@ void agent_exited(struct agent *agent, int status)
      * at once looks itself, and where the start has to wait, the scan does. */
     bool at_once = agent->life.state == STATE_BACKOFF && agent->life.failures == 1;
     if (!agent->agents->ending && !at_once)
-        tree_guard_look(&agent->guard, agent->agents->data, agent->name, agent->path);
-    buffer_free(&agent->guard.config); /* the text is needed for a living worker's tree alone */
+        leavings_wait(agent);
     agent->agents->callbacks->down(agent);
 }
 
@@ -493,6 +494,7 @@ void agent_free(struct agent *agent)
     if (agent->leaving)
         rested_forget(agent);
     warm_forget(agent);
+    leavings_forget(agent);
     watch_forget(agent->agents->watch, &agent->watched);
     agent->agents->callbacks->asker_gone(agent);
     line_close(agent->line);

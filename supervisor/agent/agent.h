@@ -30,8 +30,6 @@ struct agent {
     char *path; /* DATA_DIR/agents/NAME */
     int tree;   /* descriptor of path; -1: the folder can't be opened, or isn't open: agent_tree */
     struct tree_guard guard;
-    int64_t guarded_ms; /* monotonic: the tree's turn in agents_guard's round */
-    int64_t scanned_ms; /* monotonic: agent_scan, while the agent has a process */
     struct disk_account disk;
     struct watched watched;
     struct life life;
@@ -45,6 +43,12 @@ struct agent {
         /* The agent was ready once, or failed to become so. */
         bool settled;
     } found; /* lookup.c's */
+
+    struct {
+        struct left left;   /* leavings.c's */
+        int64_t guarded_ms; /* monotonic: the tree's turn in agents_guard's round */
+        int64_t scanned_ms; /* monotonic: agent_scan, while the agent has a process */
+    } looks;
 
     struct {
         bool begun; /* the agent was looked at since the supervisor's start: begin.h */

@@ -15,6 +15,7 @@ void agents_begin(struct agents *agents)
 {
     starts_begin(agents, agent_start);
     warm_begin(agents);
+    leavings_begin(agents);
 }
 
 struct agent *agents_find(const struct agents *agents, const char *name)
@@ -71,9 +72,9 @@ static bool is_scanned(struct agents *agents, struct agent *agent, int64_t now_m
     int64_t each_ms = (int64_t)(agents->found.with_process / SCANNED_AT_LEAST) * agents->poll_seconds * 1000;
     int64_t most_ms = (SCANNED_S - agents->poll_seconds) * 1000;
     bool told = agent->life.state == STATE_IDLE && !agent->notice.dirty && watch_is_whole(&agent->watched);
-    if (told && now_ms - agent->scanned_ms < (each_ms < most_ms ? each_ms : most_ms))
+    if (told && now_ms - agent->looks.scanned_ms < (each_ms < most_ms ? each_ms : most_ms))
         return false;
-    agent->scanned_ms = now_ms;
+    agent->looks.scanned_ms = now_ms;
     return true;
 }
 
@@ -93,7 +94,8 @@ void agents_scan(struct agents *agents)
         if (agent->worker.pid > 0)
             continue;
         agent_scan(agent);
-        if (clock_monotonic_ms() < end) /* else the next scan comes a minute later */
+        if (!agent->looks.left.since_ms &&
+            clock_monotonic_ms() < end) /* else the next scan comes a minute later */
             glance(agents, agent);
     }
 }
@@ -127,11 +129,11 @@ void agents_guard(struct agents *agents)
     struct agent *agent;
     LIST_FOREACH(agent, &agents->found.living, found.living_link)
     {
-        if (agent->guarded_ms >= agents->guarded_ms)
+        if (agent->looks.guarded_ms >= agents->guarded_ms)
             continue; /* in this round already */
         if (clock_monotonic_ms() >= end)
             return;
-        agent->guarded_ms = clock_monotonic_ms();
+        agent->looks.guarded_ms = clock_monotonic_ms();
         guard(agents, agent, glance_ms < TREE_GUARD_GLANCE_MS ? glance_ms : TREE_GUARD_GLANCE_MS);
     }
     agents->guarded_ms = clock_monotonic_ms() + 1; /* the next scan begins a round */
@@ -142,5 +144,6 @@ void agents_free(struct agents *agents)
     for (size_t i = 0; i < agents->count; i++)
         agent_free(agents->list[i]);
     starts_end(agents);
+    leavings_end(agents);
     free(agents->list);
 }

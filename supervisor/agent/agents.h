@@ -10,6 +10,7 @@
 #include "common/fault.h"
 #include "supervisor/agent/begin.h"
 #include "supervisor/agent/detail.h"
+#include "supervisor/agent/leavings.h"
 #include "supervisor/agent/lookup.h"
 #include "supervisor/agent/starts.h"
 #include "supervisor/agent/warm.h"
@@ -53,6 +54,7 @@ struct agents {
     struct rested *rested; /* NULL: not begun */
     struct starts starts;
     struct warm warm;
+    struct leavings leavings;
     struct disk_limit *disk;
     struct memory_groups *memory_groups; /* NULL: this machine has none */
     uint64_t generations; /* of workers, of all agents together: a number is never given twice */

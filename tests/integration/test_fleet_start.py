@@ -160,6 +160,12 @@ def looks(system):
     return {line[0][1:]: line[10:] for line in lines}
 
 
+def test_a_tree_is_noted_as_looked_at_when_its_worker_has_ended_and_no_scan_is_needed(make_system, model):
+    system = make_system(NAMES, model=model, yaml=yaml(), env={"POLL_INTERVAL": "3600"}).start(wait=False)
+    rested(system)
+    wait_until(lambda: all(looks(system)[name][0] != "0" for name in sleepers(system)), "marks that the next supervisor trusts", 20)
+
+
 def test_a_tree_that_was_looked_at_is_not_read_again_by_the_next_supervisor_unless_somebody_touched_it(make_system, model):
     names = ["iris", "nova", "orion"]
     system = make_system(names, model=model, yaml="warm_workers: 0\n" + agents_yaml(names), env={"POLL_INTERVAL": "1"})
