@@ -3,12 +3,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "common/journal.h"
 #include "common/memory.h"
 #include "common/repository/library.h"
 #include "worker/history/history.h"

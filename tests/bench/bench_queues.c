@@ -5,11 +5,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
-#include "common/files.h"
 #include "common/memory.h"
 #include "tests/unit/queue_stubs.h"
 

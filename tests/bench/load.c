@@ -16,7 +16,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "common/memory.h"
 #include "tests/bench/measured.h"
 

@@ -6,10 +6,8 @@
  * The server prints its port, and for every line on standard input the number of answered requests. It ends with
  * standard input. */
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>

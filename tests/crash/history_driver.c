@@ -5,7 +5,6 @@
  *   history_driver TREE tidy                        every step that there is to do
  *
  * BOOT is told to the journal as the boot's id: another one than before means that the power was cut. */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -50,13 +50,11 @@ static bool read_persona(const struct stage *stage)
 
 static bool read_passwd(const struct stage *stage)
 {
-    (void)stage;
     return reads(AT_FDCWD, "/etc/passwd");
 }
 
 static bool read_through_root_link(const struct stage *stage)
 {
-    (void)stage;
     return reads(AT_FDCWD, "/proc/self/root/etc/passwd");
 }
 
@@ -72,13 +70,11 @@ static bool read_upwards(const struct stage *stage)
 
 static bool read_from_working_directory(const struct stage *stage)
 {
-    (void)stage;
     return reads(AT_FDCWD, "../iris/persona.md");
 }
 
 static bool read_library(const struct stage *stage)
 {
-    (void)stage;
     return reads(AT_FDCWD, "/etc/ld.so.cache");
 }
 
@@ -105,7 +101,6 @@ static bool open_memory(const struct stage *stage)
 
 static bool spare_oneself(const struct stage *stage)
 {
-    (void)stage;
     return open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC) >= 0;
 }
 
@@ -116,7 +111,6 @@ static bool list_others(const struct stage *stage)
 
 static bool list_processes(const struct stage *stage)
 {
-    (void)stage;
     return open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC) >= 0;
 }
 
@@ -337,20 +331,17 @@ static bool watch_everything(const struct stage *stage)
 
 static bool cut_log(const struct stage *stage)
 {
-    (void)stage;
     return ftruncate(STDERR_FILENO, 0) == 0;
 }
 
 static bool cut_log_by_another_number(const struct stage *stage)
 {
-    (void)stage;
     int fd = dup(STDERR_FILENO);
     return fd >= 0 && ftruncate(fd, 0) == 0;
 }
 
 static bool cut_log_by_fcntl(const struct stage *stage)
 {
-    (void)stage;
     int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
     return fd >= 0 && ftruncate(fd, 0) == 0;
 }
@@ -358,13 +349,11 @@ static bool cut_log_by_fcntl(const struct stage *stage)
 /* The kernel takes the lower half of the register for the descriptor. */
 static bool cut_log_by_a_wide_number(const struct stage *stage)
 {
-    (void)stage;
     return syscall(SYS_ftruncate, 0x100000000L | STDERR_FILENO, 0L) == 0;
 }
 
 static bool overwrite_log(const struct stage *stage)
 {
-    (void)stage;
     return pwrite(STDERR_FILENO, "?", 1, 0) == 1;
 }
 

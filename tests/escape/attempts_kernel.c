@@ -38,21 +38,18 @@ static bool let_in(long result)
 
 static bool io_uring(const struct stage *stage)
 {
-    (void)stage;
     struct io_uring_params parameters = {0};
     return syscall(SYS_io_uring_setup, 1, &parameters) >= 0;
 }
 
 static bool asynchronous_io(const struct stage *stage)
 {
-    (void)stage;
     unsigned long context = 0;
     return syscall(SYS_io_setup, 1, &context) == 0;
 }
 
 static bool bpf(const struct stage *stage)
 {
-    (void)stage;
     union bpf_attr attributes = {
         .map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
     return syscall(SYS_bpf, BPF_MAP_CREATE, &attributes, sizeof attributes) >= 0;
@@ -60,25 +57,21 @@ static bool bpf(const struct stage *stage)
 
 static bool keyctl(const struct stage *stage)
 {
-    (void)stage;
     return syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 1) >= 0;
 }
 
 static bool add_key(const struct stage *stage)
 {
-    (void)stage;
     return syscall(SYS_add_key, "user", "escape", "x", 1UL, KEY_SPEC_PROCESS_KEYRING) >= 0;
 }
 
 static bool userfaultfd(const struct stage *stage)
 {
-    (void)stage;
     return syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY) >= 0;
 }
 
 static bool perf(const struct stage *stage)
 {
-    (void)stage;
     struct perf_event_attr attributes = {.type = PERF_TYPE_SOFTWARE,
                                          .size = sizeof attributes,
                                          .config = PERF_COUNT_SW_TASK_CLOCK,
@@ -89,37 +82,31 @@ static bool perf(const struct stage *stage)
 
 static bool load_module(const struct stage *stage)
 {
-    (void)stage;
     return let_in(syscall(SYS_init_module, "", 0UL, ""));
 }
 
 static bool load_module_file(const struct stage *stage)
 {
-    (void)stage;
     return let_in(syscall(SYS_finit_module, -1, "", 0));
 }
 
 static bool load_kernel(const struct stage *stage)
 {
-    (void)stage;
     return let_in(syscall(SYS_kexec_load, 0UL, 0UL, NULL, ~0UL));
 }
 
 static bool restart_machine(const struct stage *stage)
 {
-    (void)stage;
     return let_in(syscall(SYS_reboot, 0, 0, 0, NULL));
 }
 
 static bool swap_on(const struct stage *stage)
 {
-    (void)stage;
     return let_in(swapon("/nowhere", 0));
 }
 
 static bool set_time(const struct stage *stage)
 {
-    (void)stage;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return clock_settime(CLOCK_REALTIME, &now) == 0;
@@ -127,33 +114,28 @@ static bool set_time(const struct stage *stage)
 
 static bool tune_time(const struct stage *stage)
 {
-    (void)stage;
     struct timex none = {0};
     return adjtimex(&none) >= 0;
 }
 
 static bool set_name(const struct stage *stage)
 {
-    (void)stage;
     char name[256];
     return gethostname(name, sizeof name) == 0 && sethostname(name, strlen(name)) == 0;
 }
 
 static bool account(const struct stage *stage)
 {
-    (void)stage;
     return let_in(syscall(SYS_acct, "/nowhere"));
 }
 
 static bool read_kernel_log(const struct stage *stage)
 {
-    (void)stage;
     return klogctl(10 /* SYSLOG_ACTION_SIZE_BUFFER */, NULL, 0) >= 0;
 }
 
 static bool quota(const struct stage *stage)
 {
-    (void)stage;
     return let_in(syscall(SYS_quotactl, 0, NULL, 0, NULL));
 }
 
@@ -169,7 +151,6 @@ static bool mount_memory(const struct stage *stage)
 
 static bool mount_anew(const struct stage *stage)
 {
-    (void)stage;
     return syscall(SYS_fsopen, "tmpfs", 0) >= 0;
 }
 
@@ -195,14 +176,12 @@ enum { PAGE = 4096 };
 
 static bool write_and_execute(const struct stage *stage)
 {
-    (void)stage;
     return mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
            MAP_FAILED;
 }
 
 static bool execute_what_was_written(const struct stage *stage)
 {
-    (void)stage;
     void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return page != MAP_FAILED && mprotect(page, PAGE, PROT_READ | PROT_EXEC) == 0;
 }
@@ -215,21 +194,18 @@ static bool execute_from_tree(const struct stage *stage)
 
 static bool take_much_memory(const struct stage *stage)
 {
-    (void)stage;
     return mmap(NULL, (size_t)512 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
            MAP_FAILED;
 }
 
 static bool lock_memory(const struct stage *stage)
 {
-    (void)stage;
     void *pages = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return pages != MAP_FAILED && mlock(pages, 4 * PAGE) == 0;
 }
 
 static bool share_memory(const struct stage *stage)
 {
-    (void)stage;
     int id = shmget(IPC_PRIVATE, PAGE, IPC_CREAT | 0600);
     if (id >= 0)
         shmctl(id, IPC_RMID, NULL);
@@ -249,13 +225,11 @@ static bool queue_messages(const struct stage *stage)
 
 static bool same_addresses(const struct stage *stage)
 {
-    (void)stage;
     return personality(ADDR_NO_RANDOMIZE) >= 0;
 }
 
 static bool open_many(const struct stage *stage)
 {
-    (void)stage;
     for (int i = 0; i < 512; i++)
         if (open(".", O_PATH | O_CLOEXEC) < 0)
             return false;
@@ -283,7 +257,6 @@ static bool own_signals(const struct stage *stage)
 
 static bool regain_capabilities(const struct stage *stage)
 {
-    (void)stage;
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
     data[0].effective = data[0].permitted = 1u << CAP_NET_RAW;
@@ -292,28 +265,24 @@ static bool regain_capabilities(const struct stage *stage)
 
 static bool loosen_filter(const struct stage *stage)
 {
-    (void)stage;
     return syscall(SYS_seccomp, 1 /* SECCOMP_SET_MODE_FILTER */, 0, NULL) == 0 || errno == EFAULT;
 }
 
 #ifdef __x86_64__
 static bool change_segments(const struct stage *stage)
 {
-    (void)stage;
     char room[64];
     return syscall(SYS_modify_ldt, 0, room, sizeof room) >= 0;
 }
 
 static bool reach_ports(const struct stage *stage)
 {
-    (void)stage;
     return syscall(SYS_ioperm, 0x80UL, 1UL, 1) == 0;
 }
 
 /* The older interface, with numbers of its own, past a filter that only knows the present interface. */
 static bool call_as_i386(const struct stage *stage)
 {
-    (void)stage;
     enum { GETPID = 20 };
     long result = GETPID;
     __asm__ volatile("int $0x80" : "+a"(result) : : "memory", "cc");

@@ -26,13 +26,11 @@ static bool connect_tcp(const struct stage *stage)
 
 static bool connect_tcp6(const struct stage *stage)
 {
-    (void)stage;
     return socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0) >= 0;
 }
 
 static bool listen_tcp(const struct stage *stage)
 {
-    (void)stage;
     struct sockaddr_in at = local(0);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     return bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, 1) == 0;
@@ -54,19 +52,16 @@ static bool send_udp(const struct stage *stage)
 
 static bool open_raw(const struct stage *stage)
 {
-    (void)stage;
     return socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP) >= 0;
 }
 
 static bool open_packet(const struct stage *stage)
 {
-    (void)stage;
     return socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0) >= 0;
 }
 
 static bool open_netlink(const struct stage *stage)
 {
-    (void)stage;
     return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE) >= 0;
 }
 
@@ -106,7 +101,6 @@ static bool listen_path(const struct stage *stage)
 
 static bool make_pair(const struct stage *stage)
 {
-    (void)stage;
     int pair[2];
     return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0;
 }

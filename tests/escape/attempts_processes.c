@@ -30,7 +30,6 @@ static bool kill_supervisor(const struct stage *stage)
 
 static bool kill_everybody(const struct stage *stage)
 {
-    (void)stage;
     return kill(-1, 0) == 0;
 }
 
@@ -81,7 +80,6 @@ static bool signal_by_owner_ex(const struct stage *stage)
 
 static bool lease_sends_kill(const struct stage *stage)
 {
-    (void)stage;
     int ends[2];
     return pipe2(ends, O_CLOEXEC) == 0 && fcntl(ends[0], F_SETSIG, SIGKILL) == 0;
 }
@@ -177,7 +175,6 @@ static bool ended_well(pid_t child)
 
 static bool make_process(const struct stage *stage)
 {
-    (void)stage;
     pid_t child = fork();
     if (child == 0)
         _exit(0);
@@ -186,7 +183,6 @@ static bool make_process(const struct stage *stage)
 
 static bool make_process_vfork(const struct stage *stage)
 {
-    (void)stage;
     pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (child == 0)
         _exit(0);
@@ -208,19 +204,16 @@ static bool clone_anew(uint64_t flags)
 
 static bool make_process_clone3(const struct stage *stage)
 {
-    (void)stage;
     return clone_anew(0);
 }
 
 static bool make_user_namespace_clone3(const struct stage *stage)
 {
-    (void)stage;
     return clone_anew(CLONE_NEWUSER);
 }
 
 static bool make_user_namespace(const struct stage *stage)
 {
-    (void)stage;
     pid_t child = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
     if (child == 0)
         _exit(0);
@@ -229,25 +222,21 @@ static bool make_user_namespace(const struct stage *stage)
 
 static bool unshare_user(const struct stage *stage)
 {
-    (void)stage;
     return unshare(CLONE_NEWUSER) == 0;
 }
 
 static bool unshare_mounts(const struct stage *stage)
 {
-    (void)stage;
     return unshare(CLONE_NEWNS) == 0;
 }
 
 static bool unshare_network(const struct stage *stage)
 {
-    (void)stage;
     return unshare(CLONE_NEWNET) == 0;
 }
 
 static bool unshare_descriptors(const struct stage *stage)
 {
-    (void)stage;
     return unshare(CLONE_FILES) == 0;
 }
 
@@ -263,7 +252,6 @@ static void *nothing(void *context)
 
 static bool make_thread(const struct stage *stage)
 {
-    (void)stage;
     pthread_t thread;
     int error = pthread_create(&thread, NULL, nothing, NULL);
     if (error == 0)
@@ -276,21 +264,18 @@ static bool make_thread(const struct stage *stage)
 
 static bool execute(const struct stage *stage)
 {
-    (void)stage;
     execl("/bin/true", "true", (char *)NULL);
     return false;
 }
 
 static bool execute_shell(const struct stage *stage)
 {
-    (void)stage;
     execl("/bin/sh", "sh", "-c", ":", (char *)NULL);
     return false;
 }
 
 static bool execute_by_descriptor(const struct stage *stage)
 {
-    (void)stage;
     char *const arguments[] = {"true", NULL}, *const environment[] = {NULL};
     fexecve(open("/bin/true", O_PATH | O_CLOEXEC), arguments, environment);
     return false;
@@ -307,7 +292,6 @@ static bool execute_own(const struct stage *stage)
 
 static bool execute_memory(const struct stage *stage)
 {
-    (void)stage;
     static const char script[] = "#!/bin/sh\n:\n";
     char *arguments[] = {"memory", NULL}, *environment[] = {NULL};
     int fd = memfd_create("program", 0);
@@ -319,7 +303,6 @@ static bool execute_memory(const struct stage *stage)
 
 static bool make_memory_file(const struct stage *stage)
 {
-    (void)stage;
     return memfd_create("x", MFD_CLOEXEC) >= 0;
 }
 
@@ -327,43 +310,36 @@ static bool make_memory_file(const struct stage *stage)
 
 static bool forget_parent(const struct stage *stage)
 {
-    (void)stage;
     return prctl(PR_SET_PDEATHSIG, 0) == 0;
 }
 
 static bool become_dumpable(const struct stage *stage)
 {
-    (void)stage;
     return prctl(PR_SET_DUMPABLE, 1) == 0;
 }
 
 static bool become_other(const struct stage *stage)
 {
-    (void)stage;
     return syscall(SYS_setresuid, 12345, 12345, 12345) == 0;
 }
 
 static bool join_groups(const struct stage *stage)
 {
-    (void)stage;
     return syscall(SYS_setgroups, 0, NULL) == 0;
 }
 
 static bool become_nicer_to_oneself(const struct stage *stage)
 {
-    (void)stage;
     return setpriority(PRIO_PROCESS, 0, -5) == 0;
 }
 
 static bool raise_core(const struct stage *stage)
 {
-    (void)stage;
     return setrlimit(RLIMIT_CORE, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY}) == 0;
 }
 
 static bool leave_session(const struct stage *stage)
 {
-    (void)stage;
     return setsid() > 0;
 }
 

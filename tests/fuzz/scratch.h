@@ -3,7 +3,6 @@
 #define AGENTOS_TESTS_FUZZ_SCRATCH_H
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

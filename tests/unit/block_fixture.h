@@ -2,18 +2,13 @@
 #ifndef AGENTOS_TESTS_UNIT_BLOCK_FIXTURE_H
 #define AGENTOS_TESTS_UNIT_BLOCK_FIXTURE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/buffer.h"
 #include "common/format/block.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 
 static inline struct block_list parse(const char *text)
 {

@@ -2,19 +2,14 @@
 #ifndef AGENTOS_TESTS_UNIT_CALLS_SCENE_H
 #define AGENTOS_TESTS_UNIT_CALLS_SCENE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/test_clock.h"
 #include "supervisor/http/calls.h"
+#include "tests/unit/cmocka.h"
 
 struct calls_scene {
     struct calls *calls;

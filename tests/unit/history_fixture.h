@@ -3,20 +3,15 @@
 #define AGENTOS_TESTS_HISTORY_FIXTURE_H
 
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "common/memory.h"
 #include "common/repository/library.h"
+#include "tests/unit/cmocka.h"
 #include "worker/history/history.h"
 
 struct scratch {

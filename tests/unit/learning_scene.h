@@ -3,20 +3,15 @@
 #ifndef AGENTOS_TESTS_UNIT_LEARNING_SCENE_H
 #define AGENTOS_TESTS_UNIT_LEARNING_SCENE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "common/files.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 #include "worker/memory/learning.h"
 
 static char folder[64];

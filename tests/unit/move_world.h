@@ -5,11 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +14,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "common/clock.h"
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/settings.h"
@@ -35,6 +28,7 @@
 #include "supervisor/nodes/presence.h"
 #include "supervisor/post/post.h"
 #include "supervisor/process/loop.h"
+#include "tests/unit/cmocka.h"
 
 #define AGENT "orion"
 

@@ -2,19 +2,12 @@
 #ifndef AGENTOS_TESTS_POST_OFFICE_H
 #define AGENTOS_TESTS_POST_OFFICE_H
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "common/clock.h"
 #include "common/files.h"
@@ -23,6 +16,7 @@
 #include "supervisor/post/post.h"
 #include "supervisor/process/loop.h"
 #include "supervisor/store/mailbox.h"
+#include "tests/unit/cmocka.h"
 #include "tests/unit/folders.h"
 
 struct office {

@@ -5,10 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,13 +12,12 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "common/clock.h"
 #include "common/files.h"
 #include "common/memory.h"
 #include "supervisor/post/post.h"
 #include "supervisor/shared/work_queues.h"
+#include "tests/unit/cmocka.h"
 #include "tests/unit/folders.h"
 
 enum { AGENTS = 2 };

@@ -2,19 +2,14 @@
 #ifndef AGENTOS_TESTS_RELAY_WORLD_H
 #define AGENTOS_TESTS_RELAY_WORLD_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "common/memory.h"
 #include "supervisor/model/lessons.h"
 #include "supervisor/model/relay.h"
+#include "tests/unit/cmocka.h"
 
 struct end {
     struct buffer last; /* the message that came last */

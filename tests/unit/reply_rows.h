@@ -2,17 +2,11 @@
 #ifndef AGENTOS_TESTS_UNIT_REPLY_ROWS_H
 #define AGENTOS_TESTS_UNIT_REPLY_ROWS_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "common/buffer.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 #include "worker/reply/reply.h"
 
 /* want: "answer: …", then reward and reason, then a line for each part that was used; "told" last when there is a

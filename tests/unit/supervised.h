@@ -10,11 +10,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +23,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "common/channel.h"
 #include "common/clock.h"
 #include "common/control.h"
@@ -37,6 +31,7 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "supervisor/run.h"
+#include "tests/unit/cmocka.h"
 #include "worker/cycle/start.h"
 #include "worker/cycle/supervisor_link.h"
 #include "worker/zygote.h"

@@ -1,12 +1,6 @@
 /* Other agents are told the states in which an agent does no work, and since when. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "supervisor/agent/agent.h"
+#include "tests/unit/cmocka.h"
 
 enum { ORDERED = 100, DOWN = 200 };
 

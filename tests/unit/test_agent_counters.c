@@ -1,16 +1,7 @@
 /* The results of an agent's work, counted. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "common/memory.h"
 #include "supervisor/agent/counters.h"
+#include "tests/unit/cmocka.h"
 
 static void test_only_what_was_done_has_a_reward_and_a_length(void **state)
 {

@@ -1,10 +1,4 @@
 /* The agents' folders are made whole or not at all, each in a place of its own. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdlib.h>
@@ -15,6 +9,7 @@
 
 #include "common/memory.h"
 #include "supervisor/agent/folders.h"
+#include "tests/unit/cmocka.h"
 #include "tests/unit/folders.h"
 
 static ino_t inode_at(const char *name)

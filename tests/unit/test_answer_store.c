@@ -1,10 +1,4 @@
 /* An answer that was paid for outlives its worker, whole or not at all. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,27 +8,15 @@
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/tree.h"
+#include "tests/unit/cmocka.h"
+#include "tests/unit/folders.h"
 #include "worker/cycle/answer_store.h"
 
 #define ANSWER TREE_NOTES "/answer"
 
-static char path[64];
-static int tree = -1;
-
 static int begin(void **state)
 {
-    strcpy(path, "/tmp/agentos-kept-XXXXXX");
-    if (!mkdtemp(path))
-        return -1;
-    tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return tree < 0 || mkdirat(tree, TREE_NOTES, 0755) != 0;
-}
-
-static int end(void **state)
-{
-    close(tree);
-    OWNED char *command = memory_print("rm -rf %s", path);
-    return system(command);
+    return scratch_begin(state) || mkdirat(scratch.data, TREE_NOTES, 0755) != 0;
 }
 
 static bool keep(struct answer_store *store, const char *task, uint64_t hash, const char *text)
@@ -47,7 +29,7 @@ static bool keep(struct answer_store *store, const char *task, uint64_t hash, co
 
 static void keep_and_end(const char *task, uint64_t hash, const char *text)
 {
-    struct answer_store *store = answer_store_open(tree);
+    struct answer_store *store = answer_store_open(scratch.data);
     assert_true(keep(store, task, hash, text));
     answer_store_close(store);
 }
@@ -55,7 +37,7 @@ static void keep_and_end(const char *task, uint64_t hash, const char *text)
 /* The answer that the next worker finds; caller frees. NULL: none. */
 static char *found(const char *task, uint64_t hash)
 {
-    struct answer_store *store = answer_store_open(tree);
+    struct answer_store *store = answer_store_open(scratch.data);
     struct stored_answer answer = {0};
     char *text = answer_store_take(store, task, hash, &answer) ? memory_text(answer.text) : NULL;
     stored_answer_free(&answer);
@@ -79,7 +61,7 @@ static void assert_nothing(const char *task, uint64_t hash)
 static void test_the_next_worker_finds_the_answer_with_all_that_came_with_it(void **state)
 {
     keep_and_end("first", 7, "# Done\n\nwith care\n");
-    struct answer_store *store = answer_store_open(tree);
+    struct answer_store *store = answer_store_open(scratch.data);
     struct stored_answer answer;
     assert_true(answer_store_take(store, "first", 7, &answer));
     assert_int_equal(answer.deaths_before, 1);
@@ -114,15 +96,15 @@ static void test_a_shorter_answer_takes_the_place_of_a_longer_one(void **state)
 
 static void test_after_its_end_it_is_gone(void **state)
 {
-    struct answer_store *store = answer_store_open(tree);
+    struct answer_store *store = answer_store_open(scratch.data);
     answer_store_end(store); /* no answer was kept: no file is written */
-    assert_int_equal(faccessat(tree, ANSWER, F_OK, 0), -1);
+    assert_int_equal(faccessat(scratch.data, ANSWER, F_OK, 0), -1);
     assert_true(keep(store, "first", 7, "yes"));
     answer_store_end(store);
     answer_store_close(store);
     assert_nothing("first", 7);
     keep_and_end("second", 7, "no");
-    store = answer_store_open(tree); /* also when a former worker wrote it */
+    store = answer_store_open(scratch.data); /* also when a former worker wrote it */
     answer_store_end(store);
     answer_store_close(store);
     assert_nothing("second", 7);
@@ -135,16 +117,16 @@ static void test_an_answer_that_was_written_in_part_is_none(void **state)
     keep_and_end("first", 7, "the whole answer");
     OWNED char *whole = NULL;
     size_t length;
-    assert_int_equal(files_read(tree, ANSWER, ANSWER_STORE_MAX, &whole, &length, NULL, NULL), 1);
+    assert_int_equal(files_read(scratch.data, ANSWER, ANSWER_STORE_MAX, &whole, &length, NULL, NULL), 1);
     size_t last = 0; /* byte of it that has a meaning */
     for (size_t cut = 0; cut < length; cut++) {
         OWNED char *torn = memory_slice(whole, length);
         torn[cut] = (char)~torn[cut];
-        assert_true(files_write(tree, ANSWER, torn, length, false, NULL));
+        assert_true(files_write(scratch.data, ANSWER, torn, length, false, NULL));
         OWNED char *text = found("first", 7);
         assert_true(text == NULL || strcmp(text, "the whole answer") == 0);
         last = text == NULL ? cut : last;
-        assert_true(files_write(tree, ANSWER, whole, cut, false, NULL));
+        assert_true(files_write(scratch.data, ANSWER, whole, cut, false, NULL));
         OWNED char *start = found("first", 7);
         assert_true(start == NULL || cut > last);
     }
@@ -154,7 +136,7 @@ static void test_an_answer_that_was_written_in_part_is_none(void **state)
 static void test_what_is_no_answer_is_none_and_makes_room_for_one(void **state)
 {
     static const char nonsense[] = "AGOSANS2 is how it begins\xff\xff\xff\xff\xff\xff\xff\xff\xff";
-    assert_true(files_write(tree, ANSWER, nonsense, sizeof nonsense, false, NULL));
+    assert_true(files_write(scratch.data, ANSWER, nonsense, sizeof nonsense, false, NULL));
     assert_nothing("first", 7);
     keep_and_end("first", 7, "yes");
     assert_found("first", 7, "yes");
@@ -164,7 +146,7 @@ static void test_an_answer_that_is_too_long_is_not_kept_and_says_so(void **state
 {
     OWNED char *text = memory_new(ANSWER_STORE_MAX + 1, 1);
     memset(text, 'x', ANSWER_STORE_MAX);
-    struct answer_store *store = answer_store_open(tree);
+    struct answer_store *store = answer_store_open(scratch.data);
     assert_false(keep(store, "first", 7, text));
     text[ANSWER_STORE_MAX - 200] = '\0';
     assert_true(keep(store, "first", 7, text));
@@ -174,22 +156,22 @@ static void test_an_answer_that_is_too_long_is_not_kept_and_says_so(void **state
 
 static void test_a_file_that_somebody_removes_is_made_again_and_a_link_is_not_followed(void **state)
 {
-    struct answer_store *store = answer_store_open(tree);
+    struct answer_store *store = answer_store_open(scratch.data);
     assert_true(keep(store, "first", 7, "one"));
-    assert_int_equal(unlinkat(tree, ANSWER, 0), 0);
+    assert_int_equal(unlinkat(scratch.data, ANSWER, 0), 0);
     assert_true(keep(store, "first", 7, "two"));
     assert_found("first", 7, "two");
-    assert_int_equal(unlinkat(tree, ANSWER, 0), 0);
-    assert_int_equal(symlinkat("../elsewhere", tree, ANSWER), 0);
+    assert_int_equal(unlinkat(scratch.data, ANSWER, 0), 0);
+    assert_int_equal(symlinkat("../elsewhere", scratch.data, ANSWER), 0);
     assert_false(keep(store, "first", 7, "three"));
     answer_store_close(store);
-    assert_int_equal(faccessat(tree, "elsewhere", F_OK, 0), -1);
+    assert_int_equal(faccessat(scratch.data, "elsewhere", F_OK, 0), -1);
     assert_nothing("first", 7);
 }
 
 int main(void)
 {
-#define PROMISE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define PROMISE(name) cmocka_unit_test_setup_teardown(name, begin, scratch_end)
     const struct CMUnitTest tests[] = {
         PROMISE(test_the_next_worker_finds_the_answer_with_all_that_came_with_it),
         PROMISE(test_it_is_that_tasks_with_that_content_and_no_others),

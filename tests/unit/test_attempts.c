@@ -1,10 +1,4 @@
 /* Poison tasks: how often a task took its worker down outlives the worker. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -15,30 +9,13 @@
 
 #include "common/files.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
+#include "tests/unit/folders.h"
 #include "worker/queue/attempts.h"
-
-static char path[64];
-static int tree = -1;
-
-static int begin(void **state)
-{
-    strcpy(path, "/tmp/agentos-attempts-XXXXXX");
-    if (!mkdtemp(path))
-        return -1;
-    tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return tree < 0;
-}
-
-static int end(void **state)
-{
-    close(tree);
-    OWNED char *command = memory_print("rm -rf %s", path);
-    return system(command);
-}
 
 static unsigned failed(const char *id, uint64_t hash)
 {
-    struct attempts *attempts = attempts_open(tree, NULL);
+    struct attempts *attempts = attempts_open(scratch.data, NULL);
     unsigned count = attempts_failed(attempts, id, hash);
     attempts_close(attempts);
     return count;
@@ -49,7 +26,7 @@ static void die_in(const char *id, uint64_t hash)
 {
     pid_t child = fork();
     if (child == 0) {
-        struct attempts *attempts = attempts_open(tree, NULL);
+        struct attempts *attempts = attempts_open(scratch.data, NULL);
         attempts_begin(attempts, id, hash, NULL);
         attempts_begin(attempts, id, hash, NULL);
         kill(getpid(), SIGKILL);
@@ -74,7 +51,7 @@ static void test_each_death_in_a_task_counts_once(void **state)
 
 static void test_an_attempt_under_way_is_no_failed_one(void **state)
 {
-    struct attempts *attempts = attempts_open(tree, NULL);
+    struct attempts *attempts = attempts_open(scratch.data, NULL);
     assert_true(attempts_begin(attempts, "a", 1, NULL));
     assert_int_equal(attempts_failed(attempts, "a", 1), 0);
     attempts_close(attempts);
@@ -83,7 +60,7 @@ static void test_an_attempt_under_way_is_no_failed_one(void **state)
 static void test_an_orderly_end_forgets_and_the_file_does_not_grow(void **state)
 {
     die_in("a", 1);
-    struct attempts *attempts = attempts_open(tree, NULL);
+    struct attempts *attempts = attempts_open(scratch.data, NULL);
     for (uint64_t i = 0; i < 100; i++) {
         assert_true(attempts_begin(attempts, "t", i, NULL));
         attempts_end(attempts, "t", i);
@@ -92,13 +69,13 @@ static void test_an_orderly_end_forgets_and_the_file_does_not_grow(void **state)
     attempts_end(attempts, "never begun", 1);
     attempts_close(attempts);
     assert_int_equal(failed("a", 1), 0);
-    assert_true(files_stamp_at(tree, ".agentos/attempts").size <= 80);
+    assert_true(files_stamp_at(scratch.data, ".agentos/attempts").size <= 80);
 }
 
 static void test_a_damaged_file_counts_as_empty(void **state)
 {
     die_in("a", 1);
-    assert_true(files_write(tree, ".agentos/attempts", "rubbish\xff\n", 9, false, NULL));
+    assert_true(files_write(scratch.data, ".agentos/attempts", "rubbish\xff\n", 9, false, NULL));
     assert_int_equal(failed("a", 1), 0);
     die_in("a", 1);
     assert_int_equal(failed("a", 1), 1);
@@ -106,8 +83,8 @@ static void test_a_damaged_file_counts_as_empty(void **state)
 
 static void test_an_attempt_that_cannot_be_noted_is_a_fault(void **state)
 {
-    assert_int_equal(mkfifoat(tree, ".agentos", 0644), 0);
-    struct attempts *attempts = attempts_open(tree, NULL);
+    assert_int_equal(mkfifoat(scratch.data, ".agentos", 0644), 0);
+    struct attempts *attempts = attempts_open(scratch.data, NULL);
     struct fault fault = {{0}};
     assert_false(attempts_begin(attempts, "a", 1, &fault));
     assert_non_null(strstr(fault.text, "attempt"));
@@ -117,7 +94,7 @@ static void test_an_attempt_that_cannot_be_noted_is_a_fault(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_begin, scratch_end)
         TEST(test_each_death_in_a_task_counts_once),
         TEST(test_an_attempt_under_way_is_no_failed_one),
         TEST(test_an_orderly_end_forgets_and_the_file_does_not_grow),

@@ -1,16 +1,11 @@
 /* Each rule of agentos-audit with a realistic answer that it catches, and a similar answer that it must leave alone. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <jansson.h>
 
 #include "common/buffer.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 #include "worker/audit/rules.h"
 
 struct example {

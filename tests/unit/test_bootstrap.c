@@ -1,11 +1,5 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <fcntl.h>
 #include <git2.h>
@@ -18,12 +12,12 @@
 #include "common/format/yamldoc.h"
 #include "common/memory.h"
 #include "common/tree.h"
+#include "tests/unit/cmocka.h"
+#include "tests/unit/folders.h"
 #include "worker/cycle/bootstrap.h"
 #include "worker/memory/card.h"
 #include "worker/memory/learning.h"
 
-static char folder[64];
-static int tree;
 static struct history *history;
 static struct roster *roster;
 static struct buffer problems;
@@ -43,11 +37,8 @@ static void define(const char *text)
 
 static int start(void **state)
 {
-    strcpy(folder, "/tmp/agentos-bootstrap-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    tree = files_open_path(folder, NULL);
     define(definition);
-    return 0;
+    return scratch_begin(state);
 }
 
 static int end(void **state)
@@ -57,9 +48,7 @@ static int end(void **state)
     roster_free(roster);
     roster = NULL;
     buffer_free(&problems);
-    close(tree);
-    OWNED char *command = memory_print("rm -rf %s", folder);
-    return system(command);
+    return scratch_end(state);
 }
 
 static void bootstrap(void)
@@ -68,8 +57,9 @@ static void bootstrap(void)
     OWNED char *damage = NULL;
     history_close(history);
     buffer_drop(&problems, problems.length);
-    history = history_open(tree, folder, "orion", &damage, &fault);
-    if (!history || !bootstrap_tree(tree, folder, &roster->agents[0], history, &problems, &fault))
+    history = history_open(scratch.data, scratch.path, "orion", &damage, &fault);
+    if (!history ||
+        !bootstrap_tree(scratch.data, scratch.path, &roster->agents[0], history, &problems, &fault))
         fail_msg("%s", fault.text);
 }
 
@@ -77,13 +67,13 @@ static char *get(const char *path)
 {
     char *text;
     size_t length;
-    files_read(tree, path, 1 << 20, &text, &length, NULL, NULL);
+    files_read(scratch.data, path, 1 << 20, &text, &length, NULL, NULL);
     return text ? text : memory_text("(missing)");
 }
 
 static void put(const char *path, const char *text)
 {
-    assert_true(files_write(tree, path, text, strlen(text), false, NULL));
+    assert_true(files_write(scratch.data, path, text, strlen(text), false, NULL));
 }
 
 static void assert_has(const char *path, const char *part)
@@ -96,7 +86,7 @@ static void assert_has(const char *path, const char *part)
 /* The subjects of all commits, newest first, a line each, by git itself. */
 static char *subjects(void)
 {
-    OWNED char *command = memory_print("git -C %s log --format=%%s", folder);
+    OWNED char *command = memory_print("git -C %s log --format=%%s", scratch.path);
     FILE *pipe = popen(command, "r");
     struct buffer all = {0};
     char line[256];
@@ -125,22 +115,23 @@ static void test_a_new_agent_is_one_commit(void **state)
     assert_has(TREE_CONSTRAINTS, "skills.md is capped at 20 entries");
     assert_has(TREE_SYSTEM_PROMPT, "{{persona}}");
     assert_has(TREE_CARD, "name: orion\n");
-    OWNED char *command = memory_print(
-        "test -z \"$(git -C %s status --porcelain)\" && git -C %s fsck --strict 2>&1", folder, folder);
+    OWNED char *command =
+        memory_print("test -z \"$(git -C %s status --porcelain)\" && git -C %s fsck --strict 2>&1",
+                     scratch.path, scratch.path);
     assert_int_equal(system(command), 0);
     static const char *const folders[] = {"skills", "outputs", "iac/inbox", "iac/dead-letter"};
     for (size_t i = 0; i < 4; i++) {
         struct stat status;
-        assert_int_equal(fstatat(tree, folders[i], &status, 0), 0);
+        assert_int_equal(fstatat(scratch.data, folders[i], &status, 0), 0);
     }
 }
 
 static void test_a_second_start_changes_nothing(void **state)
 {
     bootstrap();
-    struct file_stamp before = files_stamp_at(tree, TREE_PERSONA);
+    struct file_stamp before = files_stamp_at(scratch.data, TREE_PERSONA);
     bootstrap();
-    struct file_stamp after = files_stamp_at(tree, TREE_PERSONA);
+    struct file_stamp after = files_stamp_at(scratch.data, TREE_PERSONA);
     assert_true(files_stamp_equal(&before, &after));
     assert_subjects("init: agent filesystem\n");
 }
@@ -158,12 +149,12 @@ static void test_the_queue_begins_without_a_block(void **state)
 static void test_the_lists_begin_empty(void **state)
 {
     bootstrap();
-    struct learning *learning = learning_open(tree, &problems);
+    struct learning *learning = learning_open(scratch.data, &problems);
     assert_int_equal(learning_skill_count(learning), 0);
     assert_int_equal(learning_negative_streak(learning), 0);
     learning_close(learning);
-    OWNED char *command =
-        memory_print("cd %s; ! grep -q '^### ' skills.md && ! grep -q '^-\\s*reward:' rewards.md", folder);
+    OWNED char *command = memory_print(
+        "cd %s; ! grep -q '^### ' skills.md && ! grep -q '^-\\s*reward:' rewards.md", scratch.path);
     assert_int_equal(system(command), 0);
     assert_int_equal(problems.length, 0);
 }
@@ -186,11 +177,11 @@ static void test_what_lay_there_before_is_kept_and_committed(void **state)
 static void test_a_missing_file_is_made_again(void **state)
 {
     bootstrap();
-    unlinkat(tree, TREE_REWARDS, 0);
-    unlinkat(tree, "skills", AT_REMOVEDIR);
+    unlinkat(scratch.data, TREE_REWARDS, 0);
+    unlinkat(scratch.data, "skills", AT_REMOVEDIR);
     bootstrap();
     assert_has(TREE_REWARDS, "# Rewards");
-    OWNED_FD int skills = files_open_folder(tree, "skills", false, NULL);
+    OWNED_FD int skills = files_open_folder(scratch.data, "skills", false, NULL);
     assert_true(skills >= 0);
 }
 
@@ -223,27 +214,27 @@ static void test_the_class_comes_from_the_definition_then_from_the_persona(void 
 {
     OWNED_BUFFER struct buffer told = {0};
     bootstrap();
-    assert_int_equal(bootstrap_class(tree, &roster->agents[0], &told), CLASS_MEDIUM);
+    assert_int_equal(bootstrap_class(scratch.data, &roster->agents[0], &told), CLASS_MEDIUM);
     put(TREE_PERSONA, "---\nthroughput_class: slow\n---\nI.\n");
-    assert_int_equal(bootstrap_class(tree, &roster->agents[0], &told), CLASS_SLOW);
+    assert_int_equal(bootstrap_class(scratch.data, &roster->agents[0], &told), CLASS_SLOW);
     put(TREE_PERSONA, "No front matter at all.\n");
-    assert_int_equal(bootstrap_class(tree, &roster->agents[0], &told), CLASS_MEDIUM);
+    assert_int_equal(bootstrap_class(scratch.data, &roster->agents[0], &told), CLASS_MEDIUM);
     assert_int_equal(told.length, 0);
     put(TREE_PERSONA, "---\nthroughput_class: [\n---\nI.\n");
-    assert_int_equal(bootstrap_class(tree, &roster->agents[0], &told), CLASS_MEDIUM);
+    assert_int_equal(bootstrap_class(scratch.data, &roster->agents[0], &told), CLASS_MEDIUM);
     assert_non_null(strstr(told.data, "it counts as having no front matter"));
     put(TREE_PERSONA, "---\nthroughput_class: quick\n---\nI.\n");
-    assert_int_equal(bootstrap_class(tree, &roster->agents[0], &told), CLASS_MEDIUM);
+    assert_int_equal(bootstrap_class(scratch.data, &roster->agents[0], &told), CLASS_MEDIUM);
     assert_non_null(strstr(told.data, "neither slow, medium nor fast"));
     define("agents:\n- name: orion\n  persona: P.\n  throughput_class: fast\n");
-    assert_int_equal(bootstrap_class(tree, &roster->agents[0], &told), CLASS_FAST);
+    assert_int_equal(bootstrap_class(scratch.data, &roster->agents[0], &told), CLASS_FAST);
 }
 
 static void test_the_card_is_small_yaml(void **state)
 {
     bootstrap();
     put(TREE_SKILLS, "### one\n- description: d\n### \"odd\": name\n");
-    struct learning *learning = learning_open(tree, &problems);
+    struct learning *learning = learning_open(scratch.data, &problems);
     OWNED_BUFFER struct buffer text = {0};
     const struct card_figures figures = {
         .state = "working", .tasks_done = 7, .tokens_today = 90, .day = "2026-04-29", .last_task = "a: b"};

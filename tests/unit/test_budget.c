@@ -1,17 +1,11 @@
 /* The ledger of tokens and tasks: limits hold over days, hours, jumps of the clock, and through its text. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "common/clock.h"
 #include "common/memory.h"
 #include "supervisor/model/budget.h"
+#include "tests/unit/cmocka.h"
 
 enum { HOUR = 3600, DAY = 24 * HOUR };
 

@@ -1,13 +1,5 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "common/format/bus_address.h"
+#include "tests/unit/cmocka.h"
 
 static void test_servers_are_taken_apart_with_their_ports(void **state)
 {

@@ -1,10 +1,4 @@
 /* The machine's limits: threads that can't be had, limits that are too low, locks that another process holds. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +11,7 @@
 #include "common/held.h"
 #include "common/memory.h"
 #include "common/threads.h"
+#include "tests/unit/cmocka.h"
 
 static void limit(__rlimit_resource_t resource, rlim_t most)
 {

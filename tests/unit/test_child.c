@@ -1,21 +1,15 @@
 /* supervisor/process/child: a program at the limit of descriptors, and a program that somebody stopped. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
 #include <fcntl.h>
 #include <signal.h>
 
 #include "supervisor/process/child.h"
+#include "tests/unit/cmocka.h"
 
 enum {
     LIMIT = 64,

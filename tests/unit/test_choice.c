@@ -1,13 +1,8 @@
 /* The choice of the next work: priority and age, a sender's share, and old work (contract section 5). */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "tests/unit/cmocka.h"
 #include "worker/cycle/choice.h"
 
 enum { MINUTE = 60 * 1000, MAX = 80 };

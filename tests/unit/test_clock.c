@@ -1,12 +1,6 @@
 /* How times are written. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "common/clock.h"
+#include "tests/unit/cmocka.h"
 
 static void test_every_time_has_twenty_characters_and_reads_back_as_itself(void **state)
 {

@@ -1,14 +1,7 @@
 /* A wall clock that is set back or forth by years, here the test clock: waiting work is not held up and not let go
  * early. The monotonic clock runs on, faster when the test says so. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "common/clock.h"
 #include "common/names.h"
@@ -16,6 +9,7 @@
 #include "supervisor/agent/lifecycle.h"
 #include "supervisor/process/clock_jumps.h"
 #include "supervisor/process/loop.h"
+#include "tests/unit/cmocka.h"
 
 enum { YEAR = 365 * 86400 };
 

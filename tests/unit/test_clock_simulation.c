@@ -1,18 +1,11 @@
 /* The supervisor's loop under the test clock that skips every wait: weeks of timers in milliseconds. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "common/clock.h"
 #include "common/format/cron.h"
 #include "common/test_clock.h"
 #include "supervisor/agent/lifecycle.h"
 #include "supervisor/process/backoff.h"
 #include "supervisor/process/loop.h"
+#include "tests/unit/cmocka.h"
 
 enum { MINUTE_MS = 60 * 1000, DAY_S = 86400 };
 

@@ -1,17 +1,11 @@
 /* Values that are valid and yet probably not meant. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "common/format/config_warnings.h"
 #include "common/memory.h"
 #include "common/secrets.h"
+#include "tests/unit/cmocka.h"
 
 static const char *const variables[] = {
     "LLM_MODEL__GHOST",        "LLM_MODEL__ORION",     "LLM_MODEL__BACK_UP", "LLM_FALLBACKS",

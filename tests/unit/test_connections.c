@@ -1,17 +1,9 @@
 /* How long a client holds its place, whatever it sends and however it spreads it. */
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "supervisor/http/connections.h"
+#include "tests/unit/cmocka.h"
 
 struct party {
     struct connections connections;

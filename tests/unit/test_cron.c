@@ -1,16 +1,9 @@
 /* The form of a cron line, and the times that it means. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "common/clock.h"
 #include "common/format/cron.h"
+#include "tests/unit/cmocka.h"
 
 static int64_t at(const char *time)
 {

@@ -1,19 +1,11 @@
 /* A data directory says its format: an older one is taken up once, a newer one is left alone (contract section 14). */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/files.h"
 #include "common/format/data_format.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 #include "tests/unit/folders.h"
 
 static void write_file(const char *text)

@@ -1,18 +1,13 @@
 /* deflate_whole against streams that zlib made: whole ones are, and no beginning of one is. */
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "common/files.h"
 #include "common/repository/deflate.h"
+#include "tests/unit/cmocka.h"
 
 static const char STORED[] =
     "\x78\x01\x01\x24\x00\xdb\xff\x62\x6c\x6f\x62\x20\x35\x00\x68\x65\x6c\x6c\x6f\x62\x6c\x6f"

@@ -1,14 +1,8 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "common/format/entries.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 
 static struct entries parse(int level, const char *text)
 {

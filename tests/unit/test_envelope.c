@@ -1,15 +1,10 @@
 /* common/envelope: an envelope that goes into a file comes out of it, and a file that is no envelope has a reason. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "common/format/envelope.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 
 #define HEAD "---\nid: e1\nkind: message\nfrom: orion\nto: iris\ncreated: 2026-04-29T10:05:00Z\n"
 

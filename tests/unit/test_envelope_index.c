@@ -1,19 +1,9 @@
 /* The index of the post office. */
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #include "common/memory.h"
 #include "supervisor/post/envelope_index.h"
+#include "tests/unit/cmocka.h"
 
 /* The index only compares boxes: any addresses will do. */
 static char places[2];

@@ -1,19 +1,9 @@
 /* The heap of what expires. */
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "common/memory.h"
 #include "supervisor/store/expiry.h"
+#include "tests/unit/cmocka.h"
 
 static int64_t rung[2000];
 static size_t rung_count;

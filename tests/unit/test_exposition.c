@@ -1,17 +1,10 @@
 /* The metrics' text: escapes, families that stand together, histograms that add up. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "common/memory.h"
 #include "supervisor/agent/counters.h"
 #include "supervisor/http/exposition.h"
+#include "tests/unit/cmocka.h"
 
 static char *print(json_t *metrics)
 {

@@ -1,9 +1,3 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -21,35 +15,19 @@
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/message.h"
-
-static char folder_name[64];
-static int folder;
-
-static int setup(void **state)
-{
-    strcpy(folder_name, "/tmp/agentos-files-XXXXXX");
-    assert_non_null(mkdtemp(folder_name));
-    folder = files_open_path(folder_name, NULL);
-    return folder < 0;
-}
-
-static int teardown(void **state)
-{
-    close(folder);
-    OWNED char *command = memory_print("rm -rf %s", folder_name);
-    return system(command);
-}
+#include "tests/unit/cmocka.h"
+#include "tests/unit/folders.h"
 
 static void test_what_is_written_reads_back_and_replaces(void **state)
 {
-    assert_true(files_write(folder, "a.md", "one", 3, true, NULL));
-    assert_true(files_write(folder, "a.md", "two!", 4, false, NULL));
+    assert_true(files_write(scratch.data, "a.md", "one", 3, true, NULL));
+    assert_true(files_write(scratch.data, "a.md", "two!", 4, false, NULL));
     OWNED char *text = NULL;
     size_t length;
     struct file_stamp stamp;
-    assert_int_equal(files_read(folder, "a.md", 100, &text, &length, &stamp, NULL), 1);
+    assert_int_equal(files_read(scratch.data, "a.md", 100, &text, &length, &stamp, NULL), 1);
     assert_string_equal(text, "two!");
-    struct file_stamp again = files_stamp_at(folder, "a.md");
+    struct file_stamp again = files_stamp_at(scratch.data, "a.md");
     assert_true(files_stamp_equal(&stamp, &again));
 }
 
@@ -58,26 +36,26 @@ static void test_a_link_a_fifo_and_a_folder_are_faults_and_never_hang(void **sta
     struct fault fault;
     char *text;
     size_t length;
-    assert_int_equal(symlinkat("/etc/passwd", folder, "link"), 0);
-    assert_int_equal(symlinkat("/etc", folder, "way"), 0);
-    assert_int_equal(mkfifoat(folder, "fifo", 0600), 0);
-    assert_int_equal(mkdirat(folder, "dir", 0700), 0);
+    assert_int_equal(symlinkat("/etc/passwd", scratch.data, "link"), 0);
+    assert_int_equal(symlinkat("/etc", scratch.data, "way"), 0);
+    assert_int_equal(mkfifoat(scratch.data, "fifo", 0600), 0);
+    assert_int_equal(mkdirat(scratch.data, "dir", 0700), 0);
     const char *const paths[] = {"link", "way/passwd", "fifo", "dir", "../escape", "/etc/passwd"};
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-        assert_int_equal(files_read(folder, paths[i], 100000, &text, &length, NULL, &fault), -1);
+        assert_int_equal(files_read(scratch.data, paths[i], 100000, &text, &length, NULL, &fault), -1);
         assert_null(text);
     }
-    assert_false(files_append(folder, "link", "x", 1, &fault));
-    assert_int_equal(files_read(folder, "missing", 10, &text, &length, NULL, &fault), 0);
+    assert_false(files_append(scratch.data, "link", "x", 1, &fault));
+    assert_int_equal(files_read(scratch.data, "missing", 10, &text, &length, NULL, &fault), 0);
 }
 
 static void test_a_file_over_the_limit_is_a_fault(void **state)
 {
     char *text;
     size_t length;
-    assert_true(files_write(folder, "big", "0123456789", 10, false, NULL));
-    assert_int_equal(files_read(folder, "big", 9, &text, &length, NULL, NULL), -1);
-    assert_int_equal(files_read(folder, "big", 10, &text, &length, NULL, NULL), 1);
+    assert_true(files_write(scratch.data, "big", "0123456789", 10, false, NULL));
+    assert_int_equal(files_read(scratch.data, "big", 9, &text, &length, NULL, NULL), -1);
+    assert_int_equal(files_read(scratch.data, "big", 10, &text, &length, NULL, NULL), 1);
     assert_int_equal(length, 10);
     free(text);
 }
@@ -105,10 +83,10 @@ static void test_only_a_temporary_of_files_write_counts_as_unfinished(void **sta
 
 static void test_folders_are_made_with_their_parents(void **state)
 {
-    int fd = files_open_folder(folder, "iac/inbox/deep", true, NULL);
+    int fd = files_open_folder(scratch.data, "iac/inbox/deep", true, NULL);
     assert_true(fd >= 0);
     close(fd);
-    assert_int_equal(files_open_folder(folder, "nowhere/here", false, NULL), -1);
+    assert_int_equal(files_open_folder(scratch.data, "nowhere/here", false, NULL), -1);
 }
 
 static void test_a_frame_arrives_whole_however_it_is_cut(void **state)
@@ -180,7 +158,7 @@ static void open_each(struct buffer *outcome)
                                         "tree/../../x"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         struct stat status = {.st_ino = 0};
-        OWNED_FD int fd = files_open(folder, paths[i], O_RDONLY, 0);
+        OWNED_FD int fd = files_open(scratch.data, paths[i], O_RDONLY, 0);
         int error = fd < 0 ? errno : fstat(fd, &status);
         buffer_print(outcome, "%s: %s %lu\n", paths[i], strerror(error), (unsigned long)status.st_ino);
     }
@@ -203,12 +181,12 @@ static void test_where_openat2_is_refused_every_path_opens_or_fails_as_with_it(v
 {
     int status = 0;
     OWNED_BUFFER struct buffer with = {0};
-    assert_true(files_write(folder, "plain", "p", 1, true, NULL));
-    assert_int_equal(mkdirat(folder, "tree", 0755), 0);
-    assert_true(files_write(folder, "tree/in", "i", 1, true, NULL));
-    assert_int_equal(symlinkat("/etc", folder, "walk"), 0);
-    assert_int_equal(symlinkat("tree", folder, "self"), 0);
-    assert_int_equal(symlinkat("/etc", folder, "tree/out"), 0);
+    assert_true(files_write(scratch.data, "plain", "p", 1, true, NULL));
+    assert_int_equal(mkdirat(scratch.data, "tree", 0755), 0);
+    assert_true(files_write(scratch.data, "tree/in", "i", 1, true, NULL));
+    assert_int_equal(symlinkat("/etc", scratch.data, "walk"), 0);
+    assert_int_equal(symlinkat("tree", scratch.data, "self"), 0);
+    assert_int_equal(symlinkat("/etc", scratch.data, "tree/out"), 0);
     open_each(&with);
     pid_t child = fork();
     if (child == 0) {
@@ -236,5 +214,5 @@ int main(void)
         cmocka_unit_test(test_a_frame_arrives_whole_however_it_is_cut),
         cmocka_unit_test(test_a_frame_over_the_limit_ends_the_channel),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, scratch_begin, scratch_end);
 }

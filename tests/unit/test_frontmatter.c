@@ -1,15 +1,9 @@
 /* common/frontmatter: Markdown with YAML in front. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "common/format/frontmatter.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 
 static void assert_parts(const char *text, const char *key, const char *value, const char *body)
 {

@@ -1,17 +1,12 @@
 /* supervisor/gateway/length and context: refusals for length in providers' own words, and the lessons of refusals and
  * reports. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
 
-#include <cmocka.h>
 #include <jansson.h>
 
 #include "common/memory.h"
 #include "supervisor/gateway/context.h"
 #include "supervisor/gateway/words.h"
+#include "tests/unit/cmocka.h"
 
 static struct length_refusal read_as(long status, const char *body)
 {

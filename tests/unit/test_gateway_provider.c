@@ -1,17 +1,12 @@
 /* supervisor/gateway/provider and keys: the provider that is asked for an agent, and its key. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "common/memory.h"
 #include "common/secrets.h"
 #include "supervisor/gateway/keys.h"
 #include "supervisor/gateway/provider.h"
+#include "tests/unit/cmocka.h"
 
 struct house {
     struct keys *keys;

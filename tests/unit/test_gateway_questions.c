@@ -1,18 +1,13 @@
 /* supervisor/gateway/scheduler: a question between its requests. The client and the report are the test's. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "common/memory.h"
 #include "supervisor/gateway/client.h"
 #include "supervisor/gateway/scheduler.h"
+#include "tests/unit/cmocka.h"
 
 enum { SERIAL = 7, HOUR_S = 3600, TESTS = 4 };
 

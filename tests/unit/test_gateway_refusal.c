@@ -1,16 +1,11 @@
 /* supervisor/gateway/refusal: which words of a provider change the form of requests, and which don't. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
 
-#include <cmocka.h>
 #include <jansson.h>
 
 #include "common/memory.h"
 #include "supervisor/gateway/refusal.h"
 #include "supervisor/gateway/words.h"
+#include "tests/unit/cmocka.h"
 
 struct row {
     const char *who, *body;

@@ -1,12 +1,7 @@
 /* supervisor/gateway/request and offline: the requests, and the built-in model's answers. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <jansson.h>
 
 #include "common/memory.h"
@@ -14,6 +9,7 @@
 #include "supervisor/gateway/offline.h"
 #include "supervisor/gateway/request.h"
 #include "supervisor/gateway/response.h"
+#include "tests/unit/cmocka.h"
 #include "worker/reply/reply.h"
 
 static json_t *body_of(const struct request *request)

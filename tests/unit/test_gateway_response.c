@@ -1,17 +1,11 @@
 /* supervisor/gateway/response: responses of real servers, as a table. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "common/buffer.h"
 #include "common/memory.h"
 #include "common/utf8.h"
 #include "supervisor/gateway/response.h"
+#include "tests/unit/cmocka.h"
 
 static struct response read_as(long status, const char *type, const char *body, size_t length)
 {

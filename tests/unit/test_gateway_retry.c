@@ -1,14 +1,7 @@
 /* supervisor/gateway/retry: when to ask again. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "supervisor/gateway/retry.h"
 #include "supervisor/gateway/webhooks.h"
+#include "tests/unit/cmocka.h"
 
 enum { NOW = 1777457100 }; /* Wed, 29 Apr 2026 10:05:00 GMT */
 

@@ -1,13 +1,8 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <string.h>
 
 #include "common/git_config.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 
 static void expect(const char *text, const char *refused)
 {

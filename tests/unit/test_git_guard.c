@@ -1,19 +1,11 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/files.h"
 #include "common/git_guard.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 
 static char folder[] = "/tmp/test_git_guard.XXXXXX";
 

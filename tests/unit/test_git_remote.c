@@ -1,16 +1,10 @@
 /* Where repositories are pushed to: which URLs can be a remote, and which hosts' keys are trusted. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "common/format/git_remote.h"
 #include "common/memory.h"
 #include "supervisor/mirror/known_hosts.h"
+#include "tests/unit/cmocka.h"
 
 static void test_a_url_with_a_place_for_each_agent_is_a_remote(void **state)
 {

@@ -1,14 +1,9 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/memory.h"
 #include "supervisor/cli/transfer/gitbundle.h"
+#include "tests/unit/cmocka.h"
 
 #define ID  "0123456789abcdef0123456789abcdef01234567"
 #define TOP "# v2 git bundle\n"

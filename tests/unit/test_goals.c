@@ -1,13 +1,7 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 #include "worker/memory/goals.h"
 
 static struct goals parse(const char *text)

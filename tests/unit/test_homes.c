@@ -1,15 +1,9 @@
 /* Homes of locks and segments: claimed once, kept over a bucket that was lost, given up by deletion alone. This node is "here". */
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "bus_double.h"
 #include "common/memory.h"
@@ -17,6 +11,7 @@
 #include "supervisor/nodes/local_node.h"
 #include "supervisor/process/loop.h"
 #include "supervisor/store/shared_files.h"
+#include "tests/unit/cmocka.h"
 
 static struct local_node local;
 static struct homes *homes;

@@ -1,10 +1,3 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +5,7 @@
 #include "common/memory.h"
 #include "supervisor/cli/terminal/output.h"
 #include "supervisor/cli/verbs.h"
+#include "tests/unit/cmocka.h"
 
 static bool parse(struct invocation *invocation, struct fault *fault, char **argv)
 {

@@ -1,24 +1,17 @@
 /* The changes of a late audit in an agent's learned files. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <unistd.h>
 
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/tree.h"
+#include "tests/unit/cmocka.h"
 #include "tests/unit/folders.h"
 #include "worker/memory/evicted_skill.h"
 #include "worker/memory/learning.h"
 
-static char folder[64];
-static int tree;
 static struct learning *learning;
 static struct buffer problems, note;
 static struct displaced displaced;     /* the history's files, as far as a test gives them */
@@ -26,12 +19,10 @@ static const int64_t NOW = 1777456800; /* 2026-04-29T10:00:00Z */
 
 static int start(void **state)
 {
-    strcpy(folder, "/tmp/agentos-learning-audit-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    tree = files_open_path(folder, NULL);
-    learning = learning_open(tree, &problems);
+    int failed = scratch_begin(state);
+    learning = learning_open(scratch.data, &problems);
     displaced = (struct displaced){0};
-    return 0;
+    return failed;
 }
 
 static int end(void **state)
@@ -40,8 +31,7 @@ static int end(void **state)
     displaced_free(&displaced);
     buffer_free(&problems);
     buffer_free(&note);
-    close(tree);
-    return remove_folder(folder);
+    return scratch_end(state);
 }
 
 static void write_changes(struct change_list *changes)
@@ -49,17 +39,17 @@ static void write_changes(struct change_list *changes)
     for (size_t i = 0; i < changes->count; i++) {
         const struct change *change = &changes->items[i];
         if (change->kind == CHANGE_REMOVE) {
-            assert_int_equal(unlinkat(tree, change->path, 0), 0);
+            assert_int_equal(unlinkat(scratch.data, change->path, 0), 0);
             continue;
         }
         OWNED char *above = memory_print("%s", change->path);
         char *end_of_folder = strrchr(above, '/');
         if (end_of_folder) {
             *end_of_folder = '\0';
-            OWNED_FD int made = files_open_folder(tree, above, true, NULL);
+            OWNED_FD int made = files_open_folder(scratch.data, above, true, NULL);
             assert_true(made >= 0);
         }
-        assert_true(files_write(tree, change->path, change->text, change->length, false, NULL));
+        assert_true(files_write(scratch.data, change->path, change->text, change->length, false, NULL));
     }
     learning_kept(learning);
     change_list_free(changes);
@@ -104,7 +94,7 @@ static void assert_has(const char *path, const char *part)
 {
     OWNED char *text = NULL;
     size_t length;
-    assert_int_equal(files_read(tree, path, 1 << 20, &text, &length, NULL, NULL), 1);
+    assert_int_equal(files_read(scratch.data, path, 1 << 20, &text, &length, NULL, NULL), 1);
     if (!strstr(text, part))
         fail_msg("%s lacks \"%s\":\n%s", path, part, text);
 }
@@ -113,7 +103,7 @@ static void assert_lacks(const char *path, const char *part)
 {
     OWNED char *text = NULL;
     size_t length;
-    if (files_read(tree, path, 1 << 20, &text, &length, NULL, NULL) == 1 && strstr(text, part))
+    if (files_read(scratch.data, path, 1 << 20, &text, &length, NULL, NULL) == 1 && strstr(text, part))
         fail_msg("%s has \"%s\":\n%s", path, part, text);
 }
 
@@ -206,9 +196,9 @@ static void test_what_was_rolled_back_is_not_taken_back_twice(void **state)
     size_t length;
     claim("first", "fetch", NOW);
     audit("first", 1, NULL);
-    assert_int_equal(files_read(tree, TREE_SKILLS, 1 << 20, &skills, &length, NULL, NULL), 1);
+    assert_int_equal(files_read(scratch.data, TREE_SKILLS, 1 << 20, &skills, &length, NULL, NULL), 1);
     claim("second", "fetch", NOW + 60);
-    assert_true(files_write(tree, TREE_SKILLS, skills, length, false, NULL));
+    assert_true(files_write(scratch.data, TREE_SKILLS, skills, length, false, NULL));
     audit("second", -1, NULL);
     assert_has(TREE_SKILLS, "- reward_evidence: 1\n- last_success: 2026-04-29T10:00:00Z\n");
 }
@@ -237,10 +227,10 @@ static void displace(void)
     OWNED char *text = NULL;
     size_t length;
     const char *body = "---\nname: skill-00\n---\nBody.\n";
-    assert_int_equal(files_read(tree, TREE_SKILLS, 1 << 20, &text, &length, NULL, NULL), 1);
+    assert_int_equal(files_read(scratch.data, TREE_SKILLS, 1 << 20, &text, &length, NULL, NULL), 1);
     claim("last", "newcomer", NOW + 100);
     assert_lacks(TREE_SKILLS, "### skill-00\n");
-    assert_int_equal(faccessat(tree, "skills/skill-00/SKILL.md", F_OK, 0), -1);
+    assert_int_equal(faccessat(scratch.data, "skills/skill-00/SKILL.md", F_OK, 0), -1);
     entries_parse(&displaced.list, 3, text, length);
     change_list_add(&displaced.files, CHANGE_WRITE, "skills/skill-00/SKILL.md", body, strlen(body));
     OWNED char *name = learning_displaced(learning, "last");
@@ -256,7 +246,7 @@ static void test_what_made_room_for_a_disputed_skill_comes_back_with_its_evidenc
         "### skill-00\n- description: d\n- reward_evidence: 1\n- last_success: 2026-04-29T10:00:00Z\n");
     assert_lacks(TREE_SKILLS, "### newcomer\n");
     assert_has("skills/skill-00/SKILL.md", "Body.");
-    assert_int_equal(faccessat(tree, "skills/newcomer/SKILL.md", F_OK, 0), -1);
+    assert_int_equal(faccessat(scratch.data, "skills/newcomer/SKILL.md", F_OK, 0), -1);
     assert_int_equal(learning_skill_count(learning), SKILLS_MAX);
     assert_non_null(
         strstr(note.data, "skill brought back: skill-00 (evidence 1; it had made room for newcomer)\n"));
@@ -299,10 +289,10 @@ static void test_with_room_for_both_both_stay(void **state)
     OWNED char *text = NULL;
     size_t length;
     displace();
-    assert_int_equal(files_read(tree, TREE_SKILLS, 1 << 20, &text, &length, NULL, NULL), 1);
+    assert_int_equal(files_read(scratch.data, TREE_SKILLS, 1 << 20, &text, &length, NULL, NULL), 1);
     char *gone = strstr(text, "### skill-07"), *next = strstr(text, "### skill-08");
     memmove(gone, next, strlen(next) + 1);
-    assert_true(files_write(tree, TREE_SKILLS, text, strlen(text), false, NULL));
+    assert_true(files_write(scratch.data, TREE_SKILLS, text, strlen(text), false, NULL));
     audit("last", -1, NULL);
     assert_has(TREE_SKILLS, "### skill-00\n");
     assert_has(TREE_SKILLS, "### newcomer\n");
@@ -325,11 +315,11 @@ static void test_a_debt_goes_on_to_whoever_has_the_place_now(void **state)
     displace();
     OWNED char *text = NULL;
     size_t length;
-    assert_int_equal(files_read(tree, TREE_SKILLS, 1 << 20, &text, &length, NULL, NULL), 1);
+    assert_int_equal(files_read(scratch.data, TREE_SKILLS, 1 << 20, &text, &length, NULL, NULL), 1);
     for (char *at = text; (at = strstr(at, "- reward_evidence: 1")); at++)
         if (strstr(at, "### ")) /* all but the last, which is the newcomer */
             at[strlen("- reward_evidence: ")] = '2';
-    assert_true(files_write(tree, TREE_SKILLS, text, strlen(text), false, NULL));
+    assert_true(files_write(scratch.data, TREE_SKILLS, text, strlen(text), false, NULL));
     claim("third", "another", NOW + 300);
     assert_lacks(TREE_SKILLS, "### newcomer\n");
     audit("last", -1, NULL);

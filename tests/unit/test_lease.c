@@ -1,17 +1,11 @@
 /* One agent's lease: many nodes and one bucket, played by simulated clocks. A node's steps between two events take no
  * time; messages to and from the bucket take their time, are lost with a connection, and nodes sleep, die and come
  * back. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "supervisor/nodes/lease.h"
+#include "tests/unit/cmocka.h"
 
 enum { NODES = 3, MESSAGES = 64, TICK_MS = 100, GRACE_MS = 8000 };
 

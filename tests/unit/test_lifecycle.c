@@ -1,17 +1,11 @@
 /* The table of a worker's life: each state's answer to each event. */
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "common/clock.h"
 #include "supervisor/agent/lifecycle.h"
 #include "supervisor/process/backoff.h"
+#include "tests/unit/cmocka.h"
 
 /* A world that only writes down the table's requests. */
 struct world {

@@ -1,13 +1,6 @@
 /* A folder's names, all of them or a fault; also where reading the folder fails. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,6 +9,7 @@
 #include "common/files.h"
 #include "common/listing.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 #include "tests/unit/failing.h"
 
 enum { NAMES = 40 };

@@ -1,16 +1,11 @@
 /* Locks: one holder, waiters in order, tokens that only grow, leases that end. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "common/memory.h"
 #include "supervisor/shared/locks.h"
+#include "tests/unit/cmocka.h"
 
 enum { SAID_MAX = 1024 };
 

@@ -2,15 +2,9 @@
  * restarted, workers killed, leases that run out, nodes that are cut off. Node a is the lock's home; tasks of all three
  * ask. Whenever a worker is told of a token, the token is the highest that any worker was told of, and at no moment do
  * two tasks hold. At the end, when all is calm, every task has had the lock. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "common/clock.h"
 #include "common/memory.h"
@@ -18,6 +12,7 @@
 #include "seeds.h"
 #include "supervisor/shared/lock_claims.h"
 #include "supervisor/shared/locks.h"
+#include "tests/unit/cmocka.h"
 
 enum { NODES = 3, TASKS = 24, STEPS = 20000, SEEDS = 24, WORDS_MAX = 512, LATE = 16, LEASE_SECONDS = 12 };
 

@@ -1,18 +1,12 @@
 /* How a worker that wasn't made in its control group moves there, by either version's file. */
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "common/files.h"
 #include "common/format/memory_group.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 
 /* The text that was written to a file of the folder's; "-": there is none. */
 static char *content(int folder, const char *name)

@@ -1,13 +1,8 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/message.h"
+#include "tests/unit/cmocka.h"
 
 static void test_a_message_reads_back_as_it_was_made(void **state)
 {

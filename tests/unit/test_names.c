@@ -1,18 +1,13 @@
 /* common/names: texts that may become a file's name, and ids that sort by time. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <pthread.h>
 
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
+#include "tests/unit/cmocka.h"
 
 #define TEXT_64 "a123456789012345678901234567890123456789012345678901234567890123"
 

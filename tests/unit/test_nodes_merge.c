@@ -1,14 +1,9 @@
 /* Other nodes' envelopes beside this node's: each envelope once, pages that go on, and no malformed row. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "common/memory.h"
 #include "supervisor/listings/nodes_merge.h"
+#include "tests/unit/cmocka.h"
 
 static json_t *item(const char *id, int second, const char *owner, int ignorance)
 {

@@ -1,16 +1,10 @@
 /* Notes of an earlier worker in .agentos that can't be read at a start: the next start finds them as they were. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
 #include "common/files.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 #include "tests/unit/failing.h"
 #include "worker/queue/attempts.h"
 #include "worker/queue/part.h"

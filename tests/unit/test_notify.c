@@ -1,14 +1,7 @@
 /* Alerts: signatures, secrets, bursts, kept messages and their order, without a gateway. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "common/clock.h"
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/test_clock.h"
@@ -16,6 +9,7 @@
 #include "supervisor/notify/alerts.h"
 #include "supervisor/notify/outages.h"
 #include "supervisor/notify/signature.h"
+#include "tests/unit/cmocka.h"
 #include "tests/unit/folders.h"
 
 #define YAML                                                                                                 \

@@ -1,21 +1,14 @@
 /* A prompt's text about other agents and segments. */
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "common/files.h"
 #include "common/memory.h"
 #include "common/utf8.h"
 #include "supervisor/shared/peers.h"
 #include "supervisor/store/shared_files.h"
+#include "tests/unit/cmocka.h"
 
 static void test_each_peer_and_queue_is_a_line_with_its_pressure(void **state)
 {

@@ -1,14 +1,6 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "common/memory.h"
 #include "common/printable.h"
+#include "tests/unit/cmocka.h"
 
 static void assert_text(const char *text, size_t length, bool lines, const char *expected)
 {

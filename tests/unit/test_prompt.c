@@ -1,11 +1,5 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <unistd.h>
 
@@ -13,9 +7,10 @@
 #include "common/memory.h"
 #include "common/message.h"
 #include "common/tree.h"
+#include "tests/unit/cmocka.h"
+#include "tests/unit/folders.h"
 #include "worker/cycle/prompt.h"
 
-static char folder[64];
 static struct prompt_input input;
 static struct prompt_places places;
 static struct learning *learning;
@@ -23,10 +18,9 @@ static struct buffer out, problems;
 
 static int start(void **state)
 {
-    strcpy(folder, "/tmp/agentos-prompt-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    input = (struct prompt_input){.tree = files_open_path(folder, NULL), .task = "a task"};
-    return 0;
+    int failed = scratch_begin(state);
+    input = (struct prompt_input){.tree = scratch.data, .task = "a task"};
+    return failed;
 }
 
 static int end(void **state)
@@ -35,9 +29,7 @@ static int end(void **state)
     learning = NULL;
     buffer_free(&out);
     buffer_free(&problems);
-    close(input.tree);
-    OWNED char *command = memory_print("rm -rf %s", folder);
-    return system(command);
+    return scratch_end(state);
 }
 
 static void put(const char *path, const char *text)

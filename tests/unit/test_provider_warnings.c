@@ -1,16 +1,10 @@
 /* The usual mistakes in what describes a provider. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "common/format/provider_warnings.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 
 static const struct {
     const char *url, *model, *key; /* NULL: not set */

@@ -1,15 +1,10 @@
 /* common/proxy: which requests go through which proxy. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "common/memory.h"
 #include "common/proxy.h"
+#include "tests/unit/cmocka.h"
 
 static const struct {
     const char *variable, *value, *exempt, *url, *address; /* address NULL: directly */

@@ -1,10 +1,4 @@
 /* The promises of the queue file: no block is lost, none appears twice, whatever others do to the file. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,6 +12,7 @@
 #include "common/clock.h"
 #include "common/files.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 #include "worker/queue/queue.h"
 
 struct place {

@@ -1,17 +1,11 @@
 /* Lines of queue.md that look like a block and are none are reported as the file is now. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/files.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 #include "worker/queue/queue.h"
 
 #define BLOCK "## %s\ntask: x\n\n"

@@ -1,23 +1,16 @@
 /* A block that came to the file behind the worker's back, was brought home, and is taken away again by an editor that
  * has never seen it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/files.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
+#include "tests/unit/folders.h"
 #include "worker/queue/queue.h"
 
-static char path[64];
-static int tree = -1;
 static struct queue *queue;
 
 #define OLD  "## a\ntask: x\n\n## t\ntask: y\n\n## c\ntask: z\n"
@@ -26,20 +19,15 @@ static struct queue *queue;
 
 static int begin(void **state)
 {
-    strcpy(path, "/tmp/agentos-brought-XXXXXX");
-    if (!mkdtemp(path))
-        return -1;
-    tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    queue = queue_open(tree, NULL);
-    return !queue;
+    int failed = scratch_begin(state);
+    queue = queue_open(scratch.data, NULL);
+    return failed || !queue;
 }
 
 static int end(void **state)
 {
     queue_close(queue);
-    close(tree);
-    OWNED char *command = memory_print("rm -rf %s", path);
-    return system(command);
+    return scratch_end(state);
 }
 
 static void look(void)
@@ -68,7 +56,7 @@ static char *text_now(void)
 {
     char *text = NULL;
     size_t length;
-    assert_int_equal(files_read(tree, "queue.md", 1 << 20, &text, &length, NULL, NULL), 1);
+    assert_int_equal(files_read(scratch.data, "queue.md", 1 << 20, &text, &length, NULL, NULL), 1);
     return text;
 }
 
@@ -76,7 +64,7 @@ static char *text_now(void)
 static void save(const char *before, const char *added)
 {
     OWNED char *text = memory_print("%s%s", before, added);
-    assert_true(files_write(tree, "queue.md", text, strlen(text), false, NULL));
+    assert_true(files_write(scratch.data, "queue.md", text, strlen(text), false, NULL));
 }
 
 /* An append that lands on the file which the taking of a block has just exchanged. Returns the screen of an editor that
@@ -85,7 +73,7 @@ static char *append_behind_an_exchange(void)
 {
     save(OLD, "");
     look();
-    int writer = openat(tree, "queue.md", O_WRONLY | O_APPEND | O_CLOEXEC);
+    int writer = openat(scratch.data, "queue.md", O_WRONLY | O_APPEND | O_CLOEXEC);
     take("t");
     assert_true(files_write_all(writer, NEWS, strlen(NEWS)));
     close(writer);
@@ -126,7 +114,7 @@ static void test_what_was_taken_is_not_brought_home_again(void **state)
     assert_null(named("n"));
     assert_non_null(named("m"));
     queue_close(queue);
-    queue = queue_open(tree, NULL);
+    queue = queue_open(scratch.data, NULL);
     look();
     assert_null(named("n"));
 }
@@ -135,7 +123,7 @@ static void test_it_is_not_lost_to_a_save_before_or_behind_a_restart(void **stat
 {
     OWNED char *screen = append_behind_an_exchange();
     queue_close(queue);
-    queue = queue_open(tree, NULL);
+    queue = queue_open(scratch.data, NULL);
     look();
     save(screen, MINE);
     look();
@@ -148,7 +136,7 @@ static void test_a_save_while_nobody_looks_does_not_lose_it(void **state)
     OWNED char *screen = append_behind_an_exchange();
     queue_close(queue);
     save(screen, MINE);
-    queue = queue_open(tree, NULL);
+    queue = queue_open(scratch.data, NULL);
     look();
     assert_non_null(named("n"));
     assert_non_null(named("m"));

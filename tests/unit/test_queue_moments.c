@@ -2,12 +2,6 @@
  * calls (the end of one and the beginning of the next are the same moment). At one of them the child is killed, or
  * another process writes to the file in one of people's ways. Whatever the moment was: no block is lost, and the taken
  * block is gone. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -26,12 +20,11 @@
 #include "common/buffer.h"
 #include "common/files.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
+#include "tests/unit/folders.h"
 #include "worker/queue/queue.h"
 
 #define NEWS "\n## n\ntask: news\n"
-
-static char path[64];
-static int tree = -1;
 
 /* The file when the child comes to it. */
 struct scene {
@@ -56,36 +49,20 @@ static const struct scene scenes[] = {
 };
 enum { SCENES = sizeof scenes / sizeof *scenes };
 
-static int begin(void **state)
-{
-    strcpy(path, "/tmp/agentos-moments-XXXXXX");
-    if (!mkdtemp(path))
-        return -1;
-    tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return tree < 0;
-}
-
-static int end(void **state)
-{
-    close(tree);
-    OWNED char *command = memory_print("rm -rf %s", path);
-    return system(command);
-}
-
 static void clear(void)
 {
-    struct queue *queue = queue_open(tree, NULL);
+    struct queue *queue = queue_open(scratch.data, NULL);
     queue_close(queue);
-    unlinkat(tree, "queue.md", 0);
-    unlinkat(tree, "queue.md~", 0);
+    unlinkat(scratch.data, "queue.md", 0);
+    unlinkat(scratch.data, "queue.md~", 0);
     for (int i = 0; i < 16; i++) {
         char name[64];
         snprintf(name, sizeof name, ".agentos/queue.%d", i);
-        unlinkat(tree, name, 0);
+        unlinkat(scratch.data, name, 0);
         snprintf(name, sizeof name, ".agentos/queue.%d.base", i);
-        unlinkat(tree, name, 0);
+        unlinkat(scratch.data, name, 0);
         snprintf(name, sizeof name, ".agentos/new.%d", i);
-        unlinkat(tree, name, 0);
+        unlinkat(scratch.data, name, 0);
     }
 }
 
@@ -101,9 +78,10 @@ static void set(const struct scene *scene)
         memset(buffer_room(&text, scene->long_blocks), 'y', scene->long_blocks);
         text.length += scene->long_blocks;
     }
-    assert_true(files_write(tree, "queue.md", text.data, text.length, false, NULL));
+    assert_true(files_write(scratch.data, "queue.md", text.data, text.length, false, NULL));
     if (scene->aside)
-        assert_true(files_write(tree, ".agentos/queue.9", scene->aside, strlen(scene->aside), false, NULL));
+        assert_true(
+            files_write(scratch.data, ".agentos/queue.9", scene->aside, strlen(scene->aside), false, NULL));
 }
 
 /* fcntl(F_SETLEASE) answers what it does on such a file system. */
@@ -133,7 +111,7 @@ static pid_t start(const struct scene *scene)
             without_leases();
         ptrace(PTRACE_TRACEME, 0, NULL, NULL);
         raise(SIGSTOP);
-        struct queue *queue = queue_open(tree, NULL);
+        struct queue *queue = queue_open(scratch.data, NULL);
         if (!queue || !queue_look(queue, NULL, NULL))
             _exit(1);
         const struct block_list *list = queue_blocks(queue);
@@ -170,7 +148,7 @@ enum fate { KILLED /* t may be there */, TAKEN_OUT, UNSEEN /* t was held back: i
 /* The number of times that each id is in the file, after a new start has brought home the files that lie aside. */
 static void assert_whole(const char *what, unsigned moment, enum fate fate, bool news)
 {
-    struct queue *queue = queue_open(tree, NULL);
+    struct queue *queue = queue_open(scratch.data, NULL);
     assert_non_null(queue);
     struct fault fault = {{0}};
     bool seen = queue_look(queue, NULL, &fault) && queue_look(queue, NULL, &fault);
@@ -194,7 +172,7 @@ static void test_a_kill_at_any_system_call_loses_and_doubles_nothing(void **stat
         bool ended = false;
         for (unsigned moment = 1; !ended; moment += 2, moments++) {
             set(&scenes[i]);
-            int reader = scenes[i].reader ? openat(tree, "queue.md", O_RDONLY | O_CLOEXEC) : -1;
+            int reader = scenes[i].reader ? openat(scratch.data, "queue.md", O_RDONLY | O_CLOEXEC) : -1;
             pid_t child = start(&scenes[i]);
             int status = 0;
             for (unsigned n = 0; n < moment && !ended; n++)
@@ -221,7 +199,7 @@ static int held = -1; /* a descriptor of the other's that stays open */
 
 static bool append(void)
 {
-    int fd = openat(tree, "queue.md", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
+    int fd = openat(scratch.data, "queue.md", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
     if (fd < 0)
         return false;
     assert_true(files_write_all(fd, NEWS, strlen(NEWS)));
@@ -231,7 +209,7 @@ static bool append(void)
 
 static bool with_news(char **text, size_t *length)
 {
-    if (files_read(tree, "queue.md", 1 << 20, text, length, NULL, NULL) != 1)
+    if (files_read(scratch.data, "queue.md", 1 << 20, text, length, NULL, NULL) != 1)
         return false;
     *text = memory_grow(*text, *length + sizeof NEWS, 1);
     memcpy(*text + *length, NEWS, sizeof NEWS);
@@ -243,7 +221,7 @@ static bool rename_over(void)
 {
     OWNED char *text = NULL;
     size_t length;
-    return with_news(&text, &length) && files_write(tree, "queue.md", text, length, false, NULL);
+    return with_news(&text, &length) && files_write(scratch.data, "queue.md", text, length, false, NULL);
 }
 
 static bool save_in_place(void)
@@ -252,7 +230,7 @@ static bool save_in_place(void)
     size_t length;
     if (!with_news(&text, &length))
         return false;
-    int fd = openat(tree, "queue.md", O_WRONLY | O_TRUNC | O_CLOEXEC | O_NONBLOCK);
+    int fd = openat(scratch.data, "queue.md", O_WRONLY | O_TRUNC | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return false;
     assert_true(files_write_all(fd, text, length));
@@ -266,8 +244,8 @@ static bool save_beside_a_backup(void)
     size_t length;
     if (!with_news(&text, &length))
         return false;
-    assert_int_equal(renameat(tree, "queue.md", tree, "queue.md~"), 0);
-    int fd = openat(tree, "queue.md", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    assert_int_equal(renameat(scratch.data, "queue.md", scratch.data, "queue.md~"), 0);
+    int fd = openat(scratch.data, "queue.md", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     assert_true(fd >= 0 && files_write_all(fd, text, length));
     close(fd);
     return true;
@@ -275,7 +253,7 @@ static bool save_beside_a_backup(void)
 
 static bool open_and_hold(void)
 {
-    held = openat(tree, "queue.md", O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK);
+    held = openat(scratch.data, "queue.md", O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK);
     return held >= 0;
 }
 
@@ -294,7 +272,7 @@ static void others_write_at_each_moment(const char *name, bool (*first)(void), b
         bool ended = false;
         for (unsigned moment = 1; !ended; moment += second ? 4 : 2) {
             set(&scenes[i]);
-            int reader = scenes[i].reader ? openat(tree, "queue.md", O_RDONLY | O_CLOEXEC) : -1;
+            int reader = scenes[i].reader ? openat(scratch.data, "queue.md", O_RDONLY | O_CLOEXEC) : -1;
             pid_t child = start(&scenes[i]);
             int status = 0, done = 0;
             unsigned since = 0;
@@ -351,7 +329,7 @@ static void test_a_writer_that_opens_at_one_moment_and_writes_at_another_loses_n
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_begin, scratch_end)
         TEST(test_a_kill_at_any_system_call_loses_and_doubles_nothing),
         TEST(test_an_append_at_any_moment_is_kept),
         TEST(test_an_editor_that_renames_over_the_file_at_any_moment_loses_nothing),

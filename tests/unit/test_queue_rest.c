@@ -1,19 +1,13 @@
 /* The memory of a long queue is given back when the queue is short again, and no block changes by that. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/buffer.h"
 #include "common/files.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 #include "worker/queue/queue.h"
 
 static void put(int tree, const char *text, int flags)

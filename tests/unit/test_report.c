@@ -1,19 +1,13 @@
 /* supervisor/process/report: the end of a program that the supervisor keeps running. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "common/channel.h"
-#include "common/memory.h"
 #include "supervisor/process/report.h"
+#include "tests/unit/cmocka.h"
 
 static int told; /* the program writes a byte here when it ends */
 

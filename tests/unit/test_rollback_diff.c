@@ -1,13 +1,4 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "common/memory.h"
+#include "tests/unit/cmocka.h"
 #include "worker/memory/rollback_diff.h"
 
 static void check(const struct learned_texts *now, const struct learned_texts *becomes, const char *expected)

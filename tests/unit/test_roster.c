@@ -1,20 +1,14 @@
 /* common/roster: agents.yaml, every fault at its place, and a definition on the wire. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/format/roster.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 
 static struct roster *parse(const char *text)
 {

@@ -1,14 +1,8 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/memory.h"
 #include "supervisor/cli/transfer/roster_append.h"
+#include "tests/unit/cmocka.h"
 
 /* The first agent of an agents.yaml; the roster is kept by the caller. */
 static struct roster *read_roster(const char *text)

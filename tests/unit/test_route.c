@@ -1,19 +1,9 @@
 /* The table of checks that an envelope passes. */
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "common/memory.h"
 #include "supervisor/store/route.h"
+#include "tests/unit/cmocka.h"
 
 static const char yaml[] = "agents:\n"
                            "  - {name: orion, persona: p, may_send_to: [iris]}\n"

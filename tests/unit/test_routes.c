@@ -1,17 +1,10 @@
 /* The requests that are let in, and the answers of the paths. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #include "common/memory.h"
 #include "supervisor/http/routes.h"
+#include "tests/unit/cmocka.h"
 
 #define TOKEN "abc-123"
 

@@ -1,12 +1,6 @@
 /* The sandbox's promises to its callers; the accesses that it refuses are tests/escape's affair. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +16,7 @@
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"
 #include "common/threads.h"
+#include "tests/unit/cmocka.h"
 
 static const struct sandbox_facts good = {.landlock = SANDBOX_LANDLOCK_KNOWN, .seccomp = true, .mdwe = true};
 static const struct sandbox_facts oldest = {.landlock = SANDBOX_LANDLOCK_FLOOR, .seccomp = true};

@@ -1,12 +1,7 @@
 /* common/secrets: keys leave the environment for good and reach only who is handed them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +10,7 @@
 #include "common/memory.h"
 #include "common/secrets.h"
 #include "common/settings.h"
+#include "tests/unit/cmocka.h"
 
 static const char key[] = "sk-test-0123456789";
 

@@ -1,21 +1,16 @@
 /* Segments: versions that only grow, stale writes refused, people's edits counted. */
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "common/files.h"
 #include "common/memory.h"
 #include "supervisor/shared/segments.h"
 #include "supervisor/store/shared_files.h"
+#include "tests/unit/cmocka.h"
 
 #define FILE_PATH "shared/segments/glossary.md"
 

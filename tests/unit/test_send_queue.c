@@ -1,16 +1,10 @@
 /* The queue of lines for a reader of events: bounded, in whole lines, and never silently short. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "common/memory.h"
 #include "supervisor/control/send_queue.h"
+#include "tests/unit/cmocka.h"
 
 static char *read_all(struct send_queue *queue)
 {

@@ -1,8 +1,4 @@
 /* The messages to a service manager, at a socket in a folder and at an abstract one. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +6,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "common/clock.h"
-#include "common/files.h"
 #include "common/memory.h"
 #include "supervisor/process/service_manager.h"
+#include "tests/unit/cmocka.h"
 
 /* Listens at the address that NOTIFY_SOCKET then names. */
 static int listen_at(const char *name)

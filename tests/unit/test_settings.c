@@ -1,15 +1,10 @@
 /* common/settings: the environment as one table. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "common/memory.h"
 #include "common/settings.h"
+#include "tests/unit/cmocka.h"
 
 static int clean(void **state)
 {

@@ -1,9 +1,6 @@
 /* Asking the supervisor: once for all clients, and never waiting for a supervisor that doesn't answer. */
 #include "tests/unit/calls_scene.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"

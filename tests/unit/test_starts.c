@@ -1,14 +1,7 @@
 /* Starts are bounded to what the machine does at once; a woken agent goes first, and no agent is held up (contract
  * section 10). */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <sched.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +9,7 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "supervisor/agent/agent.h"
+#include "tests/unit/cmocka.h"
 
 enum { MORE = 3 };
 

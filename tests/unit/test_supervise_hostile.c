@@ -4,7 +4,6 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/file.h>
-#include <sys/resource.h>
 
 static int begin(void **state)
 {

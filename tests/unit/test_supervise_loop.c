@@ -1,19 +1,12 @@
 /* The event loop: timers in order, descriptors fairly, handles that end inside their own callbacks. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "common/clock.h"
-#include "common/memory.h"
 #include "supervisor/process/loop.h"
+#include "tests/unit/cmocka.h"
 
 enum { TIMERS = 500 };
 

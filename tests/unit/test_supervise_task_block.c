@@ -1,19 +1,12 @@
 /* The worker reads the very block that `agentos task` writes. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "common/buffer.h"
 #include "common/format/block.h"
 #include "common/memory.h"
 #include "common/tree.h"
 #include "supervisor/store/task_block.h"
+#include "tests/unit/cmocka.h"
 
 static const int64_t created = 1777457100; /* 2026-04-29T10:05:00Z */
 

@@ -1,10 +1,4 @@
 /* The supervisor's reading when its storage fails: a file that can't be seen has not gone, and is not written over. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +8,7 @@
 #include "supervisor/process/state_file.h"
 #include "supervisor/store/mailbox.h"
 #include "supervisor/store/shared_files.h"
+#include "tests/unit/cmocka.h"
 #include "tests/unit/failing.h"
 
 static char data_name[64];

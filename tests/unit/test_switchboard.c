@@ -1,9 +1,3 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <fcntl.h>
 #include <nng/nng.h>
 #include <nng/protocol/pair0/pair.h>
@@ -16,6 +10,7 @@
 #include <unistd.h>
 
 #include "supervisor/process/switchboard.h"
+#include "tests/unit/cmocka.h"
 
 enum { TURNS = 20000 /* of a millisecond at least: none is waited for longer */ };
 

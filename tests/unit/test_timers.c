@@ -1,11 +1,5 @@
 /* The worker's timers: each rings once, and only an armed timer shortens the sleep. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
+#include "tests/unit/cmocka.h"
 #include "worker/cycle/timers.h"
 
 enum { HOUR_MS = 60 * 60 * 1000 };

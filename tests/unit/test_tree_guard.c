@@ -1,11 +1,5 @@
 /* A tree without a worker is looked at by a glance once a minute (contract section 10): no setting that git would run
  * or obey goes unseen, and a tree whose git files are untouched isn't read. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +9,7 @@
 #include "common/files.h"
 #include "common/memory.h"
 #include "supervisor/agent/tree_guard.h"
+#include "tests/unit/cmocka.h"
 
 static char folder[32], *path;
 static int data;

@@ -1,11 +1,5 @@
 /* A tree that was counted is not counted or looked through anew while all of its names stand as they did: every change
  * to it shows. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,36 +10,28 @@
 #include "common/memory.h"
 #include "supervisor/agent/tree_list.h"
 #include "supervisor/agent/tree_size.h"
+#include "tests/unit/cmocka.h"
+#include "tests/unit/folders.h"
 
-static char folder[64];
-static int tree;
 static int64_t worked;
 
 static void in_tree(const char *commands)
 {
-    OWNED char *line = memory_print("cd %s && %s", folder, commands);
+    OWNED char *line = memory_print("cd %s && %s", scratch.path, commands);
     assert_int_equal(system(line), 0);
 }
 
 static int begin(void **state)
 {
-    strcpy(folder, "/tmp/agentos-list-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    tree = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int failed = scratch_begin(state);
     in_tree("mkdir -p .git/refs outputs && echo text > outputs/a.md && echo other > b.md && ln -s b.md link");
-    return 0;
-}
-
-static int end(void **state)
-{
-    OWNED char *line = memory_print("rm -rf %s", folder);
-    close(tree);
-    return system(line);
+    return failed;
 }
 
 static struct tree_list *list_now(void)
 {
-    struct tree_size *size = tree_size_begin(openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), true);
+    struct tree_size *size =
+        tree_size_begin(openat(scratch.data, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), true);
     while (!tree_size_go(size, clock_monotonic_ms() + 1000, INT64_MAX))
         ;
     struct tree_list *list = tree_size_take_list(size);
@@ -66,7 +52,7 @@ static void test_a_tree_that_nobody_touched_stands_as_it_did(void **state)
 {
     struct tree_list *list = settled();
     for (int i = 0; i < 3; i++)
-        assert_true(tree_list_holds(list, tree, ++worked));
+        assert_true(tree_list_holds(list, scratch.data, ++worked));
     tree_list_free(list);
 }
 
@@ -94,7 +80,7 @@ static void test_whatever_is_done_to_it_shows(void **state)
     for (size_t i = 0; i < sizeof deeds / sizeof *deeds; i++) {
         struct tree_list *list = settled();
         in_tree(deeds[i]);
-        if (tree_list_holds(list, tree, ++worked))
+        if (tree_list_holds(list, scratch.data, ++worked))
             fail_msg("unseen: %s", deeds[i]);
         tree_list_free(list);
     }
@@ -109,12 +95,12 @@ static void test_what_changed_just_before_is_not_listed(void **state)
 static void test_a_tree_whose_worker_did_nothing_is_not_asked_for(void **state)
 {
     struct tree_list *list = settled();
-    assert_true(tree_list_stands(list, tree, worked));
+    assert_true(tree_list_stands(list, scratch.data, worked));
     in_tree("echo more >> b.md"); /* a person's */
-    assert_true(tree_list_holds(list, tree, worked));
-    assert_false(tree_list_stands(list, tree, worked)); /* unless it is for people's sake */
-    assert_false(tree_list_holds(list, tree, worked + 1));
-    assert_false(tree_list_holds(list, tree, worked + 1));
+    assert_true(tree_list_holds(list, scratch.data, worked));
+    assert_false(tree_list_stands(list, scratch.data, worked)); /* unless it is for people's sake */
+    assert_false(tree_list_holds(list, scratch.data, worked + 1));
+    assert_false(tree_list_holds(list, scratch.data, worked + 1));
     tree_list_free(list);
 }
 
@@ -136,10 +122,11 @@ static void test_a_folder_that_was_not_read_makes_no_list(void **state)
     struct stat status;
     do
         assert_null(list_now());
-    while (fstat(tree, &status) == 0 && clock_kernel_ns() / 1000000 - status.st_ctim.tv_sec * 1000 < 2000);
+    while (fstat(scratch.data, &status) == 0 &&
+           clock_kernel_ns() / 1000000 - status.st_ctim.tv_sec * 1000 < 2000);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, begin, end)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, begin, scratch_end)
 
 int main(void)
 {

@@ -1,39 +1,21 @@
 /* A tree's size is counted in slices: every name, no link, nothing of another file system. */
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "common/clock.h"
 #include "common/memory.h"
 #include "supervisor/agent/tree_size.h"
+#include "tests/unit/cmocka.h"
+#include "tests/unit/folders.h"
 
 enum { NAME = 4096, MEGABYTE = 1024 * 1024 };
 
-static char folder[64];
-
-static int make_folder(void **state)
-{
-    snprintf(folder, sizeof folder, "/tmp/agentos-size-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    OWNED char *command = memory_print("rm -rf %s", folder);
-    return system(command);
-}
-
 static void make(const char *name, off_t length)
 {
-    OWNED char *path = memory_print("%s/%s", folder, name);
+    OWNED char *path = memory_print("%s/%s", scratch.path, name);
     OWNED_FD int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     assert_true(fd >= 0);
     assert_int_equal(ftruncate(fd, length), 0);
@@ -41,7 +23,7 @@ static void make(const char *name, off_t length)
 
 static int64_t counted(int64_t enough)
 {
-    struct tree_size *size = tree_size_begin(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), false);
+    struct tree_size *size = tree_size_begin(open(scratch.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), false);
     while (!tree_size_go(size, clock_monotonic_ms() + 1000, enough))
         ;
     int64_t bytes = tree_size_bytes(size);
@@ -53,7 +35,7 @@ static void test_every_name_counts_at_least_4_kb_and_a_file_its_length(void **st
 {
     assert_int_equal(counted(INT64_MAX), 0);
     make("empty", 0);
-    OWNED char *inner = memory_print("%s/inner", folder);
+    OWNED char *inner = memory_print("%s/inner", scratch.path);
     assert_int_equal(mkdir(inner, 0755), 0);
     make("inner/sparse", 10 * MEGABYTE);
     assert_int_equal(counted(INT64_MAX), 2 * NAME + 10 * MEGABYTE);
@@ -62,8 +44,8 @@ static void test_every_name_counts_at_least_4_kb_and_a_file_its_length(void **st
 static void test_a_file_of_two_names_counts_once_and_a_link_not_what_it_leads_to(void **state)
 {
     make("file", MEGABYTE);
-    OWNED char *file = memory_print("%s/file", folder), *again = memory_print("%s/again", folder),
-               *link_path = memory_print("%s/link", folder);
+    OWNED char *file = memory_print("%s/file", scratch.path), *again = memory_print("%s/again", scratch.path),
+               *link_path = memory_print("%s/link", scratch.path);
     assert_int_equal(link(file, again), 0);
     assert_int_equal(symlink("/usr", link_path), 0);
     assert_int_equal(counted(INT64_MAX), MEGABYTE + NAME);
@@ -75,7 +57,7 @@ static void test_a_count_goes_on_where_its_slice_ended_and_ends_when_there_is_en
         OWNED char *name = memory_print("file%d", i);
         make(name, 0);
     }
-    struct tree_size *size = tree_size_begin(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), false);
+    struct tree_size *size = tree_size_begin(open(scratch.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), false);
     unsigned slices = 1;
     while (!tree_size_go(size, 0, INT64_MAX))
         slices++;
@@ -87,7 +69,7 @@ static void test_a_count_goes_on_where_its_slice_ended_and_ends_when_there_is_en
 
 static void test_folders_too_deep_to_be_counted_count_as_without_end(void **state)
 {
-    int at = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int at = open(scratch.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (int i = 0; i < 100; i++) {
         assert_int_equal(mkdirat(at, "d", 0755), 0);
         int inner = openat(at, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -102,14 +84,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_every_name_counts_at_least_4_kb_and_a_file_its_length,
-                                        make_folder, remove_folder),
+                                        scratch_begin, scratch_end),
         cmocka_unit_test_setup_teardown(test_a_file_of_two_names_counts_once_and_a_link_not_what_it_leads_to,
-                                        make_folder, remove_folder),
+                                        scratch_begin, scratch_end),
         cmocka_unit_test_setup_teardown(
-            test_a_count_goes_on_where_its_slice_ended_and_ends_when_there_is_enough, make_folder,
-            remove_folder),
-        cmocka_unit_test_setup_teardown(test_folders_too_deep_to_be_counted_count_as_without_end, make_folder,
-                                        remove_folder),
+            test_a_count_goes_on_where_its_slice_ended_and_ends_when_there_is_enough, scratch_begin,
+            scratch_end),
+        cmocka_unit_test_setup_teardown(test_folders_too_deep_to_be_counted_count_as_without_end,
+                                        scratch_begin, scratch_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,18 +1,12 @@
 /* How long work has waited while its agent could work; over restarts of the worker too. */
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 #include "worker/queue/waiting.h"
 
 enum { MINUTE = 60 * 1000 };

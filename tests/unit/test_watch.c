@@ -1,16 +1,10 @@
 /* People's changes to a tree ring; the worker's own changes beside them don't. */
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "common/files.h"
 #include "common/memory.h"
@@ -18,6 +12,7 @@
 #include "common/tree.h"
 #include "supervisor/process/watch.h"
 #include "supervisor/store/batch.h"
+#include "tests/unit/cmocka.h"
 
 struct place {
     char path[64];

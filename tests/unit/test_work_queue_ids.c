@@ -1,14 +1,9 @@
 /* The ids that may lie with a queue's consumers: all ids that do, and many more that don't. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 #include "common/memory.h"
 #include "supervisor/shared/work_queue_part.h"
+#include "tests/unit/cmocka.h"
 
 enum { COUNT = 300 * 1000 };
 

@@ -1,18 +1,13 @@
 /* The consumer of each item, out of many: the same as by the simple rule, which goes through all items and all
  * consumers. */
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 #include "tests/unit/folders.h"
 #include "tests/unit/queue_stubs.h"
 

@@ -1,15 +1,10 @@
 /* common/yamldoc: untrusted YAML as a tree that knows its places, and text that survives the way back. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "common/format/yamldoc.h"
 #include "common/memory.h"
+#include "tests/unit/cmocka.h"
 
 static struct yaml_node *parse(const char *text)
 {
