@@ -88,12 +88,12 @@ static void count_threads(struct scene *scene)
     if (scene->users >= 0)
         return;
     scene->users = scene->ours = 0;
-    struct listing *names = listing_take(open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "/proc", NULL);
+    /* A process that was not met counts little. */
+    OWNED_LISTING struct listing *names =
+        listing_take(open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "/proc", NULL);
     for (const char *name; names && (name = listing_next(names));)
         if (isdigit((unsigned char)name[0]))
             count_process(scene, name);
-    if (names)
-        (void)listing_close(names, NULL); /* a process that was not met counts little */
 }
 
 /* --- each limit --- */

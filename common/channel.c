@@ -81,8 +81,7 @@ static void drop_first(struct channel *channel)
 
 void channel_close(struct channel *channel)
 {
-    if (channel->fd >= 0)
-        close(channel->fd);
+    memory_close_at(&channel->fd);
     channel->fd = -1;
     buffer_free(&channel->in);
     while (channel->out.first)

@@ -86,8 +86,7 @@ static int open_by_steps(int folder, const char *path, int flags, unsigned mode)
     OWNED_FD int above = -1;
     for (const char *slash; (slash = strchr(path, '/')); path = slash + strspn(slash, "/")) {
         int next = step(above >= 0 ? above : folder, path, (size_t)(slash - path));
-        if (above >= 0)
-            close(above);
+        memory_close_at(&above);
         above = next;
         if (above < 0)
             return -1;

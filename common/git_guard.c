@@ -459,8 +459,7 @@ size_t guard_tree(int tree, const struct guard_look *look, struct buffer *said)
             look->most);
     if (guard.found > SAID_MAX)
         buffer_print(said, "%zu more of the kind\n", guard.found - SAID_MAX);
-    if (guard.aside >= 0)
-        close(guard.aside);
+    memory_close_at(&guard.aside);
     return guard.found;
 }
 

@@ -258,8 +258,7 @@ void journal_close(struct journal *journal)
 {
     if (!journal)
         return;
-    if (journal->fd >= 0)
-        close(journal->fd);
+    memory_close_at(&journal->fd);
     free(journal);
 }
 

@@ -113,8 +113,7 @@ static void open_kept(void)
 
 void log_keep(int folder)
 {
-    if (kept.fd >= 0)
-        close(kept.fd);
+    memory_close_at(&kept.fd);
     kept.folder = folder;
     kept.fd = -1;
     if (folder >= 0)

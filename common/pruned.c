@@ -86,8 +86,7 @@ bool pruned_add(int tree, struct pruned *records, size_t count, struct fault *fa
     bool good = notefile_open(tree, pruned_name, &fd) && lseek(fd, size_of(fd), SEEK_SET) >= 0 &&
                 files_write_all(fd, records, count * sizeof *records) && fdatasync(fd) == 0;
     int error = errno;
-    if (fd >= 0)
-        close(fd);
+    memory_close_at(&fd);
     errno = error;
     return good || fault_errno(fault, "%s can't be written", pruned_name);
 }

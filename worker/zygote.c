@@ -27,7 +27,6 @@
 
 #include "common/repository/library.h"
 #include "worker/cycle/start.h"
-#include "worker/history/history.h"
 
 /* A worker that stands at its gate until the supervisor says GO. */
 struct gate {

@@ -3,7 +3,6 @@
  * difference. */
 #include "common/format/block_stray.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/buffer.h"

@@ -365,8 +365,7 @@ static int open_file(const char *path, const char *data_dir, struct buffer *faul
         buffer_print(faults, "%s: is no regular file\n", path);
     else
         return fd;
-    if (fd >= 0)
-        close(fd);
+    memory_close_at(&fd);
     return -1;
 }
 

@@ -40,8 +40,7 @@ enum {
 
 static bool open_tree(struct agent *agent, struct fault *fault)
 {
-    if (agent->tree >= 0)
-        close(agent->tree);
+    memory_close_at(&agent->tree);
     agent->tree = trees_open(agent->agents->data, agent->name, fault);
     if (agent->tree >= 0 && faccessat(agent->tree, ".", W_OK | X_OK, AT_EACCESS) != 0) {
         fault_errno(fault, "cannot write in %s", agent->path);
@@ -501,8 +500,7 @@ void agent_free(struct agent *agent)
     log_pipe_close(agent->worker.log);
     close_memory(agent);
     memory_group_give_back(agent->agents->memory_groups, &agent->worker.memory_group);
-    if (agent->tree >= 0)
-        close(agent->tree);
+    memory_close_at(&agent->tree);
     roster_agent_free(agent->definition);
     free(agent->path);
     free(agent->told.doing);

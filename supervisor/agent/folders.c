@@ -75,12 +75,9 @@ int trees_open(int data, const char *name, struct fault *fault)
 
 void trees_sweep(int data)
 {
-    struct listing *names = listing_open(data, all, NULL);
-    if (!names)
-        return;
-    for (const char *name; (name = listing_next(names)) != NULL;)
+    OWNED_LISTING struct listing *names = listing_open(data, all, NULL);
+    for (const char *name; names && (name = listing_next(names)) != NULL;)
         if (strncmp(name, unfinished, sizeof unfinished - 1) == 0)
             unlinkat(listing_folder(names), name,
                      AT_REMOVEDIR); /* a folder that isn't empty is somebody's, and stays */
-    (void)listing_close(names, NULL);
 }

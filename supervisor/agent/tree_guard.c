@@ -12,7 +12,6 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
-#include "supervisor/agent/tree_list.h"
 
 enum {
     FILES_MOST = 100 * 1000,

@@ -208,8 +208,7 @@ static int run(const struct sandbox *sandbox, struct sandbox_room *room, const c
     if (pid == 0)
         child(sandbox, room, agents, arguments, writes);
     for (int i = 0; i < 2; i++)
-        if (writes[i] >= 0)
-            close(writes[i]);
+        memory_close_at(&writes[i]);
     if (pid < 0)
         return output_fail(EX_OSERR, "cannot start git: %s", strerror(errno));
     (void)signal(SIGINT, SIG_IGN); /* git gets it too, and ends */

@@ -210,8 +210,7 @@ static int listen_in(int run_folder, struct fault *fault)
     if (bound && listen(fd, BACKLOG) == 0)
         return fd;
     fault_errno(fault, "cannot listen at the control socket");
-    if (fd >= 0)
-        close(fd);
+    memory_close_at(&fd);
     return -1;
 }
 

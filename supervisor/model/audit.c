@@ -179,8 +179,7 @@ static bool begin(struct audit *audit)
     int theirs[PIPES] = {-1, -1, -1};
     int error = open_ends(audit, theirs) ? spawn(audit, theirs) : errno;
     for (size_t i = 0; i < PIPES; i++)
-        if (theirs[i] >= 0)
-            close(theirs[i]);
+        memory_close_at(&theirs[i]);
     if (error == 0) {
         timer_set(audit->audits->owner.loop, &audit->timer, AUDIT_WALL_MS);
         return true;

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/memory.h"
 #include "common/utf8.h"
 #include "supervisor/model/lessons.h"

@@ -211,7 +211,7 @@ static void take_up(struct box *box, const char *id)
 
 void post_far_take_up(struct post *post)
 {
-    struct listing *listing = listing_open(post->data, MAILBOX_SENT, NULL);
+    OWNED_LISTING struct listing *listing = listing_open(post->data, MAILBOX_SENT, NULL);
     const char *name;
     while (listing && (name = listing_next(listing))) {
         struct box *box = post_box(post, name);
@@ -224,8 +224,6 @@ void post_far_take_up(struct post *post)
             take_up(box, names.ids[i]);
         mailbox_names_free(&names);
     }
-    if (listing)
-        (void)listing_close(listing, NULL);
 }
 
 void post_far_close(struct post *post)

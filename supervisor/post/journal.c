@@ -238,8 +238,7 @@ static void begin_ahead(struct post *post)
     if (ahead->folder >= 0 && pthread_create(&ahead->thread, &attributes, write_ahead, ahead) == 0) {
         post->journal.ahead = ahead;
     } else {
-        if (ahead->folder >= 0)
-            close(ahead->folder);
+        memory_close_at(&ahead->folder);
         free(ahead);
     }
     pthread_attr_destroy(&attributes);

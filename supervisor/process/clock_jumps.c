@@ -45,7 +45,6 @@ void wallclock_close(struct wallclock *wallclock)
     if (!wallclock)
         return;
     loop_forget(wallclock->loop, wallclock->watch);
-    if (wallclock->fd >= 0)
-        close(wallclock->fd);
+    memory_close_at(&wallclock->fd);
     free(wallclock);
 }

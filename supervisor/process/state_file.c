@@ -116,16 +116,15 @@ void state_file_read(struct state_file *state_file, void (*forget)(void *context
         set_aside(state_file, "some of its lines mean nothing");
 }
 
-/* A supervisor that was killed while it wrote left a file with its process's number in the name. */
+/* A supervisor that was killed while it wrote left a file with its process's number in the name. A
+ * leftover that was not met does no harm. */
 static void remove_leftovers(int folder, const char *name)
 {
     OWNED char *start = memory_print(".%s.new-", name);
-    struct listing *names = listing_open(folder, ".", NULL);
+    OWNED_LISTING struct listing *names = listing_open(folder, ".", NULL);
     for (const char *file; names && (file = listing_next(names));)
         if (strncmp(file, start, strlen(start)) == 0)
             unlinkat(folder, file, 0);
-    if (names)
-        (void)listing_close(names, NULL); /* a leftover that wasn't met does no harm */
 }
 
 /* The stamp of the written file, unless somebody has changed it since. */

@@ -211,8 +211,7 @@ void watch_close(struct watch *watch)
     if (!watch)
         return;
     loop_forget(watch->loop, watch->loop_watch);
-    if (watch->fd >= 0)
-        close(watch->fd);
+    memory_close_at(&watch->fd);
     tdestroy(watch->places, free);
     free(watch->shared);
     free(watch);

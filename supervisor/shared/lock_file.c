@@ -1,6 +1,5 @@
 /* shared/locks/NAME.md: a lock for people to read, and for the next start (lock_load.c). */
 #include <inttypes.h>
-#include <string.h>
 
 #include "common/clock.h"
 #include "common/format/frontmatter.h"

@@ -42,7 +42,6 @@
 #include "common/memory.h"
 #include "supervisor/shared/work_queue_part.h"
 #include "supervisor/store/mailbox.h"
-#include "supervisor/store/shared_files.h"
 
 enum { GIVEN_AT_ONCE = 64 };
 

@@ -220,14 +220,13 @@ void mailbox_stamps_by_path(int data, const char *agent, unsigned folders,
 
 void mailbox_tidy(int data, const char *agent, enum folder folder)
 {
-    struct listing *listing = open_listing(data, agent, folder);
+    OWNED_LISTING struct listing *listing =
+        open_listing(data, agent, folder); /* the next start finds the rest */
     const char *name;
     size_t looked_at = 0;
     while (listing && looked_at++ <= MAILBOX_NAMES_MAX && (name = listing_next(listing)))
         if (name[0] == '.' && strstr(name, BATCH_MARK))
             unlinkat(listing_folder(listing), name, 0);
-    if (listing)
-        (void)listing_close(listing, NULL); /* a name that wasn't met goes at the next start */
 }
 
 /* --- moving --- */

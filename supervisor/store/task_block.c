@@ -151,7 +151,8 @@ static uint64_t text_in(int folder, const char *file, const char *id, const char
  * True: there is such a file. */
 static bool came_out(int tree, const char *id, uint64_t *found)
 {
-    struct listing *names = listing_open(tree, TREE_NOTES, NULL);
+    /* Such files are there for seconds. */
+    OWNED_LISTING struct listing *names = listing_open(tree, TREE_NOTES, NULL);
     bool any = false;
     for (const char *name; names && !*found && (name = listing_next(names));) {
         OWNED char *base = NULL, *file = memory_text(name);
@@ -164,8 +165,6 @@ static bool came_out(int tree, const char *id, uint64_t *found)
         *ending = '\0';
         *found = text_in(listing_folder(names), file, id, base);
     }
-    if (names)
-        (void)listing_close(names, NULL); /* such files are there for seconds */
     return any;
 }
 

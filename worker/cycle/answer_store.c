@@ -83,8 +83,7 @@ void answer_store_close(struct answer_store *store)
 {
     if (!store)
         return;
-    if (store->fd >= 0)
-        close(store->fd);
+    memory_close_at(&store->fd);
     stored_answer_free(&store->found);
     free(store);
 }

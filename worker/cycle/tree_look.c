@@ -63,7 +63,7 @@ static bool at_rest(int tree, const char *name)
 static bool print_copies(struct worker *worker)
 {
     bool young = false;
-    struct listing *names = listing_open(worker->tree, ".", NULL);
+    OWNED_LISTING struct listing *names = listing_open(worker->tree, ".", NULL); /* looked at again soon */
     for (const char *name; names && (name = listing_next(names));) {
         if (!copies_state_file(name))
             continue;
@@ -75,8 +75,6 @@ static bool print_copies(struct worker *worker)
                          "copy: carry over its text, and remove it\n",
                          name);
     }
-    if (names)
-        (void)listing_close(names, NULL); /* looked at again soon */
     return young;
 }
 

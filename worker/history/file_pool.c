@@ -60,10 +60,9 @@ bool spares_open(struct history *history, struct fault *fault)
 {
     struct spares *spares = &history->spares;
     spares->folder = files_open_folder(history->folders.notes, "spare", true, fault);
-    struct listing *names = spares->folder < 0 ? NULL : listing_open(spares->folder, ".", NULL);
-    if (!names)
-        return spares->folder >= 0;
-    for (const char *name; (name = listing_next(names)) != NULL;) {
+    /* A spare that was not met is one less; its name is not taken twice. */
+    OWNED_LISTING struct listing *names = spares->folder < 0 ? NULL : listing_open(spares->folder, ".", NULL);
+    for (const char *name; names && (name = listing_next(names)) != NULL;) {
         char *end;
         unsigned long number = strtoul(name, &end, 10);
         if (name[0] == '.')
@@ -71,8 +70,7 @@ bool spares_open(struct history *history, struct fault *fault)
         if (end == name || *end != '\0' || number > 1000000 || !keep(spares, (unsigned)number, name))
             unlinkat(spares->folder, name, strcmp(name, FOLDER_AHEAD) == 0 ? AT_REMOVEDIR : 0);
     }
-    (void)listing_close(names, NULL); /* a spare that wasn't met is one less; its name is not taken twice */
-    return true;
+    return spares->folder >= 0;
 }
 
 void spares_let_go(struct history *history)
@@ -136,8 +134,7 @@ static void make_folder(struct spares *spares)
 void spares_close(struct history *history)
 {
     spares_let_go(history);
-    if (history->spares.folder >= 0)
-        close(history->spares.folder);
+    memory_close_at(&history->spares.folder);
 }
 
 void spare_give(struct history *history, int folder, const char *name)
@@ -173,8 +170,7 @@ static int open_spare(int folder, const char *spare, struct stat *status)
     if (fd >= 0 && ours_alone(fd, status))
         return fd;
     unlinkat(folder, spare, 0);
-    if (fd >= 0)
-        close(fd);
+    memory_close_at(&fd);
     return -1;
 }
 

@@ -175,8 +175,7 @@ void history_close(struct history *history)
     int descriptors[] = {history->folders.git, history->folders.notes, history->folders.fresh,
                          history->folders.locks};
     for (size_t i = 0; i < sizeof descriptors / sizeof *descriptors; i++)
-        if (descriptors[i] >= 0)
-            close(descriptors[i]);
+        memory_close_at(&descriptors[i]);
     buffer_free(&history->warned);
     buffer_free(&history->unjoined);
     free(history->path);

@@ -208,8 +208,7 @@ bool ledger_open(struct history *history, struct fault *fault)
 
 void ledger_close(struct history *history)
 {
-    if (history->ledger.fd >= 0)
-        close(history->ledger.fd);
+    memory_close_at(&history->ledger.fd);
     free(history->ledger.slots);
 }
 

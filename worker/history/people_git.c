@@ -41,18 +41,16 @@ static void name_anew(const struct history *history, char name[REF_NAME_MAX])
 static void find_kept(struct history *history, const git_oid *parent)
 {
     char *kept = history->head.kept;
-    struct listing *names = NULL;
     if (names_commit(history, kept, parent))
         return;
     kept[0] = '\0';
-    names = listing_open(history->folders.git, KEPT_FOLDER, NULL);
+    /* A branch that was not met is left, and another one begun. */
+    OWNED_LISTING struct listing *names = listing_open(history->folders.git, KEPT_FOLDER, NULL);
     for (const char *name; names && !kept[0] && (name = listing_next(names));) {
         OWNED char *ref = memory_print(KEPT_FOLDER "/%s", name);
         if (strlen(ref) < REF_NAME_MAX && names_commit(history, ref, parent))
             strcpy(kept, ref);
     }
-    if (names)
-        (void)listing_close(names, NULL); /* a branch that was not met is left, and another one begun */
     if (!kept[0])
         name_anew(history, kept);
 }
@@ -70,7 +68,7 @@ static void print_kept(struct history *history, bool detached, struct buffer *li
 {
     /* Mostly there is none, which one look tells, where the walk to it takes five. */
     bool some = faccessat(history->folders.git, KEPT_FOLDER, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-    struct listing *names = some ? listing_open(history->folders.git, KEPT_FOLDER, NULL) : NULL;
+    OWNED_LISTING struct listing *names = some ? listing_open(history->folders.git, KEPT_FOLDER, NULL) : NULL;
     for (const char *name; names && (name = listing_next(names));)
         if (!detached)
             buffer_print(
@@ -78,8 +76,6 @@ static void print_kept(struct history *history, bool detached, struct buffer *li
                 "git: commits that were made while HEAD was on no branch are kept on the branch kept/%s; "
                 "`git merge kept/%s` brings them back, `git branch -D kept/%s` forgets them\n",
                 name, name, name);
-    if (names)
-        (void)listing_close(names, NULL); /* looked at again soon */
 }
 
 static void print_detached(struct history *history, struct buffer *lines)

@@ -69,7 +69,8 @@ bool retired_remove(struct history *history)
     int64_t now = clock_now(), stay = retired->count > MANY ? STAY_OF_MANY : STAY_SECONDS;
     if (now < retired->look_at)
         return false;
-    struct listing *names = listing_open(history->folders.notes, notes, NULL);
+    /* A note that was not met is met by the next look. */
+    OWNED_LISTING struct listing *names = listing_open(history->folders.notes, notes, NULL);
     bool some = false;
     retired->look_at = INT64_MAX;
     retired->count = 0;
@@ -89,8 +90,6 @@ bool retired_remove(struct history *history)
         retired->count++;
         retired->look_at = since + stay < retired->look_at ? since + stay : retired->look_at;
     }
-    if (names)
-        (void)listing_close(names, NULL); /* a note that was not met is met by the next look */
     return some;
 }
 

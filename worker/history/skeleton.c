@@ -104,8 +104,7 @@ static int make_new(struct history *history, struct fault *fault)
 
 int skeleton_make(struct history *history, struct fault *fault)
 {
-    if (history->folders.git >= 0)
-        close(history->folders.git);
+    memory_close_at(&history->folders.git);
     history->folders.git = files_open(history->tree, ".git", O_RDONLY | O_DIRECTORY, 0);
     if (history->folders.git < 0 && errno == ENOENT)
         return make_new(history, fault);

@@ -157,14 +157,12 @@ static bool pack_of_index(const char *file, char name[COMMIT_TEXT])
 static size_t list_packs(struct history *history, struct pack *packs, size_t most)
 {
     size_t count = 0;
-    struct listing *files = listing_open(history->folders.git, "objects/pack", NULL);
-    if (!files)
-        return 0;
+    /* Packs that were not met are joined another time. */
+    OWNED_LISTING struct listing *files = listing_open(history->folders.git, "objects/pack", NULL);
     char name[COMMIT_TEXT] = "";
-    for (const char *file; count < most && (file = listing_next(files)) != NULL;)
+    for (const char *file; files && count < most && (file = listing_next(files)) != NULL;)
         if (pack_of_index(file, name) && !retired_has(history, name))
             count += describe(history, name, &packs[count]);
-    (void)listing_close(files, NULL); /* packs that weren't met are joined another time */
     return count;
 }
 

@@ -67,8 +67,7 @@ void attempts_close(struct attempts *attempts)
 {
     if (!attempts)
         return;
-    if (attempts->fd >= 0)
-        close(attempts->fd);
+    memory_close_at(&attempts->fd);
     free(attempts->slots);
     free(attempts);
 }

@@ -287,8 +287,7 @@ void invocation_free(struct invocation *invocation)
     free(invocation->data_dir);
     free(invocation->run_dir);
     free(invocation->words);
-    if (invocation->secrets >= 0)
-        close(invocation->secrets);
+    memory_close_at(&invocation->secrets);
 }
 
 char *invocation_programs(struct fault *fault)

@@ -10,7 +10,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "common/buffer.h"
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/printable.h"

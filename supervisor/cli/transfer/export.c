@@ -59,8 +59,7 @@ static void export_free(struct export *export)
     gitbundle_free(&export->bundle);
     buffer_free(&export->notes);
     free(export->path);
-    if (export->folder >= 0)
-        close(export->folder);
+    memory_close_at(&export->folder);
 }
 
 /* --- opening --- */

@@ -86,18 +86,17 @@ static void remove_folder(char *path)
         fts_close(walk);
 }
 
-/* Nobody else imports now, so every scratch folder is left of an import that was ended. */
+/* Nobody else imports now, so every scratch folder is left of an import that was ended. A folder that was not met
+ * goes with the next import. */
 static void sweep(struct import *import)
 {
-    struct listing *names = listing_open(import->agents, ".", NULL);
+    OWNED_LISTING struct listing *names = listing_open(import->agents, ".", NULL);
     const char *start = TREE_IMPORT_PREFIX;
     for (const char *name; names && (name = listing_next(names)) != NULL;)
         if (strncmp(name, start, strlen(start)) == 0) {
             OWNED char *path = memory_print("%s/agents/%s", import->data_dir, name);
             remove_folder(path);
         }
-    if (names)
-        (void)listing_close(names, NULL); /* a folder that wasn't met goes with the next import */
 }
 
 static int take_lock(struct import *import)
@@ -357,9 +356,7 @@ int verb_import(struct invocation *invocation)
     definition_free(&import.definition);
     gitbundle_free(&import.bundle);
     free(import.scratch);
-    if (import.input >= 0)
-        close(import.input);
-    if (import.agents >= 0)
-        close(import.agents);
+    memory_close_at(&import.input);
+    memory_close_at(&import.agents);
     return output_end(status);
 }
