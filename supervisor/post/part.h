@@ -411,7 +411,7 @@ void post_look_into(struct box *box, bool at_start);
 /* The entry's file isn't there any more: finds its new place or its end. */
 void post_is_gone(struct index_entry *entry);
 
-/* expire.c: the end of envelopes without an answer */
+/* dead_letters.c: the end of envelopes without an answer */
 void post_expire(struct post *post);
 /* Goes on with dead-letter/ID.md, wherever a crash interrupted its end. */
 void post_dead_letter(struct box *box, const char *id);
@@ -436,7 +436,7 @@ void post_bounced(struct post *post, const struct envelope *about, const char *r
 /* As post_bounce; fault is set with BOUNCE_LATER, which a bounce that could not be written gives too. */
 enum bounce post_bounce_now(struct post *post, const struct envelope *about, const char *from,
                             const char *reason, struct fault *fault);
-/* expire.c: as post_bounce_now, of a final envelope in the box's dead-letter/; needless unless it expired or failed. */
+/* dead_letters.c: as post_bounce_now, of a final envelope in the box's dead-letter/; needless unless it expired or failed. */
 enum bounce post_tell_end(struct box *box, const struct envelope *envelope, struct fault *fault);
 /* Whether the sender has had the bounce that tells of the removal by hand: 1: yes, 0: no; -1: its folders can't be
  * read now. */
