@@ -19,7 +19,7 @@ struct endpoint {
     const char *key;            /* borrowed; NULL: none */
     struct curl_slist *headers; /* holds the key: overwritten before it is freed */
     struct proxy proxy;         /* of zeros: the endpoint is asked directly */
-    int64_t held_until;         /* monotonic ms: nobody asks the endpoint before; 0: not held */
+    int64_t limited_until;      /* rate_limit.h */
     struct endpoint *next;
 };
 

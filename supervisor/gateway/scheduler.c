@@ -11,6 +11,7 @@
 #include "supervisor/gateway/learned.h"
 #include "supervisor/gateway/offline.h"
 #include "supervisor/gateway/problem.h"
+#include "supervisor/gateway/rate_limit.h"
 #include "supervisor/gateway/retry.h"
 
 /* ---- how an attempt ends ---- */
@@ -74,9 +75,8 @@ static int64_t wait_of(struct ask *ask, const struct verdict *verdict, int64_t n
 {
     int64_t wait =
         verdict->retry_after >= 0 ? verdict->retry_after : retry_backoff(ask->failures - 1, arc4random());
-    struct endpoint *endpoint = ask_provider_of(ask)->endpoint;
-    if (verdict->limited && now + wait > endpoint->held_until)
-        endpoint->held_until = now + wait;
+    if (verdict->limited)
+        rate_limit_close(ask_provider_of(ask)->endpoint, now + wait);
     return wait;
 }
 
@@ -196,16 +196,16 @@ static void ask_provider(struct ask *ask)
 static void begin(struct ask *ask)
 {
     const struct provider *provider = ask_provider_of(ask);
-    int64_t now = clock_monotonic_ms(), held = provider->endpoint->held_until;
+    int64_t now = clock_monotonic_ms(), limited = rate_limit_left(provider->endpoint, now);
     if (provider->fault) {
         OWNED char *text = memory_print("was not asked: %s", provider->fault);
         tell_provider(ask, false, text);
         give_up(ask, &(struct verdict){.kind = ANSWER_AUTH, .text = text, .retry_after = -1});
-    } else if (held > now) {
+    } else if (limited) {
         OWNED char *sentence = memory_print("%s limits its rate; every agent that uses it waits %.1f s",
-                                            provider->name, (double)(held - now) / 1000);
-        tell_waiting(ask, held - now, sentence);
-        ask_wait(ask, held);
+                                            provider->name, (double)limited / 1000);
+        tell_waiting(ask, limited, sentence);
+        ask_wait(ask, now + limited);
     } else if (provider_is_offline(provider)) {
         ask_offline(ask);
     } else if (!learned_fits(provider, ask->bytes, ask->least)) {
@@ -310,7 +310,7 @@ void scheduler_retry(struct scheduler *scheduler, const char *name)
     struct ask *ask;
     struct agent *agent = ask_agent(scheduler, memory_text(name));
     for (size_t i = 0; i < agent->route->count; i++)
-        agent->route->providers[i].endpoint->held_until = 0;
+        rate_limit_open(agent->route->providers[i].endpoint);
     LIST_FOREACH(ask, &agent->asks, sibling)
     if (ask->needs_leave) { /* nothing is reserved for its next request yet: AGAIN lets it go at once */
         ask->until = 0;
