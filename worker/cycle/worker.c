@@ -478,6 +478,15 @@ static void close_parts(struct worker *worker)
     buffer_free(&worker->problems.people);
 }
 
+static int cannot_work(struct worker *worker, const struct fault *why)
+{
+    log_error("agent", worker->name,
+              "Cannot work in %s: %s. The work is tried again later; the files stay as they are.",
+              worker->path, why->text);
+    worker_say(worker, MESSAGE_PROBLEMS, why->text);
+    return EX_CANTCREAT;
+}
+
 int worker_live(struct worker_start *start)
 {
     struct fault fault = {{0}};
@@ -517,11 +526,7 @@ int worker_live(struct worker_start *start)
         report_figures(&worker);
         work(&worker, signals);
     } else {
-        log_error("agent", worker.name,
-                  "Cannot work in %s: %s. The work is tried again later; the files stay as they are.",
-                  worker.path, fault.text);
-        worker_say(&worker, MESSAGE_PROBLEMS, fault.text);
-        status = EX_CANTCREAT;
+        status = cannot_work(&worker, &fault);
     }
     worker_send(&worker);
     close_parts(&worker);
