@@ -16,6 +16,7 @@
 #include "common/names.h"
 #include "common/secrets.h"
 #include "common/tree.h"
+#include "common/utf8.h"
 
 struct row {
     const char *name, *fallback;
@@ -195,7 +196,7 @@ static bool check_model(const char *value, struct fault *fault)
     for (const char *c = value; *c; c++)
         if (iscntrl((unsigned char)*c))
             return fault_set(fault, "holds a line break or another control character");
-    return true;
+    return utf8_valid(value, strlen(value)) || fault_set(fault, "is not valid UTF-8");
 }
 
 static bool check_value(enum setting setting, const char *value, struct fault *fault)

@@ -97,8 +97,6 @@ int verb_task(struct invocation *invocation)
     json_t *request = input_request(invocation, "task", "agent", &status);
     if (request == NULL)
         return status;
-    if (invocation->options[OPTION_LOCK] != NULL)
-        json_object_set_new(request, "lock", json_string(invocation->options[OPTION_LOCK]));
     if (invocation_has(invocation, OPTION_WAIT))
         json_object_set_new(request, "wait", json_true());
     struct client *client = client_ask(invocation, request, &status);

@@ -276,6 +276,7 @@ def test_check_and_the_start_say_of_a_key_what_is_wrong_with_it_and_never_show_i
     [
         ("LLM_MODEL", '"gpt-4o"', "LLM_MODEL stands in quotes"),
         ("LLM_MODEL", "gpt-4o ", "LLM_MODEL begins or ends with a blank"),
+        ("LLM_MODEL", os.fsdecode(b"gpt-\xff"), "LLM_MODEL is not valid UTF-8"),
         ("LLM_BASE_URL", "'https://models.example/v1'", "LLM_BASE_URL stands in quotes"),
         ("LLM_BASE_URL", "models.example/v1", "LLM_BASE_URL must start with http"),
     ],
@@ -386,6 +387,9 @@ def test_a_task_that_can_be_no_request_is_refused_and_nothing_is_queued(make_sys
     assert system.cli("task", "orion", "-", stdin="x" * (2 << 20), check=False).returncode == 65
     result = subprocess.run([AGENTOS, "task", "orion", b"\xff\xfe"], env=system.env, capture_output=True)
     assert result.returncode == 65 and b"UTF-8" in result.stderr
+    for option in ("--id", "--lock"):
+        result = subprocess.run([AGENTOS, "task", "orion", "x", option, b"\xff"], env=system.env, capture_output=True)
+        assert result.returncode == 64 and f"{option} is not valid UTF-8".encode() in result.stderr
     assert "## " not in system.read("queue.md") and model.requests() == []
 
 

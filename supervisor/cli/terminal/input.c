@@ -77,9 +77,18 @@ static bool input_seconds(const char *text, int64_t *seconds)
     return number >= 1 && !__builtin_mul_overflow(*seconds, factors[unit - units], seconds);
 }
 
+/* Adds the option's value under the key. A value that is no UTF-8 can't be sent, and without it the request would be
+ * another. */
+static bool add_text(const struct invocation *invocation, enum option option, const char *key,
+                     json_t *request, struct fault *fault)
+{
+    const char *value = invocation->options[option];
+    return value == NULL || json_object_set_new(request, key, json_string(value)) == 0 ||
+           fault_set(fault, "--%s is not valid UTF-8", key);
+}
+
 static bool add_options(const struct invocation *invocation, json_t *request, struct fault *fault)
 {
-    const char *id = invocation->options[OPTION_ID];
     const char *priority = invocation->options[OPTION_PRIORITY];
     const char *ttl = invocation->options[OPTION_TTL];
     enum priority known;
@@ -92,9 +101,8 @@ static bool add_options(const struct invocation *invocation, json_t *request, st
         return fault_set(fault, "--ttl is a time such as 90 (seconds), 10m or 1h, not '%s'", ttl);
     if (ttl != NULL)
         json_object_set_new(request, "ttl_seconds", json_integer(seconds));
-    if (id != NULL)
-        json_object_set_new(request, "id", json_string(id));
-    return true;
+    return add_text(invocation, OPTION_ID, "id", request, fault) &&
+           add_text(invocation, OPTION_LOCK, "lock", request, fault);
 }
 
 json_t *input_request(const struct invocation *invocation, const char *what, const char *receiver,
