@@ -24,6 +24,9 @@ enum {
     STREAK_SAID_MS = 100,
 };
 
+/* A larger number is no count of anything, and as JSON a negative or a rounded one. */
+static const uint64_t count_max = UINT64_C(1) << 53;
+
 static void take_text(char **at, char *text)
 {
     free(*at);
@@ -139,6 +142,12 @@ static bool on_figures(struct agent *agent, struct reader *reader)
                       &figures.outbox, &figures.dead_letters, &figures.negative_streak, &figures.tasks_done,
                       &figures.tokens_today))
         return false;
+    const uint64_t counts[] = {figures.queue,      figures.inbox,        figures.handoffs,
+                               figures.outbox,     figures.dead_letters, figures.negative_streak,
+                               figures.tasks_done, figures.tokens_today};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if (counts[i] > count_max)
+            return false;
     uint64_t before = agent->told.figures.negative_streak;
     bool more = agent->told.counted && figures.negative_streak > before;
     agent->told.figures = figures;
@@ -194,7 +203,7 @@ static bool on_finished(struct agent *agent, struct reader *reader)
     OWNED char *task = NULL, *commit = NULL, *end = NULL, *reason = NULL;
     if (!message_read(reader, MESSAGE_FINISHED, &task, &reward, &commit, &tokens_in, &tokens_out, &end,
                       &reason) ||
-        reward > 2)
+        reward > 2 || tokens_in > count_max || tokens_out > count_max)
         return false;
     watch_the_clock(agent);
     budget_gate_task_ended(agent, task);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/memory.h"
+#include "common/utf8.h"
 #include "supervisor/control/part.h"
 
 enum { KEPT_MAX = 64 * 1024 };
@@ -64,7 +65,7 @@ void client_complain(struct client *client, int exit, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    client_say(client, exit, json_pack("{s:s}", "complaint", text));
+    client_say(client, exit, json_pack("{s:o}", "complaint", utf8_json(text)));
 }
 
 /* The bytes to be sent next; NULL: none. */

@@ -7,6 +7,7 @@
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"
 #include "common/settings.h"
+#include "common/utf8.h"
 #include "supervisor/control/part.h"
 
 #define OUT_OF_MEMORY "exit 71" /* EX_OSERR, as memory.h ends a process */
@@ -23,12 +24,14 @@ static int64_t memory_bytes(int account)
     return line && sscanf(line, "\nPss: %lld kB", &kilobytes) == 1 ? kilobytes * 1024 : 0;
 }
 
+/* The lines are a worker's words, and may hold the names of files: both may have bytes that are no UTF-8. */
 static void add_lines(json_t *list, const char *lines)
 {
     while (lines && *lines) {
         size_t length = strcspn(lines, "\n");
+        OWNED char *line = memory_slice(lines, length);
         if (length)
-            json_array_append_new(list, json_stringn(lines, length));
+            json_array_append_new(list, utf8_json(line));
         lines += length + (lines[length] == '\n');
     }
 }
@@ -107,11 +110,6 @@ size_t status_problems(const struct control_owner *owner, const struct agent *ag
     return json_array_size(problems);
 }
 
-static json_t *text_or_null(const char *text)
-{
-    return text ? json_string(text) : json_null();
-}
-
 json_t *status_agent(const struct control_owner *owner, const struct agent *agent)
 {
     const struct figures *figures = &agent->told.figures;
@@ -127,10 +125,10 @@ json_t *status_agent(const struct control_owner *owner, const struct agent *agen
     (void)setting_provider(agent->name, 0, &asked);
     json_t *object = json_pack(
         "{s:s, s:s, s:s, s:o, s:o, s:I, s:I, s:o}", "name", agent->name, "state",
-        life_state_name(agent->life.state), "model", asked.model, "detail", text_or_null(detail), "pid",
+        life_state_name(agent->life.state), "model", asked.model, "detail", utf8_json(detail), "pid",
         agent->worker.pid > 0 ? json_integer(agent->worker.pid) : json_null(), "uptime_seconds",
         (json_int_t)(agent->worker.pid > 0 ? (clock_monotonic_ms() - agent->worker.spawned_at) / 1000 : 0),
-        "restarts", (json_int_t)agent->past.restarts, "last_exit", text_or_null(agent->past.last_exit));
+        "restarts", (json_int_t)agent->past.restarts, "last_exit", utf8_json(agent->past.last_exit));
     json_auto_t *more = json_pack(
         "{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "queue_depth",
         (json_int_t)figures->queue, "inbox_depth", (json_int_t)depths.inbox, "handoff_depth",

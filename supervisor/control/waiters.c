@@ -203,14 +203,14 @@ static void judge_task(struct client *client, void *context)
     bool again = strcmp(finished->end, "duplicate") == 0 &&
                  client->waiter.agent->worker.generation != client->waiter.generation;
     bool done = again || strcmp(finished->end, "done") == 0;
-    json_t *more =
-        json_pack("{s:s, s:s, s:i, s:s}", "id", finished->task, "end", done ? "done" : finished->end,
-                  "reward", finished->reward, "commit", finished->commit);
+    json_t *more = json_pack("{s:o, s:o, s:i, s:o}", "id", utf8_json(finished->task), "end",
+                             utf8_json(done ? "done" : finished->end), "reward", finished->reward, "commit",
+                             utf8_json(finished->commit));
     if (more && again)
         json_object_set_new(more, "reward", json_null()); /* the task's commit has it */
     if (more && !done) {
         OWNED char *complaint = memory_print("task %s ended as %s", finished->task, finished->end);
-        json_object_set_new(more, "complaint", json_string(complaint));
+        json_object_set_new(more, "complaint", utf8_json(complaint));
     }
     client_say(client, done ? EX_OK : EX_DATAERR, more);
     client_stop_waiting(client);

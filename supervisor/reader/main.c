@@ -20,6 +20,7 @@
 #include "common/repository/library.h"
 #include "common/sandbox/sandbox.h"
 #include "common/started.h"
+#include "common/utf8.h"
 #include "supervisor/reader/reader.h"
 
 enum {
@@ -36,7 +37,7 @@ static json_t *problems; /* of the one request */
 static void complain(const char *sentence)
 {
     if (json_array_size(problems) < PROBLEMS_MAX)
-        json_array_append_new(problems, json_string(sentence));
+        json_array_append_new(problems, utf8_json(sentence)); /* a file's name may be in the sentence */
 }
 
 /* Before any foreign text is read. */

@@ -1,4 +1,5 @@
 #include "supervisor/reader/reader.h"
+#include "common/utf8.h"
 
 #include <string.h>
 #include <sysexits.h>
@@ -29,7 +30,7 @@ json_t *reader_answer(const struct reading *reading)
             continue;
         int status = answers[i].read(reading, &answer, &fault);
         return status == EX_OK ? json_pack("{s:i, s:o}", "exit", EX_OK, "answer", answer)
-                               : json_pack("{s:i, s:s}", "exit", status, "complaint", fault.text);
+                               : json_pack("{s:i, s:o}", "exit", status, "complaint", utf8_json(fault.text));
     }
     return json_pack("{s:i, s:s}", "exit", EX_USAGE, "complaint", "nothing of this name can be read");
 }

@@ -115,8 +115,11 @@ static inline bool worker_hears(struct link *link, const struct worker_start *st
         message_read(reader, MESSAGE_PAUSE, &number);
         if (is_called(start, "double")) /* the answer to HELLO: the first connection stands */
             worker_connects_again(start);
-        worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)(number ? ACTIVITY_PAUSED : ACTIVITY_IDLE), "",
-                     (uint64_t)0);
+        if (is_called(start, "mumbler"))
+            worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)ACTIVITY_WORKING, "\xff\xfe", (uint64_t)0);
+        else
+            worker_tells(link, MESSAGE_ACTIVITY, (uint64_t)(number ? ACTIVITY_PAUSED : ACTIVITY_IDLE), "",
+                         (uint64_t)0);
         return true;
     case MESSAGE_CANCEL:
         message_read(reader, MESSAGE_CANCEL, &number, &text);
@@ -217,6 +220,13 @@ static inline void worker_misbehaves(struct link *link, const struct worker_star
         worker_tells(link, MESSAGE_AHEAD, task);
     } else if (is_called(start, "generous")) {
         worker_tells(link, MESSAGE_FINISHED, "t", (uint64_t)9, "c", (uint64_t)0, (uint64_t)0, "done", "");
+    } else if (is_called(start, "boaster")) {
+        worker_tells(link, MESSAGE_FIGURES, (uint64_t)0, (uint64_t)0, (uint64_t)0, (uint64_t)0, (uint64_t)0,
+                     (uint64_t)0, UINT64_MAX, (uint64_t)0);
+    } else if (is_called(start, "spender")) {
+        worker_tells(link, MESSAGE_FINISHED, "t", (uint64_t)2, "c", UINT64_MAX / 2, (uint64_t)1, "done", "");
+    } else if (is_called(start, "mumbler")) {
+        worker_tells(link, MESSAGE_PROBLEMS, "the file \xff.md has no task");
     } else if (is_called(start, "accuser")) {
         for (uint64_t i = 0; i < 100; i++)
             worker_tells(link, MESSAGE_AUDIT, i, "t", "{}");

@@ -51,10 +51,11 @@ static void test_a_worker_that_keeps_a_lease_on_a_file_that_others_want_is_ended
 
 static void test_a_worker_that_says_what_it_may_not_is_killed_and_nobody_else_is_harmed(void **state)
 {
-    static const char *const kinds[] = {
-        "liar",     "empty",     "torn",    "unknown", "trailing", "version", "beyond",  "nul",    "twice",
-        "stranger", "greedy",    "huge",    "wild",    "generous", "wordy",   "flooder", "silent", "misnamed",
-        "ahead",    "ungreeted", "accuser", "judge",   "nested",   "hidden",  "cut",     "hasty"};
+    static const char *const kinds[] = {"liar",   "empty",     "torn",    "unknown",  "trailing", "version",
+                                        "beyond", "nul",       "twice",   "stranger", "greedy",   "huge",
+                                        "wild",   "generous",  "wordy",   "flooder",  "silent",   "misnamed",
+                                        "ahead",  "ungreeted", "accuser", "judge",    "nested",   "hidden",
+                                        "cut",    "hasty",     "boaster", "spender"};
     struct supervised *supervised = *state;
     OWNED_BUFFER struct buffer names = {0};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
@@ -73,6 +74,21 @@ static void test_a_worker_that_says_what_it_may_not_is_killed_and_nobody_else_is
     assert_works(supervised, "orion");
     assert_int_equal(supervised_pid(supervised, "orion"), orion);
     assert_false(supervised_logged(supervised, "Worker of agent 'orion'"));
+}
+
+static void test_words_that_are_no_utf_8_hide_neither_their_agent_nor_its_problem(void **state)
+{
+    struct supervised *supervised = *state;
+    supervised_agents(supervised, "mumbler");
+    supervised_start(supervised);
+    EVENTUALLY(supervised_is(supervised, "mumbler", "working"));
+    json_t *detail = supervised_field(supervised, "mumbler", "detail");
+    assert_string_equal(json_string_value(detail), "working: \xef\xbf\xbd\xef\xbf\xbd");
+    json_decref(detail);
+    json_t *problems = supervised_field(supervised, "mumbler", "problems");
+    assert_string_equal(json_string_value(json_array_get(problems, 0)),
+                        "the file \xef\xbf\xbd.md has no task");
+    json_decref(problems);
 }
 
 static void test_a_workers_second_connection_changes_nothing(void **state)
@@ -146,6 +162,7 @@ int main(int count, char **arguments)
     const struct CMUnitTest tests[] = {
         TEST(test_a_worker_that_keeps_a_lease_on_a_file_that_others_want_is_ended),
         TEST(test_a_worker_that_says_what_it_may_not_is_killed_and_nobody_else_is_harmed),
+        TEST(test_words_that_are_no_utf_8_hide_neither_their_agent_nor_its_problem),
         TEST(test_a_workers_second_connection_changes_nothing),
         TEST(test_a_lock_that_a_dead_supervisor_left_behind_is_waited_for),
         TEST(test_workers_are_the_supervisors_also_where_a_clone_for_the_parent_is_refused),
