@@ -15,6 +15,8 @@
 #include "common/listing.h"
 #include "common/memory.h"
 
+enum { AMPLE = 8 /* times the threads of the workers that start */ };
+
 enum thing { DESCRIPTORS, THREADS, WATCHES, INSTANCES };
 
 /* base: without agents. each: for an agent with a worker. asleep: for an agent that hibernates. reserve: for clients, files,
@@ -313,8 +315,9 @@ static bool has_room(struct amount amount, struct scene *scene)
     return false;
 }
 
-bool capacity_for_worker(size_t agents, size_t connecting, struct fault *fault)
+bool capacity_for_worker(size_t agents, size_t connecting, bool *ample, struct fault *fault)
 {
+    *ample = true;
     struct scene scene = {.of = getpid(), .all = threads_of_machine(), .users = -1};
     for (size_t i = 0; i < CAPACITY_LIMITS; i++) {
         const enum thing thing = rows[i].thing;
@@ -324,6 +327,8 @@ bool capacity_for_worker(size_t agents, size_t connecting, struct fault *fault)
         struct amount amount = rows[i].look(&scene);
         if (thing == DESCRIPTORS && amount.most >= 0 && amount.most < need_of(thing, agents, agents))
             amount.taken = count_open(); /* otherwise they are enough for all, and nobody counts */
+        *ample = *ample &&
+                 (thing != THREADS || amount.most < 0 || amount.most - amount.taken >= AMPLE * scene.spare);
         if (has_room(amount, &scene))
             continue;
         struct capacity capacity = compare(&rows[i], without_ours(&scene, thing, amount), agents, agents);

@@ -37,8 +37,9 @@ size_t capacity_list(size_t agents, size_t warm, pid_t supervisor, struct capaci
 char *capacity_lack(const struct capacity *capacity);
 
 /* Whether one more worker fits, by the descriptors, threads and watches that are free at this moment. agents: all
- * agents; connecting: the agents whose workers are about to take their share. False and fault. */
-bool capacity_for_worker(size_t agents, size_t connecting, struct fault *fault);
+ * agents; connecting: the agents whose workers are about to take their share. False and fault. *ample: there
+ * are threads for several times as many, so a worker needn't try whether it gets its own. */
+bool capacity_for_worker(size_t agents, size_t connecting, bool *ample, struct fault *fault);
 
 /* The number that the limit of descriptors may be raised to. */
 void capacity_raise_descriptors(void);

@@ -1,8 +1,10 @@
 #include "common/threads.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "common/listing.h"
@@ -47,6 +49,14 @@ void threads_end_few(struct threads_before *before)
         if (thread > 0)
             sched_setaffinity(thread, sizeof before->cpus, &before->cpus);
     }
+}
+
+/* In glibc's place, for nng, which names its poller from the thread that made it: by /proc/self/task/THREAD/comm. A
+ * process whose entry below /proc was looked up is slow to reap: the thread that ends last drops the entry while its
+ * parent spins for it in waitpid, up to a tick of the kernel. A thread that names itself needs no entry. */
+int pthread_setname_np(pthread_t thread, const char *name)
+{
+    return pthread_equal(thread, pthread_self()) && prctl(PR_SET_NAME, name) != 0 ? errno : 0;
 }
 
 static void *wait_and_end(void *gate)

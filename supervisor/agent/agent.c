@@ -82,7 +82,7 @@ static bool send_spawn(struct agent *agent)
     roster_encode(agent->definition, &definition);
     message_make(&message, MESSAGE_SPAWN, definition.data, agent->worker.generation, url, agents->data_dir,
                  (uint64_t)agents->poll_seconds, (uint64_t)getpid(), (uint64_t)agent->life.paused, group,
-                 agent->order.epoch, (uint64_t)!agent->past.had_threads);
+                 agent->order.epoch, (uint64_t) !(agent->past.had_threads || agent->agents->room.ample));
     return child_send(agents->zygote, &message);
 }
 

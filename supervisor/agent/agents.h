@@ -64,6 +64,7 @@ struct agents {
     bool ending; /* the supervisor ends: all agents are stopped for good */
     struct {
         bool lacks;       /* the machine had no room for another worker when it was looked at last */
+        bool ample;       /* and then it had threads for several times the workers that start */
         int64_t until;    /* clock_monotonic_ms: the finding holds for everybody till then */
         struct fault why; /* the reason as it was said first */
     } room;               /* room.c's */

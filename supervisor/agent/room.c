@@ -18,14 +18,10 @@ enum {
     MIB = 1 << 20,
 };
 
+/* Other workers that are about to take their share; the agent that asks is among those that start, or about to be. */
 static size_t count_connecting(const struct agents *agents)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < agents->count; i++) {
-        const struct agent *agent = agents->list[i];
-        count += (agent->worker.pid > 0 || agent->worker.spawning) && !agent->worker.said_hello;
-    }
-    return count;
+    return agents->starts.count > 0 ? agents->starts.count - 1 : 0;
 }
 
 /* A refusal holds for a moment, so that hundreds of agents that don't fit cost one look. The refusal's sentence stays
@@ -35,7 +31,8 @@ bool room_for_worker(struct agents *agents, struct fault *fault)
     struct fault why;
     if (!agents->room.lacks || clock_monotonic_ms() >= agents->room.until) {
         bool lacked = agents->room.lacks;
-        agents->room.lacks = !capacity_for_worker(agents->count, count_connecting(agents), &why);
+        agents->room.lacks =
+            !capacity_for_worker(agents->count, count_connecting(agents), &agents->room.ample, &why);
         agents->room.until = clock_monotonic_ms() + ROOM_MS;
         if (agents->room.lacks && !lacked) {
             agents->room.why = why;

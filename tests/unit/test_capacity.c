@@ -1,5 +1,6 @@
 /* The machine's limits: threads that can't be had, limits that are too low, locks that another process holds. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -18,12 +19,12 @@ static void limit(__rlimit_resource_t resource, rlim_t most)
     assert_int_equal(setrlimit(resource, &(struct rlimit){most, most}), 0);
 }
 
-static void become_somebody_with_few_processes(void)
+static void become_somebody_with(rlim_t processes)
 {
     enum { NOBODY = 65533 };
     if (geteuid() == 0)
         assert_int_equal(setresuid(NOBODY, NOBODY, NOBODY), 0);
-    limit(RLIMIT_NPROC, 4);
+    limit(RLIMIT_NPROC, processes);
 }
 
 static void test_threads_that_cannot_be_had_are_a_sentence_that_names_the_limits(void **state)
@@ -32,7 +33,7 @@ static void test_threads_that_cannot_be_had_are_a_sentence_that_names_the_limits
     assert_true(threads_for_nng(NULL));
     pid_t child = fork();
     if (child == 0) {
-        become_somebody_with_few_processes();
+        become_somebody_with(4);
         bool had = threads_for_nng(&fault);
         _exit(!had && strstr(fault.text, "RLIMIT_NPROC") && strstr(fault.text, "pids.max") ? 0 : 1);
     }
@@ -40,6 +41,53 @@ static void test_threads_that_cannot_be_had_are_a_sentence_that_names_the_limits
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
     assert_true(threads_for_nng(NULL));
+}
+
+static bool ample_with(rlim_t processes)
+{
+    bool ample = false;
+    pid_t child = fork();
+    if (child == 0) {
+        become_somebody_with(processes);
+        _exit(capacity_for_worker(1, 0, &ample, NULL) ? ample : 2);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+    return WEXITSTATUS(status);
+}
+
+static void test_a_worker_tries_for_its_threads_where_few_are_left(void **state)
+{
+    if (geteuid() != 0)
+        skip(); /* this user's own processes count, too */
+    assert_false(ample_with(100));
+    assert_true(ample_with(10 * 1000));
+}
+
+static void *wait_for_byte(void *pipe)
+{
+    char byte;
+    return read(*(int *)pipe, &byte, 1) == 1 ? pipe : NULL;
+}
+
+static void test_a_threads_name_is_not_looked_up_below_proc_by_another_thread(void **state)
+{
+    char name[16] = "", own[16] = "";
+    int ends[2];
+    pthread_t thread;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(pthread_create(&thread, NULL, wait_for_byte, &ends[0]), 0);
+    assert_int_equal(pthread_setname_np(thread, "another"), 0);
+    assert_int_equal(pthread_getname_np(thread, name, sizeof name), 0);
+    assert_string_not_equal(name, "another");
+    assert_int_equal(pthread_setname_np(pthread_self(), "itself"), 0);
+    assert_int_equal(pthread_getname_np(pthread_self(), own, sizeof own), 0);
+    assert_string_equal(own, "itself");
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    pthread_join(thread, NULL);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 static const struct capacity *find(const struct capacity *list, size_t count, const char *name)
@@ -117,6 +165,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads_that_cannot_be_had_are_a_sentence_that_names_the_limits),
+        cmocka_unit_test(test_a_worker_tries_for_its_threads_where_few_are_left),
+        cmocka_unit_test(test_a_threads_name_is_not_looked_up_below_proc_by_another_thread),
         cmocka_unit_test(test_each_limit_is_compared_and_the_number_that_would_do_does),
         cmocka_unit_test(test_agents_that_hibernate_need_a_watch_and_nothing_else),
         cmocka_unit_test(test_who_holds_a_lock_is_known_by_number_and_nobody_is_nobody),
