@@ -149,7 +149,7 @@ static void add_waiting(struct channel *channel, const struct channel_piece *pie
     channel->out.bytes += piece->length;
 }
 
-bool channel_send_pieces(struct channel *channel, const struct channel_piece *pieces, size_t count)
+static void add_frame(struct channel *channel, const struct channel_piece *pieces, size_t count)
 {
     unsigned char header[FRAME_HEADER];
     size_t length = 0;
@@ -160,7 +160,17 @@ bool channel_send_pieces(struct channel *channel, const struct channel_piece *pi
     add_waiting(channel, &(struct channel_piece){.bytes = header, .length = FRAME_HEADER});
     for (size_t i = 0; i < count; i++)
         add_waiting(channel, &pieces[i]);
+}
+
+bool channel_send_pieces(struct channel *channel, const struct channel_piece *pieces, size_t count)
+{
+    add_frame(channel, pieces, count);
     return channel_flush(channel);
+}
+
+void channel_queue(struct channel *channel, const struct buffer *message)
+{
+    add_frame(channel, &(struct channel_piece){.bytes = message->data, .length = message->length}, 1);
 }
 
 bool channel_send(struct channel *channel, const struct buffer *message)

@@ -34,6 +34,8 @@ void channel_close(struct channel *channel);
 bool channel_send(struct channel *channel, const struct buffer *message);
 /* The same for a message in pieces, end to end. */
 bool channel_send_pieces(struct channel *channel, const struct channel_piece *pieces, size_t count);
+/* Queue a message without writing: channel_flush does that, for all that were queued. */
+void channel_queue(struct channel *channel, const struct buffer *message);
 /* Write on, some of it at a time; call when the socket is writable. channel_pending: there is still something to write. */
 bool channel_flush(struct channel *channel);
 bool channel_pending(const struct channel *channel);

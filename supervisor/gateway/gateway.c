@@ -215,6 +215,7 @@ int gateway_run(int channel, struct keys *keys)
         loop_turn(gateway.loop, client_busy(gateway.client) ? TURN_MS : -1);
         check_resolver(&gateway);
     }
+    report_flush(gateway.report);
     forget_keys(&gateway);
     return EX_OK;
 }

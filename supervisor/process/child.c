@@ -38,8 +38,10 @@ static void close_channel(struct child *child)
 
 static void update_interest(struct child *child)
 {
-    if (child->watch)
-        loop_change(child->loop, child->watch, EPOLLIN | (channel_pending(&child->channel) ? EPOLLOUT : 0u));
+    bool writing = channel_pending(&child->channel);
+    if (child->watch && writing != child->writing)
+        loop_change(child->loop, child->watch, EPOLLIN | (writing ? EPOLLOUT : 0u));
+    child->writing = writing;
 }
 
 static void kill_it(const struct child *child)
@@ -207,6 +209,7 @@ static void start(void *context)
     child->log =
         log_pipe_open(child->loop, log[0], &(struct log_pipe_label){.component = child->plan.component});
     child->watch = loop_watch(child->loop, pair[0], EPOLLIN, on_channel, child);
+    child->writing = false;
     child->plan.started(child->plan.context);
 }
 

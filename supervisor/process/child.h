@@ -47,6 +47,7 @@ struct child {
     struct channel channel;
     struct log_pipe *log; /* NULL: none, or not running */
     struct loop_watch *watch;
+    bool writing; /* the loop waits for room in the channel */
     struct timer timer;
     struct timer stopped; /* set: the child doesn't run now, and is killed then */
     unsigned failures;

@@ -9,9 +9,12 @@
 #include "common/log.h"
 #include "common/memory.h"
 
+enum { AT_ONCE = 64 * 1024 /* bytes of messages that don't wait for the end of the turn */ };
+
 struct report {
     struct loop *loop;
     struct channel channel;
+    struct timer turn_ends; /* set while messages wait for the end of this turn */
     struct loop_watch *watch;
     struct report_owner owner;
     enum party party;
@@ -62,10 +65,24 @@ static void on_channel(void *context, uint32_t events)
         bool open = channel_fill(&report->channel), right = hear(report);
         if ((!open || !right) && report->owner.ends)
             report->owner.ends(report->owner.context);
-        if (!open || !right)
+        if (!open || !right) {
+            channel_flush(&report->channel);
             _exit(EX_OK);
+        }
     }
     update(report);
+}
+
+void report_flush(struct report *report)
+{
+    timer_clear(report->loop, &report->turn_ends);
+    channel_flush(&report->channel);
+    update(report);
+}
+
+static void on_turn_end(void *context)
+{
+    report_flush(context);
 }
 
 struct report *report_open(struct loop *loop, int channel, enum party party, const struct report_owner *owner)
@@ -74,6 +91,7 @@ struct report *report_open(struct loop *loop, int channel, enum party party, con
     report->loop = loop;
     report->owner = *owner;
     report->party = party;
+    report->turn_ends = (struct timer){.ring = on_turn_end, .context = report};
     channel_open(&report->channel, channel);
     report->watch = loop_watch(loop, channel, EPOLLIN, on_channel, report);
     return report->watch ? report : NULL;
@@ -86,6 +104,9 @@ void report_send(struct report *report, enum message_type type, ...)
     va_start(fields, type);
     message_make_list(&message, type, fields);
     va_end(fields);
-    channel_send(&report->channel, &message);
-    update(report);
+    channel_queue(&report->channel, &message);
+    if (report->channel.out.bytes >= AT_ONCE)
+        report_flush(report);
+    else
+        timer_set(report->loop, &report->turn_ends, 0);
 }

@@ -27,5 +27,9 @@ struct report;
 /* NULL and errno. party: this program. */
 struct report *report_open(struct loop *loop, int channel, enum party party,
                            const struct report_owner *owner);
-/* The fields are as the table of common/message.h has them. */
+/* The fields are as the table of common/message.h has them. The messages of one turn of the loop are written together
+ * at its end: an answer of the model is three messages, and each write would wake the supervisor. Killed before that,
+ * the program has told nothing, as if it had been killed before it knew. */
 void report_send(struct report *report, enum message_type type, ...);
+/* Write now: a program that leaves its loop does so, lest the messages of its last turn are lost. */
+void report_flush(struct report *report);
