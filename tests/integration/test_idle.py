@@ -1,4 +1,4 @@
-"""A system that has nothing to do does nothing."""
+"""A system that has nothing to do does nothing, and its housekeeping waits for such moments."""
 
 import time
 
@@ -19,3 +19,17 @@ def test_an_idle_system_uses_no_cpu_between_scans(make_system, model):
 
     # Housekeeping after work comes first; then a gap must be nearly free: 0.5 % of one CPU for all agents.
     wait_until(lambda: used_in_two_seconds() < 10e6, "two seconds with under 10 ms of CPU for all processes", 30)
+
+
+def test_packs_are_joined_when_nothing_is_in_hand(make_system, model):
+    """The model thinks long enough for it, but other agents may need the processor meanwhile."""
+    system = make_system(["orion"], model=model, scenario="delay-300").start()
+    joined = system.tree("orion") / ".agentos/retired"
+    tasks = [f"task-{number}" for number in range(26)]
+    for task in tasks:
+        system.add(task)
+    system.wait_done(*tasks[:24], seconds=60)
+    assert not joined.exists() or not list(joined.iterdir())
+    assert len(list((system.tree("orion") / ".git/objects/pack").glob("*.idx"))) >= 24
+    system.wait_done(*tasks)
+    wait_until(lambda: joined.exists() and list(joined.iterdir()), "the packs joined", 30)

@@ -227,19 +227,25 @@ static void receive(struct worker *worker)
 
 /* --- the loop --- */
 
+/* Joining packs costs as much of the processor as the commits that made them, and a checkpoint writes out the whole
+ * disk's files. Both wait until no question is out: other agents need the machine meanwhile. step() does what is urgent.
+ * An answer that can't be stored waits for room on the disk, which the tidying may make. */
 static void tidy(struct worker *worker, int64_t now)
 {
-    if (!timers_take(&worker->timers, TIMER_TIDY))
+    if (!timers_due(&worker->timers, TIMER_TIDY))
         return;
-    bool more = history_tidy(worker->history, false);
-    if (worker->phase == PHASE_NONE)
-        more = queue_tidy(worker->queue) || more;
-    timers_arm(&worker->timers, TIMER_TIDY, more ? now + TIDY_AGAIN_MS : history_tidy_at(worker->history));
     int64_t next = worker->phase == PHASE_ANSWER ? 0 : prune_step(worker);
-    if (next != 0 &&
-        (!timers_armed(&worker->timers, TIMER_TIDY) || next < timers_at(&worker->timers, TIMER_TIDY)))
-        timers_arm(&worker->timers, TIMER_TIDY, next > now + TIDY_AGAIN_MS ? next : now + TIDY_AGAIN_MS);
-    if (!more && worker->phase == PHASE_NONE)
+    next = next != 0 && next < now + TIDY_AGAIN_MS ? now + TIDY_AGAIN_MS : next;
+    if (worker->phase == PHASE_ASKED) { /* the timer stays due */
+        if (next != 0)
+            timers_arm(&worker->timers, TIMER_TIDY, next);
+        return;
+    }
+    bool idle = worker->phase == PHASE_NONE, more = history_tidy(worker->history, false);
+    more = (idle && queue_tidy(worker->queue)) || more;
+    int64_t at = more ? now + TIDY_AGAIN_MS : history_tidy_at(worker->history);
+    timers_arm(&worker->timers, TIMER_TIDY, next != 0 && (at == 0 || next < at) ? next : at);
+    if (!more && idle)
         malloc_trim(0); /* memory that the work took; there may be hundreds of idle workers */
 }
 

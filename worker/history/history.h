@@ -150,8 +150,9 @@ bool history_edits(struct history *history, enum edits_look look,
 void history_ready(struct history *history);
 
 /* Housekeeping for idle moments: checkpoint the journal when it has something, join packs when there are many. Does one
- * step; true: there was something to do. urgent (the agent is busy): only what must not wait longer (journal over 8 MiB,
- * over 250 packs). Loose objects, which only people's git and a redo after a power cut leave, stay for `git gc`. */
+ * step; true: there was something to do. Within 0.2 s of a commit it does nothing, unless urgent (the agent is busy): then
+ * only what must not wait longer (journal over 8 MiB, over 250 packs). Loose objects, which only people's git and a redo
+ * after a power cut leave, stay for `git gc`. */
 bool history_tidy(struct history *history, bool urgent);
 /* When (monotonic ms) there will be something for it although nothing else happens; 0: not before the next commit. */
 int64_t history_tidy_at(const struct history *history);

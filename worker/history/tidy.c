@@ -305,9 +305,10 @@ static bool checkpoint(struct history *history)
 bool history_tidy(struct history *history, bool urgent)
 {
     size_t journal = journal_size(history->journal);
-    if (history->pending)
+    int64_t rest = clock_monotonic_ms() - history->committed_ms;
+    if (history->pending || (!urgent && rest < PAUSE_MS)) /* not between two cycles of a busy agent */
         return false;
-    bool quiet = clock_monotonic_ms() - history->committed_ms >= QUIET_MS;
+    bool quiet = rest >= QUIET_MS;
     if (journal > (urgent ? JOURNAL_URGENT : quiet ? 0 : JOURNAL_MUCH))
         return checkpoint(history);
     if (urgent)
@@ -318,14 +319,13 @@ bool history_tidy(struct history *history, bool urgent)
         history_close_objects(history); /* packs that libgit2 has mapped would be memory of an idle agent */
         spares_let_go(history);
     }
-    /* Not between two cycles of a busy agent. */
-    return clock_monotonic_ms() - history->committed_ms >= PAUSE_MS && join_packs(history, false);
+    return join_packs(history, false);
 }
 
 int64_t history_tidy_at(const struct history *history)
 {
-    int64_t soon = clock_monotonic_ms() + PAUSE_MS, at = 0;
-    if (history->young_packs > YOUNG_MAX)
+    int64_t now = clock_monotonic_ms(), soon = now + PAUSE_MS, at = 0;
+    if (history->young_packs > YOUNG_MAX || now - history->committed_ms < PAUSE_MS)
         return soon;
     if (history->odb)
         at = history->committed_ms + QUIET_MS;
