@@ -87,8 +87,7 @@ char **listing_sorted(struct listing *listing, size_t *count)
         MEMORY_MORE(names, *count);
         names[(*count)++] = memory_text(name);
     }
-    if (names)
-        qsort(names, *count, sizeof *names, names_order);
+    MEMORY_SORT(names, *count, names_order);
     return names;
 }
 

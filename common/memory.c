@@ -32,6 +32,12 @@ void *memory_more(void *old, size_t count, size_t size)
     return (count & (count - 1)) == 0 ? memory_grow(old, count ? count * 2 : 1, size) : old;
 }
 
+void memory_sort(void *items, size_t count, size_t size, int (*order)(const void *, const void *))
+{
+    if (count > 0)
+        qsort(items, count, size, order);
+}
+
 char *memory_text(const char *text)
 {
     return text ? or_end(strdup(text)) : NULL;

@@ -15,6 +15,9 @@ void *memory_grow(void *old, size_t count, size_t size); /* like reallocarray */
 void *memory_more(void *old, size_t count, size_t size);
 /* Points to that item, which is counted now, and not zeroed. */
 #define MEMORY_ADD(items, count) (MEMORY_MORE(items, count), &(items)[(count)++])
+/* qsort; items may be NULL where there are none. */
+#define MEMORY_SORT(items, count, order) memory_sort((items), (count), sizeof *(items), (order))
+void memory_sort(void *items, size_t count, size_t size, int (*order)(const void *, const void *));
 char *memory_text(const char *text); /* like strdup; NULL stays NULL */
 void memory_set(
     char **at,

@@ -68,9 +68,7 @@ static void answered(void *asker, const struct relay_answer *answer)
 
 void supervisor_retry(struct supervisor *supervisor, struct agent *agent)
 {
-    OWNED_BUFFER struct buffer message = {0};
-    message_make(&message, MESSAGE_RETRY, agent->name);
-    to_gateway(supervisor, &message);
+    child_say(&supervisor->programs.gateway, MESSAGE_RETRY, agent->name);
     agent_send(agent, MESSAGE_LOOK, (uint64_t)LOOK_RETRY);
 }
 

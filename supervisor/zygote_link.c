@@ -17,14 +17,6 @@ enum {
     TITLE_ROOM = 160,
 };
 
-/* The zygote forgets a worker's gate, which lets the worker go if it still stands there. */
-static void open_gate(struct supervisor *supervisor, pid_t pid)
-{
-    OWNED_BUFFER struct buffer message = {0};
-    message_make(&message, MESSAGE_GO, (uint64_t)pid);
-    child_send(&supervisor->programs.zygote, &message);
-}
-
 /* False: the child has ended and was reaped before the zygote told of it. Its pid may be another process's by now. */
 static bool is_our_child(pid_t pid)
 {
@@ -53,8 +45,9 @@ static bool zygote_says(void *context, const void *bytes, size_t length)
     memory_close_at(&log);
     if (pid > 1 && !gone)
         kill((pid_t)pid, SIGKILL); /* nobody waits for the process any more */
+    /* The zygote forgets a worker's gate, which lets the worker go if it still stands there. */
     if (pid > 1)
-        open_gate(supervisor, (pid_t)pid);
+        child_say(&supervisor->programs.zygote, MESSAGE_GO, pid);
     if (expected)
         agent_spawned(agent, 0, -1, "its worker has ended before its work could begin");
     return true;

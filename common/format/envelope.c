@@ -73,6 +73,15 @@ bool envelope_kind_has(enum envelope_kind kind, enum kind_trait trait)
     return (size_t)kind < KINDS && (kinds[kind].traits & trait) != 0;
 }
 
+bool envelope_final(const char *status)
+{
+    static const char *const finals[] = {"finished", "read", "expired", "refused", "failed"};
+    for (size_t i = 0; i < sizeof finals / sizeof *finals; i++)
+        if (strcmp(status, finals[i]) == 0)
+            return true;
+    return false;
+}
+
 const char *envelope_kind_end(enum envelope_kind kind)
 {
     return envelope_kind_has(kind, KIND_IS_MAIL) ? "read" : "finished";

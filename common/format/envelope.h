@@ -55,6 +55,8 @@ struct envelope {
 const char *envelope_kind_name(enum envelope_kind kind);
 bool envelope_kind_has(enum envelope_kind kind, enum kind_trait trait);
 const char *envelope_kind_end(enum envelope_kind kind); /* the status of its good end */
+/* A status in which nothing more happens to an envelope. */
+bool envelope_final(const char *status);
 const char *priority_name(enum priority priority);
 bool priority_parse(const char *text, enum priority *priority); /* high, normal, low in any case */
 

@@ -75,15 +75,15 @@ static void fail(struct agent *agent, const char *why)
 
 static bool send_spawn(struct agent *agent)
 {
-    OWNED_BUFFER struct buffer message = {0}, definition = {0};
+    OWNED_BUFFER struct buffer definition = {0};
     const struct agents *agents = agent->agents;
     OWNED char *url = switchboard_url(agents->switchboard, agent->name);
     OWNED char *group = memory_group_path(agents->memory_groups, agent->worker.memory_group);
     roster_encode(agent->definition, &definition);
-    message_make(&message, MESSAGE_SPAWN, definition.data, agent->worker.generation, url, agents->data_dir,
-                 (uint64_t)agents->poll_seconds, (uint64_t)getpid(), (uint64_t)agent->life.paused, group,
-                 agent->order.epoch, (uint64_t) !(agent->past.had_threads || agent->agents->room.ample));
-    return child_send(agents->zygote, &message);
+    return child_say(agents->zygote, MESSAGE_SPAWN, definition.data, agent->worker.generation, url,
+                     agents->data_dir, (uint64_t)agents->poll_seconds, (uint64_t)getpid(),
+                     (uint64_t)agent->life.paused, group, agent->order.epoch,
+                     (uint64_t) !(agent->past.had_threads || agents->room.ample));
 }
 
 void agent_start(struct agent *agent)
@@ -222,7 +222,6 @@ static const struct line_owner line_owner = {.message = hears, .lost = line_lost
 /* The worker at the gate may come in. */
 static void open_line(struct agent *agent)
 {
-    OWNED_BUFFER struct buffer message = {0};
     struct fault fault;
     line_close(agent->line); /* the line of a worker before this one, whose end was not seen */
     agent->line =
@@ -231,8 +230,7 @@ static void open_line(struct agent *agent)
         log_error("agentos", NULL, "Agent '%s': %s; its worker is started again", agent->name, fault.text);
         kill(agent->worker.pid, SIGKILL); /* and GO, so that the zygote forgets it */
     }
-    message_make(&message, MESSAGE_GO, (uint64_t)agent->worker.pid);
-    child_send(agent->agents->zygote, &message);
+    child_say(agent->agents->zygote, MESSAGE_GO, (uint64_t)agent->worker.pid);
 }
 
 /* --- its process --- */

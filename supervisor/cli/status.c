@@ -106,8 +106,7 @@ static json_t **in_order(const json_t *agents)
     json_t **list = memory_new(count + 1, sizeof(json_t *));
     for (size_t i = 0; i < count; i++)
         list[i] = json_array_get(agents, i);
-    if (count > 0)
-        qsort(list, count, sizeof(json_t *), by_urgency);
+    MEMORY_SORT(list, count, by_urgency);
     return list;
 }
 

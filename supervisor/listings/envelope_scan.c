@@ -203,8 +203,7 @@ int64_t *envelope_scan_times(const char *data_dir, size_t *count)
     if (data >= 0)
         read_places(&scan, data, false);
     envelope_scan_free(&scan); /* folders that can't be read */
-    if (times.count > 0)
-        qsort(times.items, times.count, sizeof(int64_t), envelope_scan_newest_first);
+    MEMORY_SORT(times.items, times.count, envelope_scan_newest_first);
     *count = times.count;
     return times.items;
 }
@@ -314,8 +313,7 @@ static int compare_copies(const void *left, const void *right)
 
 void envelope_scan_group(struct envelope_scan *scan)
 {
-    if (scan->count > 0)
-        qsort(scan->copies, scan->count, sizeof(*scan->copies), compare_copies);
+    MEMORY_SORT(scan->copies, scan->count, compare_copies);
 }
 
 size_t envelope_scan_same(const struct envelope_scan *scan, size_t first)

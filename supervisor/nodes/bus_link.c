@@ -1,7 +1,6 @@
 #include "supervisor/nodes/bus_link.h"
 
 #include <search.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -139,21 +138,11 @@ static bool hear(void *context, const void *bytes, size_t length)
     return false;
 }
 
-static void tell(struct bus_link *link, enum message_type type, ...)
-{
-    OWNED_BUFFER struct buffer message = {0};
-    va_list fields;
-    va_start(fields, type);
-    message_make_list(&message, type, fields);
-    va_end(fields);
-    /* broken: the process has ended, and the next process is told everything anew. */
-    child_send(&link->child, &message);
-}
-
 static void tell_followed(const void *node, VISIT visit, void *context)
 {
     if (visit == postorder || visit == leaf)
-        tell(context, MESSAGE_BUS_FOLLOW, *(char *const *)node, UINT64_C(1));
+        child_say(&((struct bus_link *)context)->child, MESSAGE_BUS_FOLLOW, *(char *const *)node,
+                  UINT64_C(1));
 }
 
 static void started(void *context)
@@ -232,7 +221,7 @@ bool bus_link_publish(struct bus_link *link, const char *subject, const char *id
 {
     if (!can_ask(link, length))
         return false;
-    tell(link, MESSAGE_BUS_PUBLISH, ticket, subject, id, bytes, length);
+    child_say(&link->child, MESSAGE_BUS_PUBLISH, ticket, subject, id, bytes, length);
     return true;
 }
 
@@ -248,26 +237,26 @@ void bus_link_follow(struct bus_link *link, const char *subject, bool follow)
         tdelete(subject, &link->followed, by_text);
         free(gone);
     }
-    tell(link, MESSAGE_BUS_FOLLOW, subject, (uint64_t)follow);
+    child_say(&link->child, MESSAGE_BUS_FOLLOW, subject, (uint64_t)follow);
 }
 
 void bus_link_took(struct bus_link *link, uint64_t token)
 {
     if (link)
-        tell(link, MESSAGE_BUS_SETTLE, token, MESSAGE_NOWHERE);
+        child_say(&link->child, MESSAGE_BUS_SETTLE, token, MESSAGE_NOWHERE);
 }
 
 void bus_link_later(struct bus_link *link, uint64_t token, int64_t ms)
 {
     if (link)
-        tell(link, MESSAGE_BUS_SETTLE, token, (uint64_t)(ms > 0 ? ms : 0));
+        child_say(&link->child, MESSAGE_BUS_SETTLE, token, (uint64_t)(ms > 0 ? ms : 0));
 }
 
 static bool put(struct bus_link *link, const char *key, const char *value, uint64_t revision, uint64_t ticket)
 {
     if (!can_ask(link, value ? strlen(value) : 0))
         return false;
-    tell(link, MESSAGE_BUS_PUT, ticket, key, revision, (uint64_t)!value, value);
+    child_say(&link->child, MESSAGE_BUS_PUT, ticket, key, revision, (uint64_t)!value, value);
     return true;
 }
 

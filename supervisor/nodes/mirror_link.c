@@ -162,11 +162,8 @@ void mirror_link_close(struct mirror_link *link)
 
 void mirror_link_note(struct mirror_link *link, const char *agent)
 {
-    OWNED_BUFFER struct buffer message = {0};
-    if (!lives_here(link, agent))
-        return;
-    message_make(&message, MESSAGE_PUSH, agent);
-    child_send(&link->child, &message);
+    if (lives_here(link, agent))
+        child_say(&link->child, MESSAGE_PUSH, agent);
 }
 
 void mirror_link_problem(struct mirror_link *link, const char *agent, struct buffer *lines)
@@ -185,10 +182,8 @@ bool mirror_link_diverged(struct mirror_link *link, const char *agent)
 void mirror_link_fetch(struct mirror_link *link, const char *agent, const char *bundle, mirror_fetched *done,
                        void *context)
 {
-    OWNED_BUFFER struct buffer message = {0};
     memory_set(&link->fetch.agent, agent);
     link->fetch.done = done;
     link->fetch.context = context;
-    message_make(&message, MESSAGE_FETCH, agent, bundle);
-    child_send(&link->child, &message);
+    child_say(&link->child, MESSAGE_FETCH, agent, bundle);
 }

@@ -187,15 +187,6 @@ static void put_back(struct box *box, const struct envelope *envelope)
     post_wake(box);
 }
 
-static bool is_final(const char *status)
-{
-    static const char *const final[] = {"expired", "failed", "refused", "finished", "read"};
-    for (size_t i = 0; i < sizeof final / sizeof final[0]; i++)
-        if (strcmp(status, final[i]) == 0)
-            return true;
-    return false;
-}
-
 enum bounce post_tell_end(struct box *box, const struct envelope *envelope, struct fault *fault)
 {
     bool failed = strcmp(envelope->status, "failed") == 0;
@@ -243,7 +234,7 @@ static void go_on_with(struct box *box, const char *id, struct endings *endings)
     if (found != MAILBOX_READ)
         return;
     int64_t at = expiry_of(envelope.created, envelope.ttl_seconds);
-    if (is_final(envelope.status)) {
+    if (envelope_final(envelope.status)) {
         tell_again(box, &envelope);
     } else if (strcmp(envelope.status, "reading") == 0) {
         put_back(box, &envelope);
@@ -277,7 +268,7 @@ static int is_requeued(struct box *box, const char *id)
         enum mailbox_found lay =
             mailbox_read(post->data, box->name, FOLDER_DEAD_LETTERS, id, &dead, NULL, NULL);
         if (lives == MAILBOX_READ && lay == MAILBOX_READ)
-            requeued = requeued || (is_final(dead.status) && live.created >= dead.finished);
+            requeued = requeued || (envelope_final(dead.status) && live.created >= dead.finished);
         unread = unread || lives == MAILBOX_LATER || lay == MAILBOX_LATER;
     }
     return requeued ? 1 : unread ? -1 : 0;

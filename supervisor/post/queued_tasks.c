@@ -76,8 +76,7 @@ static void meet(struct tasks *tasks, const struct block_list *blocks)
         MEMORY_MORE(sights, count);
         sights[count++] = known ? *known : sight;
     }
-    if (count)
-        qsort(sights, count, sizeof *sights, by_hash_and_id);
+    MEMORY_SORT(sights, count, by_hash_and_id);
     free(tasks->sights);
     tasks->sights = sights;
     tasks->sight_count = count;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -94,6 +95,16 @@ bool child_send(struct child *child, const struct buffer *message)
 {
     return child_send_pieces(child,
                              &(struct channel_piece){.bytes = message->data, .length = message->length}, 1);
+}
+
+bool child_say(struct child *child, enum message_type type, ...)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    va_list fields;
+    va_start(fields, type);
+    message_make_list(&message, type, fields);
+    va_end(fields);
+    return child_send(child, &message);
 }
 
 int child_spawn(const char *program, char *const *arguments, char *const *environment,

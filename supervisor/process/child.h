@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "common/channel.h"
+#include "common/message.h"
 #include "supervisor/process/loop.h"
 
 enum { CHILD_CHANNEL = 3, CHILD_EXTRA = 4, CHILD_EXTRAS = 3, CHILD_PATIENCE_MS = 10 * 1000 };
@@ -59,6 +60,8 @@ struct child {
 bool child_begin(struct child *child, struct loop *loop, const struct child_plan *plan);
 /* False: the child isn't running, or its channel is broken; `started` tells when there is a new one. */
 bool child_send(struct child *child, const struct buffer *message);
+/* As child_send; the fields are the type's (common/message.h). */
+bool child_say(struct child *child, enum message_type type, ...);
 /* As child_send. */
 bool child_send_pieces(struct child *child, const struct channel_piece *pieces, size_t count);
 /* Reads what has come so far, as the loop would. */

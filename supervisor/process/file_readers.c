@@ -17,7 +17,7 @@
 
 enum { ABOVE = 5 /* the descriptors of a reader */ };
 
-struct reader {
+struct file_reader {
     pid_t pid; /* 0: this place is free */
     bool late; /* the reader was killed for being late, and the log says so */
     struct timer deadline;
@@ -27,12 +27,12 @@ struct file_readers {
     struct loop *loop;
     char *program;
     int data;
-    struct reader readers[FILE_READERS_MAX];
+    struct file_reader readers[FILE_READERS_MAX];
 };
 
 static void is_late(void *context)
 {
-    struct reader *reader = context;
+    struct file_reader *reader = context;
     reader->late = true;
     log_warn("agentos", NULL,
              "The files that the HTTP interface, or another node, asked about can't be read within %d s; the "
@@ -56,7 +56,7 @@ void file_readers_free(struct file_readers *readers)
     if (!readers)
         return;
     for (size_t i = 0; i < FILE_READERS_MAX; i++) {
-        struct reader *reader = &readers->readers[i];
+        struct file_reader *reader = &readers->readers[i];
         timer_clear(readers->loop, &reader->deadline);
         if (reader->pid == 0)
             continue;
@@ -75,7 +75,7 @@ static int launch(const struct file_readers *readers, int connection, int data, 
     return child_spawn(readers->program, arguments, environ, descriptors, ABOVE, pid);
 }
 
-static bool start(struct file_readers *readers, struct reader *reader, int connection)
+static bool start(struct file_readers *readers, struct file_reader *reader, int connection)
 {
     OWNED_FD int theirs = fcntl(connection, F_DUPFD_CLOEXEC, ABOVE);
     OWNED_FD int data = fcntl(readers->data, F_DUPFD_CLOEXEC, ABOVE);
@@ -95,7 +95,7 @@ static bool start(struct file_readers *readers, struct reader *reader, int conne
 
 int file_readers_begin(struct file_readers *readers)
 {
-    struct reader *reader = readers->readers;
+    struct file_reader *reader = readers->readers;
     int pair[2];
     while (reader < readers->readers + FILE_READERS_MAX && reader->pid > 0)
         reader++;
@@ -113,7 +113,7 @@ int file_readers_begin(struct file_readers *readers)
 /* The reader's own output goes to nobody: a reader that was handed no request, or whose client has gone, ends with
  * EX_DATAERR, and any other end is a fault of the program, of its sandbox, or of a library that a repository brought
  * down. */
-static void say_end(const struct reader *reader, int status)
+static void say_end(const struct file_reader *reader, int status)
 {
     OWNED char *how = child_status_text(status);
     bool expected = WIFEXITED(status) && (WEXITSTATUS(status) == EX_OK || WEXITSTATUS(status) == EX_DATAERR);
@@ -127,7 +127,7 @@ static void say_end(const struct reader *reader, int status)
 bool file_readers_reap(struct file_readers *readers, pid_t pid, int status)
 {
     for (size_t i = 0; i < FILE_READERS_MAX; i++) {
-        struct reader *reader = &readers->readers[i];
+        struct file_reader *reader = &readers->readers[i];
         if (reader->pid != pid)
             continue;
         say_end(reader, status);

@@ -127,8 +127,7 @@ static void find_owners(struct envelope_choice *choice)
             free(name);
     }
     choice->owner_count = kept;
-    if (choice->pruned_count > 0)
-        qsort(choice->pruned, choice->pruned_count, sizeof *choice->pruned, envelope_scan_newest_first);
+    MEMORY_SORT(choice->pruned, choice->pruned_count, envelope_scan_newest_first);
 }
 
 void envelope_choose(struct envelope_choice *choice)

@@ -80,8 +80,7 @@ void queue_rooms_define(struct work_queue *queue)
     struct named_place *places = memory_new(count + 1, sizeof *places);
     for (size_t i = 0; i < count; i++)
         places[i] = (struct named_place){.name = consumer_at(queue, i), .place = i};
-    if (count)
-        qsort(places, count, sizeof *places, names_order);
+    MEMORY_SORT(places, count, names_order);
     queue->rooms = (struct queue_rooms){.count = count,
                                         .width = width,
                                         .by_name = places,

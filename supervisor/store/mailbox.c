@@ -141,8 +141,7 @@ bool mailbox_list(int data, const char *agent, enum folder folder, struct mailbo
     }
     names->failed = !listing_close(listing, NULL);
     names->whole = !names->failed && looked_at <= MAILBOX_NAMES_MAX;
-    if (names->count)
-        qsort(names->ids, names->count, sizeof *names->ids, names_order);
+    MEMORY_SORT(names->ids, names->count, names_order);
     return true;
 }
 

@@ -151,8 +151,7 @@ static bool read_names(int data, const char *folder, bool hidden, char ***names,
         *MEMORY_ADD(*names, *count) = memory_text(name);
     }
     bool whole = listing_close(listing, fault);
-    if (*count)
-        qsort(*names, *count, sizeof **names, names_order);
+    MEMORY_SORT(*names, *count, names_order);
     if (*count == SHARED_FILES_MAX)
         return fault_set(fault, "the folder %s has more than %d files; the rest waits until these are gone",
                          folder, SHARED_FILES_MAX);

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "worker/cycle/worker.h"
+#include "worker/memory/rewards.h"
 
 enum { SUBJECT_TASKS = 3 };
 
@@ -79,11 +80,6 @@ void audit_results_apply(struct worker *worker)
     results->readings = learning_readings(worker->learning);
 }
 
-static const char *sign(int score)
-{
-    return score > 0 ? "+1" : score < 0 ? "-1" : "0";
-}
-
 /* For `agentos log` and `agentos show` (reader/commit_log.c); a single request is not mentioned. */
 static void note_usage(const struct question_usage *usage, struct buffer *body)
 {
@@ -105,9 +101,9 @@ void audit_results_note(const struct worker *worker, struct buffer *body)
     for (size_t i = 0; i < worker->auditing->results.count; i++) {
         const struct result *result = &worker->auditing->results.items[i];
         buffer_print(body, "audit of %s: %s", result->task,
-                     result->score == AUDIT_NONE ? "none" : sign(result->score));
+                     result->score == AUDIT_NONE ? "none" : rewards_sign(result->score));
         if (result->score != AUDIT_NONE && result->score != result->reward)
-            buffer_print(body, ", the agent said %s", sign(result->reward));
+            buffer_print(body, ", the agent said %s", rewards_sign(result->reward));
         note_usage(&result->usage, body);
         if (result->reasons && *result->reasons)
             buffer_print(body, ": %s", result->reasons);
@@ -128,8 +124,8 @@ void audit_results_kept(struct worker *worker, const char *commit)
             continue;
         if (result->score != result->reward)
             log_warn("agent", worker->name, "The audit of task %s says %s, the agent said %s%s%s",
-                     result->task, sign(result->score), sign(result->reward), *result->reasons ? ": " : "",
-                     result->reasons);
+                     result->task, rewards_sign(result->score), rewards_sign(result->reward),
+                     *result->reasons ? ": " : "", result->reasons);
         worker_say(worker, MESSAGE_JUDGED, result->task, (uint64_t)(result->reward + 1),
                    (uint64_t)(result->score + 1), result->reasons, commit);
     }
@@ -143,7 +139,7 @@ void audit_results_subject(const struct worker *worker, struct buffer *subject)
     buffer_print(subject, "%s(audit): ", worker->name);
     for (size_t i = 0; i < results->count && i < SUBJECT_TASKS; i++)
         buffer_print(subject, "%s%s %s", i ? ", " : "", results->items[i].task,
-                     results->items[i].score == AUDIT_NONE ? "none" : sign(results->items[i].score));
+                     results->items[i].score == AUDIT_NONE ? "none" : rewards_sign(results->items[i].score));
     if (results->count > SUBJECT_TASKS)
         buffer_print(subject, " and %zu more", results->count - SUBJECT_TASKS);
 }

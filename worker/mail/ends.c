@@ -169,7 +169,7 @@ static int escalate(struct escalation *escalation, const char *path, const char 
         return 1;
     OWNED char *expected = memory_print("%s.md", envelope.id);
     int done = 1;
-    if (!mail_final(envelope.status) && envelope.kind != KIND_TASK)
+    if (!envelope_final(envelope.status) && envelope.kind != KIND_TASK)
         done = 0; /* the supervisor is still at it, and rings when it is done */
     else if (strcmp(name, expected) == 0 && is_the_supervisors(&envelope))
         done = tell(escalation, &envelope, path, text, length);
@@ -194,8 +194,7 @@ static bool look_at(struct escalation *escalation, const char *name)
 static void keep_known(struct escalation *escalation)
 {
     struct mail *mail = escalation->mail;
-    if (escalation->known_count)
-        qsort(escalation->known, escalation->known_count, sizeof *escalation->known, by_name);
+    MEMORY_SORT(escalation->known, escalation->known_count, by_name);
     free(mail->known);
     mail->known = escalation->known;
     mail->known_count = escalation->known_count;

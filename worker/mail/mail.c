@@ -189,7 +189,7 @@ static int is_over(struct look *look, const struct envelope *envelope, uint64_t 
         return -1;
     struct pruned pruned;
     if (stored > 0) {
-        over = mail_final(archived.status) && archived.created == envelope->created;
+        over = envelope_final(archived.status) && archived.created == envelope->created;
     } else if (!over && pruned_find(mail->tree, TREE_ARCHIVE, envelope->id, &pruned))
         over = pruned.created == envelope->created;
     OWNED char *name = over ? memory_print("%s.md", envelope->id) : NULL;
@@ -456,16 +456,14 @@ void mail_look(struct mail *mail, struct buffer *problems, mail_over over, void 
     mail->letters = NULL;
     mail->count = 0;
     mail->unsettled = false;
-    if (look.known_count)
-        qsort(look.known, look.known_count, sizeof *look.known, by_place_and_id);
+    MEMORY_SORT(look.known, look.known_count, by_place_and_id);
     for (look.place = 0; look.place < MAIL_PLACES; look.place++)
         mail->looked[look.place] = look_into(&look);
     look_out(&look);
     letters_free(look.known, look.known_count);
     mail->closed = look.closed;
     release(mail, look.failed);
-    if (mail->count)
-        qsort(mail->letters, mail->count, sizeof *mail->letters, by_age);
+    MEMORY_SORT(mail->letters, mail->count, by_age);
 }
 
 /* --- asking --- */

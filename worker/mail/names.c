@@ -1,4 +1,4 @@
-/* An envelope's folder, its hash, and whether its status is final: every file of the mail needs them. */
+/* An envelope's folder and its hash: every file of the mail needs them. */
 #include "worker/mail/part.h"
 
 #include <errno.h>
@@ -10,15 +10,6 @@
 #include "common/tree.h"
 
 const char *const mail_folders[MAIL_PLACES] = {[MAIL_INBOX] = TREE_INBOX, [MAIL_HANDOFFS] = TREE_HANDOFFS};
-
-bool mail_final(const char *status)
-{
-    static const char *const finals[] = {"finished", "read", "expired", "refused", "failed"};
-    for (size_t i = 0; i < sizeof finals / sizeof *finals; i++)
-        if (strcmp(status, finals[i]) == 0)
-            return true;
-    return false;
-}
 
 uint64_t mail_hash(const struct envelope *envelope)
 {

@@ -62,8 +62,6 @@ char *mail_take_text(const struct mail *mail, int folder, enum mail_place place,
 /* One of our own folders' envelopes: iac/archive, outbox, dead-letter. 1 read, 0 not there or no envelope, -1 the file
  * can't be read now. */
 int mail_own(const struct mail *mail, const char *folder, const char *id, struct envelope *envelope);
-/* A status in which nothing more happens to an envelope. */
-bool mail_final(const char *status);
 /* Of the first line, with "…" when there is more. Caller frees. */
 char *mail_first_words(const char *body, size_t limit);
 void mail_untell(struct mail *mail, const char *id);

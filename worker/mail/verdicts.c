@@ -149,7 +149,7 @@ static void apply(struct envelope *envelope, const struct verdict *verdict, int6
     int64_t at = verdict->at > 0 ? verdict->at : now;
     if (strcmp(verdict->status, "delivered") == 0)
         envelope->delivered = at;
-    else if (mail_final(verdict->status))
+    else if (envelope_final(verdict->status))
         envelope->finished = at;
 }
 
@@ -159,10 +159,10 @@ static bool update_archive(struct mail *mail, const struct verdict *verdict, int
                            struct change_list *changes)
 {
     OWNED_ENVELOPE struct envelope envelope = {0};
-    int found = mail_final(verdict->status) ? mail_own(mail, TREE_ARCHIVE, verdict->id, &envelope) : 0;
+    int found = envelope_final(verdict->status) ? mail_own(mail, TREE_ARCHIVE, verdict->id, &envelope) : 0;
     if (found != 1)
         return found == 0;
-    if (!mail_final(envelope.status) && strcmp(envelope.from, mail->agent) == 0) {
+    if (!envelope_final(envelope.status) && strcmp(envelope.from, mail->agent) == 0) {
         apply(&envelope, verdict, now);
         write_to(TREE_ARCHIVE, &envelope, changes);
     }
@@ -187,7 +187,7 @@ static int has_story(struct mail *mail, const struct envelope *sent)
     int found = mail_own(mail, TREE_ARCHIVE, sent->id, &archived);
     if (found != 1)
         return found;
-    return mail_final(archived.status) && archived.created == sent->created;
+    return envelope_final(archived.status) && archived.created == sent->created;
 }
 
 /* Refused for its size: the file as an envelope with its body cut, and in rest the body as it was. 1 read, 0 the file

@@ -25,21 +25,21 @@ enum {
 
 static const char pending[] = "pending";
 
-static const char *sign(int value)
+const char *rewards_sign(int value)
 {
     return value > 0 ? "+1" : value < 0 ? "-1" : "0";
 }
 
 static const char *audit_text(int score)
 {
-    return score == AUDIT_NONE ? "none" : score == AUDIT_PENDING ? pending : sign(score);
+    return score == AUDIT_NONE ? "none" : score == AUDIT_PENDING ? pending : rewards_sign(score);
 }
 
 void rewards_add(struct entries *rewards, const struct reward_note *note)
 {
     char number[32], at[CLOCK_TEXT];
     struct entry *entry = entries_append(rewards, note->task_id);
-    entry_set(entry, "reward", sign(note->reward));
+    entry_set(entry, "reward", rewards_sign(note->reward));
     entry_set(entry, "audit_score", audit_text(note->audit_score));
     entry_set(entry, "at", clock_format(note->at, at));
     entry_set(entry, "reason", note->reason && *note->reason ? note->reason : "none given");
@@ -246,12 +246,12 @@ static void print_line(const struct entry *entry, struct buffer *out)
     buffer_text(out, at ? " " : "");
     buffer_text(out, entry->heading);
     buffer_text(out, ": ");
-    buffer_text(out, rewards_value(entry, &reward) ? sign(reward) : "?");
+    buffer_text(out, rewards_value(entry, &reward) ? rewards_sign(reward) : "?");
     if (rewards_audit(entry, &audit)) {
         size_t length;
         const char *why = entry_value(entry, "audit_reasons", &length);
         buffer_text(out, " (audit ");
-        buffer_text(out, sign(audit));
+        buffer_text(out, rewards_sign(audit));
         buffer_text(out, why ? ": " : "");
         buffer_add(out, why ? why : "", why ? utf8_cut(why, length, SHOWN_REASONS) : 0);
         buffer_text(out, ")");

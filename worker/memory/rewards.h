@@ -23,6 +23,7 @@ void rewards_add(struct entries *rewards, const struct reward_note *note);
 
 /* -1, 0, 1; false: the line is missing or says nothing of the kind (a person's entry). */
 bool rewards_value(const struct entry *entry, int *reward);
+const char *rewards_sign(int value); /* "+1", "0", "-1" */
 
 /* An entry that waits for its audit. An audited one says which skill its success is evidence for (- skill: NAME), and
  * while it waits, when that skill's last success had been before (- skill_before: TIME). */

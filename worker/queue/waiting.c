@@ -73,8 +73,7 @@ static void load(struct waiting *waiting)
         piece.since_ms = -waited;
         *MEMORY_ADD(waiting->pieces, waiting->count) = piece;
     }
-    if (waiting->count)
-        qsort(waiting->pieces, waiting->count, sizeof *waiting->pieces, by_work);
+    MEMORY_SORT(waiting->pieces, waiting->count, by_work);
 }
 
 static void write_file(struct waiting *waiting)
@@ -152,8 +151,7 @@ void waiting_end(struct waiting *waiting, int64_t now_ms)
 {
     struct piece *before = waiting->pieces;
     size_t count = waiting->count, noted = waiting->noted_count;
-    if (noted)
-        qsort(waiting->noted, noted, sizeof *waiting->noted, by_work);
+    MEMORY_SORT(waiting->noted, noted, by_work);
     for (size_t i = 0; i < count; i++) {
         struct piece piece = before[i];
         bool there = noted && bsearch(&piece, waiting->noted, noted, sizeof piece, by_work);
