@@ -8,39 +8,45 @@
 #include "common/tree.h"
 #include "worker/cycle/worker.h"
 
+bool envelope_ends_commit(struct worker *worker, const struct task_trailers *ended, const char *why,
+                          const struct change_list *changes, char commit[COMMIT_TEXT])
+{
+    struct fault fault;
+    struct question_usage usage = deferred_usage(worker->trouble.deferred, ended->task, ended->task_hash);
+    bool expired = strcmp(ended->end, "expired") == 0;
+    OWNED char *subject = memory_print("%s(escalation): %s %s%s", worker->name, ended->task,
+                                       expired ? "expired" : "failed: ", expired ? "" : why);
+    struct commit_request request = {.author = AUTHOR_AGENT,
+                                     .subject = subject,
+                                     .trailers = *ended,
+                                     .changes = changes->items,
+                                     .change_count = changes->count};
+    request.trailers.usage = &usage;
+    if (history_commit(worker->history, &request, commit, &fault)) {
+        learning_kept(worker->learning);
+        return true;
+    }
+    learning_forget(worker->learning);
+    worker_wait_for(worker, "storage", fault.text, 0);
+    return false;
+}
+
 /* The envelope's end, in one commit with a reflection about it. */
 static bool commit_end(struct worker *worker, const struct envelope *envelope, uint64_t hash, const char *end,
                        const char *why, struct change_list *changes, char commit[COMMIT_TEXT])
 {
-    struct fault fault;
     bool expired = strcmp(end, "expired") == 0;
-    OWNED char *subject =
-        expired ? memory_print("%s(escalation): %s expired", worker->name, envelope->id)
-                : memory_print("%s(escalation): %s failed: %s", worker->name, envelope->id, why);
     OWNED char *text = memory_print("The %s from %s was not done: %s (%s). The envelope lies in %s/%s.md.",
                                     envelope_kind_name(envelope->kind), envelope->from,
                                     expired ? "expired" : "failed", why, TREE_DEAD_LETTERS, envelope->id);
-    struct question_usage usage = deferred_usage(worker->trouble.deferred, envelope->id, hash);
     cycle_record_edits(worker);
     cycle_refresh(worker);
     learning_reflect(worker->learning, envelope->id, text, clock_now(), changes);
-    const struct commit_request request = {
-        .author = AUTHOR_AGENT,
-        .subject = subject,
-        .trailers =
-            {.task = envelope->id, .task_hash = hash, .usage = &usage, .end = end, .source = envelope->id},
-        .changes = changes->items,
-        .change_count = changes->count,
-    };
-    bool done = history_commit(worker->history, &request, commit, &fault);
-    if (done)
-        learning_kept(worker->learning);
-    else
-        learning_forget(worker->learning);
+    const struct task_trailers ended = {
+        .task = envelope->id, .task_hash = hash, .end = end, .source = envelope->id};
+    bool done = envelope_ends_commit(worker, &ended, why, changes, commit);
     if (done)
         log_warn("agent", worker->name, "%s", text);
-    else
-        worker_wait_for(worker, "storage", fault.text, 0);
     timers_arm_within(&worker->timers, TIMER_TIDY, clock_monotonic_ms() + 1000);
     return done;
 }

@@ -99,48 +99,27 @@ static void list_changes(struct worker *worker, const struct block *block, const
 bool task_ends_dead_letter(struct worker *worker, const struct block *block, const char *status,
                            const char *reason)
 {
-    struct fault fault;
     char commit[COMMIT_TEXT];
     OWNED_CHANGES struct change_list changes = {0};
     int64_t now = clock_now();
-    bool expired = strcmp(status, "expired") == 0;
+    const char *end = strcmp(status, "expired") == 0 ? "expired" : "poison";
     OWNED char *id = memory_text(block->id);
     OWNED char *file = names_file(id);
-    OWNED char *subject = expired ? memory_print("%s(escalation): %s expired", worker->name, id)
-                                  : memory_print("%s(escalation): %s failed: %s", worker->name, id, reason);
     uint64_t hash = block->hash;
     struct stored_answer unused;
     if (answer_store_take(worker->answers, id, hash, &unused))
         task_ends_unused(worker, &unused);
-    struct question_usage usage = deferred_usage(worker->trouble.deferred, block->id, hash);
     cycle_record_edits(worker);
     cycle_refresh(worker);
     list_changes(worker, block, file, status, reason, now, &changes);
-    const struct commit_request request = {
-        .author = AUTHOR_AGENT,
-        .subject = subject,
-        .trailers = {.task = id,
-                     .task_hash = hash,
-                     .usage = &usage,
-                     .end = expired ? "expired" : "poison",
-                     .source = "queue"},
-        .changes = changes.items,
-        .change_count = changes.count,
-    };
-    bool done = history_commit(worker->history, &request, commit, &fault);
-    if (done)
-        learning_kept(worker->learning);
-    else
-        learning_forget(worker->learning);
-    if (!done) {
-        worker_wait_for(worker, "storage", fault.text, 0);
+    if (!envelope_ends_commit(
+            worker, &(struct task_trailers){.task = id, .task_hash = hash, .end = end, .source = "queue"},
+            reason, &changes, commit))
         return false;
-    }
     log_warn("agent", worker->name, "Task %s is set aside in %s/%s.md: %s (%s).", id, TREE_DEAD_LETTERS, file,
              status, reason);
     attempts_end(worker->attempts, id, hash);
-    worker_say(worker, MESSAGE_FINISHED, id, UINT64_C(1), commit, UINT64_C(0), UINT64_C(0),
-               expired ? "expired" : "poison", reason);
+    worker_say(worker, MESSAGE_FINISHED, id, UINT64_C(1), commit, UINT64_C(0), UINT64_C(0), end, reason);
     timers_arm_within(&worker->timers, TIMER_TIDY, clock_monotonic_ms() + 1000);
     return take(worker, id, hash);
 }

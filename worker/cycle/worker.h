@@ -280,6 +280,9 @@ void task_ends_expire(struct worker *worker,
                       int64_t now_ms); /* every task whose TTL is over; arms TIMER_EXPIRY */
 
 /* envelope_ends.c: the same for envelopes. A letter that isn't there any more has ended, too. */
+/* The commit of a task's or an envelope's end without an answer; ended->usage is filled in. False: the storage is waited for. */
+bool envelope_ends_commit(struct worker *worker, const struct task_trailers *ended, const char *why,
+                          const struct change_list *changes, char commit[COMMIT_TEXT]);
 bool envelope_ends_poison(struct worker *worker, const struct letter *letter, const char *reason);
 bool envelope_ends_cancel(struct worker *worker, const char *id); /* false: no such letter, or not now */
 /* Files that the supervisor set aside: one commit and one reflection each. False: not all of them could be recorded
