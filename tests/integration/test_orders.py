@@ -39,6 +39,43 @@ def test_each_order_returns_when_it_is_so(system):
     system.wait_state("orion", "idle")
 
 
+@pytest.mark.parametrize("wait", ["budget", "provider"])
+def test_a_resume_returns_though_the_agent_waits_and_it_is_said_to_wait_as_before(make_system, model, wait):
+    limit = "    limits: {tasks_per_hour: 1}\n" if wait == "budget" else ""
+    system = make_system(model=model, extra=limit, env={"LLM_MAX_RETRIES": "0"}).start()
+    system.add("first", "Do it")
+    system.wait_done("first")
+    if wait == "provider":
+        model.become("http-503-retryafter-60")
+    system.add("second", "Wait for it")
+    before = wait_until(lambda: next((p for p in system.agent_status()["problems"] if p.startswith(f"waiting: {wait}")), None), wait)
+    system.cli("pause", "orion")
+    assert system.agent_status()["state"] == "paused"
+    system.cli("resume", "orion")
+    assert system.agent_status()["state"] == "waiting"
+    assert before in system.agent_status()["problems"]
+
+
+def test_a_pause_and_a_resume_return_though_the_marks_of_a_merge_hold_the_work_up(make_system, model):
+    system = make_system(model=model, scenario="hold").start()
+    system.add("under-way", "Be done first")
+    model.wait_open()
+    constraints = system.tree() / "constraints.md"
+    whole = constraints.read_text()
+    constraints.write_text(whole + "<<<<<<< HEAD\nThis\n=======\nThat\n>>>>>>> other\n")
+    system.add("held", "Wait for the merge")
+    model.release()
+    system.wait_done("under-way")
+    wait_until(lambda: any("conflict marks" in problem for problem in system.agent_status()["problems"]), "the marks are told of")
+    system.wait_state("orion", "idle")
+    system.cli("pause", "orion")
+    assert system.agent_status()["state"] == "paused"
+    system.cli("resume", "orion")
+    assert system.agent_status()["state"] == "idle"
+    constraints.write_text(whole)
+    system.wait_done("held")
+
+
 def test_an_order_to_several_agents_is_so_of_all_of_them_when_it_returns(make_system, model):
     system = make_system(["orion", "iris", "nova"], model=model).start()
     state = lambda: {agent["name"]: agent["state"] for agent in system.status()["agents"]}

@@ -163,18 +163,26 @@ static void report_nothing(struct worker *worker)
     report_activity(worker, lock || until ? ACTIVITY_WAITING : ACTIVITY_IDLE, what, lock ? 0 : until);
 }
 
+/* A pause and a resume are heard whatever holds the work up: whoever gave the order waits for its answer. */
 void cycle_next(struct worker *worker)
 {
+    bool merging = tree_look(worker);
     while (worker->phase == PHASE_NONE) {
         if (worker->orders.pause) {
             leases_release_others(worker); /* others shall not wait for it */
             report_activity(worker, ACTIVITY_PAUSED, "", 0);
             return;
         }
-        if (timers_armed(&worker->timers, TIMER_BACKOFF))
+        if (timers_armed(&worker->timers, TIMER_BACKOFF)) {
+            worker_waits_on(worker);
             return;
+        }
         timers_disarm(&worker->timers, TIMER_BACKOFF);
         worker->trouble.budget = false;
+        if (merging) {
+            report_activity(worker, ACTIVITY_IDLE, "", 0);
+            return;
+        }
         const struct block *block;
         const struct letter *letter;
         choose(worker, &block, &letter);

@@ -154,6 +154,13 @@ void report_queue(struct worker *worker, const char *fault)
     report_problems(worker);
 }
 
+static void report_wait(struct worker *worker, const char *what, int64_t until)
+{
+    worker->trouble.what = what;
+    worker->trouble.until = until;
+    report_activity(worker, ACTIVITY_WAITING, what, until);
+}
+
 void worker_wait_for(struct worker *worker, const char *what, const char *trouble, int64_t at_least_ms)
 {
     int64_t delay = worker->trouble.delay_ms ? worker->trouble.delay_ms * 2 : 1000;
@@ -166,7 +173,7 @@ void worker_wait_for(struct worker *worker, const char *what, const char *troubl
     log_warn("agent", worker->name, "Waiting for the %s, next try in %.1f s: %s", what, (double)delay / 1000,
              trouble);
     report_problems(worker);
-    report_activity(worker, ACTIVITY_WAITING, what, clock_now() + (delay + 999) / 1000);
+    report_wait(worker, what, clock_now() + (delay + 999) / 1000);
 }
 
 void worker_wait_for_budget(struct worker *worker, const char *why, int64_t in_ms)
@@ -177,7 +184,13 @@ void worker_wait_for_budget(struct worker *worker, const char *why, int64_t in_m
     worker->trouble.budget = true;
     timers_arm(&worker->timers, TIMER_BACKOFF, clock_monotonic_ms() + in_ms);
     report_problems(worker);
-    report_activity(worker, ACTIVITY_WAITING, "budget", (clock_now_ms() + in_ms) / 1000);
+    report_wait(worker, "budget", (clock_now_ms() + in_ms) / 1000);
+}
+
+void worker_waits_on(struct worker *worker)
+{
+    if (worker->activity.now == ACTIVITY_PAUSED && worker->trouble.sentence && worker->trouble.what)
+        report_wait(worker, worker->trouble.what, worker->trouble.until);
 }
 
 /* --- tokens of today, the run of failures and the last task, kept in the card --- */

@@ -320,7 +320,7 @@ static void step(struct worker *worker)
     if (worker->phase == PHASE_NONE && worker->orders.rollback)
         roll_back(worker);
     auditing_step(worker, now);
-    if (worker->phase == PHASE_NONE && !worker->orders.stop && !tree_look(worker))
+    if (worker->phase == PHASE_NONE && !worker->orders.stop)
         cycle_next(worker);
     prefetch_take_back(worker);
     mail_step_record(worker, now);

@@ -143,6 +143,8 @@ struct trouble {
     char *sentence;   /* NULL: there is no trouble */
     int64_t delay_ms; /* the last backoff; 0: neither storage nor provider is in trouble */
     bool budget;      /* until TIMER_BACKOFF is due, or LOOK_BUDGET */
+    const char *what; /* "storage", "provider", "budget": of the wait until TIMER_BACKOFF; static */
+    int64_t until;    /* epoch s: that wait's end */
     struct provider_trouble provider;
     struct deferred *deferred; /* tasks that the provider does not answer as they are */
     struct prompt_room room;   /* for prompts, in the provider's context */
@@ -359,6 +361,8 @@ void report_activity(struct worker *worker, enum agent_activity activity, const 
 void worker_wait_for(struct worker *worker, const char *what, const char *trouble, int64_t at_least_ms);
 /* No budget allows a request before that; the supervisor says when it does earlier. */
 void worker_wait_for_budget(struct worker *worker, const char *why, int64_t in_ms);
+/* A pause hid the wait from the supervisor, and is over before TIMER_BACKOFF is: the wait is reported again. */
+void worker_waits_on(struct worker *worker);
 void report_figures(struct worker *worker);
 void report_problems(struct worker *worker);
 void report_queue(struct worker *worker,
