@@ -291,19 +291,30 @@ static char *said_behind(json_t *error)
     return memory_print("%s: %s", who ? who : "its provider", message ? message : raw);
 }
 
-/* The error's sentence, else its whole text: an unknown shape is still better read than hidden. */
+/* The error's sentence, else its whole text: an unknown shape is still better read than hidden. The text of a
+ * reply that an error broke off is the model's, and speaks of no error. */
 static char *sentence_of(json_t *error, const char *body)
 {
     const char *message = message_of(error, 0);
     OWNED char *behind = said_behind(error);
     OWNED char *both = behind ? memory_print("%s; %s", message ? message : "error", behind) : NULL;
     bool nothing = !message && json_object_size(error) + json_array_size(error) == 0 && json_is_object(error);
-    return problem_excerpt(both ? both : message ? message : nothing ? "" : body);
+    bool reply = json_array_size(json_object_get(error, "choices")) > 0;
+    return memory_text(both      ? both
+                       : message ? message
+                       : nothing ? ""
+                       : reply   ? "no error is named beside the reply"
+                                 : body);
 }
 
-/* All texts of the error, as one text to look for words in. */
+/* All texts of the error, as one text to look for words in; the model's own words are none of them. */
 static char *words_of(json_t *error, const char *body)
 {
+    json_auto_t *bare = NULL;
+    if (json_object_get(error, "choices")) {
+        error = bare = json_copy(error);
+        json_object_del(error, "choices");
+    }
     char *dumped = error ? json_dumps(error, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     char *words = memory_slice(dumped ? dumped : body, strnlen(dumped ? dumped : body, WORDS_MAX));
     free(dumped);

@@ -9,7 +9,7 @@
 struct problem {
     enum answer_kind kind;
     bool retry, limited;
-    /* The provider's sentence, one line, "sk-…" tokens masked; "" when it said nothing. Owned. */
+    /* The provider's sentence as it stands in the body, for problem_excerpt; "" when it said nothing. Owned. */
     char *message;
 };
 

@@ -330,11 +330,20 @@ static void finish(struct response *response, struct draft *draft)
     draft->finish_reason = draft->model = NULL;
 }
 
+/* Caller frees. */
+static char *excerpt_of(const struct exchange *exchange, const char *text)
+{
+    OWNED char *whole = memory_text(text);
+    if (exchange->mask)
+        whole = exchange->mask(exchange->secrets, whole);
+    return problem_excerpt(whole);
+}
+
 static void read_problem(struct response *response, const struct exchange *exchange, json_t *root,
                          const char *body)
 {
     struct problem problem = problem_read(exchange->status, root, body);
-    OWNED char *message = problem.message;
+    OWNED char *said = problem.message, *message = excerpt_of(exchange, said);
     const char *inside = exchange->status >= 200 && exchange->status < 300 ? "an error inside a " : "";
     conclude(response, problem.kind, problem.retry,
              memory_print("answered %s%ld%s%s", inside, exchange->status, *message ? ": " : "", message));
@@ -428,7 +437,7 @@ static void read_redirect(struct response *response, const struct exchange *exch
 {
     OWNED char *clean = utf8_clean(exchange->location ? exchange->location : "",
                                    exchange->location ? strlen(exchange->location) : 0);
-    OWNED char *where = problem_excerpt(clean);
+    OWNED char *where = excerpt_of(exchange, clean);
     conclude(
         response, ANSWER_REQUEST, false,
         memory_print("answered %ld with a redirect to %s; redirects aren't followed, so LLM_BASE_URL must "
@@ -438,7 +447,7 @@ static void read_redirect(struct response *response, const struct exchange *exch
 
 static void read_strange(struct response *response, const struct exchange *exchange, const char *body)
 {
-    OWNED char *excerpt = problem_excerpt(body);
+    OWNED char *excerpt = excerpt_of(exchange, body);
     if (!*excerpt && body[strspn(body, " \t\r\n")] == '\0') {
         conclude(response, ANSWER_PASSING, true,
                  memory_print("answered %ld with an empty body", exchange->status));

@@ -26,6 +26,10 @@ struct exchange {
     const char *proxy;        /* the proxy that may have answered in the provider's place; NULL: none */
     const char *body;         /* any bytes; NULL when length is 0 */
     size_t length;
+    /* Takes a text of the provider's, and gives it without secrets: asked before the text is cut, since half a secret
+     * is found by nobody. NULL: there are none. */
+    char *(*mask)(const void *secrets, char *text);
+    const void *secrets;
 };
 
 /* The cost of a reply, by the provider's own account; nobody checks a provider, but an answer is at least a token for

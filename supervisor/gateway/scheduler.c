@@ -119,12 +119,19 @@ static void ask_at_once(struct ask *ask)
     ask_wait(ask, 0);
 }
 
+static char *mask(const void *keys, char *text)
+{
+    return keys_mask(keys, text);
+}
+
 /* ask is ASK_WAITING when this is called. */
-static void judge(struct ask *ask, const struct exchange *exchange, int64_t wait)
+static void judge(struct ask *ask, struct exchange *exchange, int64_t wait)
 {
     struct scheduler *scheduler = ask->scheduler;
     struct service *service = ask_provider_of(ask)->service;
     struct response response;
+    exchange->mask = mask;
+    exchange->secrets = scheduler->setup.keys;
     response_read(&response, exchange);
     ask->request.usage = response.usage;
     ask->request.spent = response.usage.known                ? SPENT_KNOWN

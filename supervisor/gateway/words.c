@@ -6,6 +6,16 @@
 
 enum { WORDS_MAX = 4096, DEPTH_MAX = 8 };
 
+static void gather(json_t *value, const char *key, int depth, struct buffer *words);
+
+/* A model that was broken off by an error may have spoken of context windows before: its words are no refusal, too. */
+static void gather_errors(json_t *choices, int depth, struct buffer *words)
+{
+    json_t *choice;
+    size_t i;
+    json_array_foreach(choices, i, choice) gather(json_object_get(choice, "error"), "error", depth, words);
+}
+
 static void gather(json_t *value, const char *key, int depth, struct buffer *words)
 {
     json_t *inside;
@@ -22,7 +32,9 @@ static void gather(json_t *value, const char *key, int depth, struct buffer *wor
     json_object_foreach(value, key, inside)
     {
         /* pydantic repeats the whole request: words of the prompt are no refusal */
-        if (strcmp(key, "input") != 0 && strcmp(key, "messages") != 0)
+        if (strcmp(key, "choices") == 0)
+            gather_errors(inside, depth + 1, words);
+        else if (strcmp(key, "input") != 0 && strcmp(key, "messages") != 0)
             gather(inside, key, depth + 1, words);
     }
 }

@@ -423,6 +423,15 @@ def test_the_key_is_masked_in_replies_faults_and_the_log(serve, start):
     assert KEY not in log and "secret task" not in log and KEY not in str(gateway.waitings)
 
 
+@pytest.mark.parametrize("filling", [255, 262, 270, 280])
+def test_a_fault_that_is_cut_through_the_key_shows_no_part_of_it(serve, start, filling):
+    key = "AIzaSyD-verysecret0123456789abcdef"
+    gateway = start(serve(error("401 No", f"{'x' * filling} your key {key} is refused")).url, keys={"LLM_API_KEY": key})
+    answer = gateway.talk()
+    assert answer.kind == AUTH
+    assert key[:8] not in answer.text and key[:8] not in gateway.log()
+
+
 def test_the_key_is_read_from_its_file(serve, start, tmp_path):
     server = serve()
     (tmp_path / "key").write_text(f"{KEY}\n\n")

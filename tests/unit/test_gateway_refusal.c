@@ -1,9 +1,11 @@
-/* supervisor/gateway/refusal: which words of a provider change the form of requests, and which don't. */
+/* supervisor/gateway/refusal, words and problem: which words of a provider count, and which are shown. */
+#include <string.h>
 
 #include <jansson.h>
 
 #include "common/memory.h"
 #include "supervisor/gateway/refusal.h"
+#include "supervisor/gateway/response.h"
 #include "supervisor/gateway/words.h"
 #include "tests/unit/cmocka.h"
 
@@ -121,11 +123,66 @@ static void test_other_statuses_say_nothing_but_a_template_that_raises(void **st
         FORM_NO_SYSTEM);
 }
 
+/* Some routers break a reply off so. */
+static void test_the_words_of_a_model_that_an_error_broke_off_are_no_words_of_its_provider(void **state)
+{
+    static const char *const words[] = {"The maximum context length is 300 tokens", "He was unauthorized",
+                                        "a credit balance", "it must be a secret"};
+    static const char *const bodies[][2] = {
+        {"{\"choices\":[{\"message\":{\"content\":\"", "\"},\"finish_reason\":\"error\"}]}"},
+        {"data: {\"choices\":[{\"delta\":{\"content\":\"", "\"},\"finish_reason\":\"error\"}]}\n\n"},
+        {"{\"choices\":[{\"text\":\"", "\",\"error\":{\"code\":502,\"message\":\"lost\"}}]}"}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        for (size_t k = 0; k < sizeof bodies / sizeof *bodies; k++) {
+            OWNED char *body = memory_print("%s%s%s", bodies[k][0], words[i], bodies[k][1]);
+            struct response got;
+            response_read(&got, &(struct exchange){.status = 200, .body = body, .length = strlen(body)});
+            assert_int_equal(got.kind, ANSWER_PASSING);
+            assert_false(got.length.said);
+            assert_null(strstr(got.text, words[i]));
+            response_free(&got);
+        }
+}
+
+static char *mask(const void *secrets, char *text)
+{
+    for (char *at = text; (at = strstr(at, secrets));)
+        memset(at, '*', strlen(secrets));
+    return text;
+}
+
+static void test_no_cut_through_a_secret_leaves_its_beginning(void **state)
+{
+    static const char secret[] = "a-key-of-another-form";
+    static const struct {
+        long status;
+        const char *before, *behind;
+    } bodies[] = {{401, "{\"error\":{\"message\":\"", " is wrong\"}}"},
+                  {403, "<html>", "</html>"},
+                  {200, "no JSON: ", ""},
+                  {502, "[{\"strange\": \"", "\"}]"}};
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)
+        for (int filling = 240; filling < 310; filling++) {
+            OWNED char *body =
+                memory_print("%s%0*d %s%s", bodies[i].before, filling, 0, secret, bodies[i].behind);
+            struct response got;
+            response_read(&got, &(struct exchange){.status = bodies[i].status,
+                                                   .body = body,
+                                                   .length = strlen(body),
+                                                   .mask = mask,
+                                                   .secrets = secret});
+            assert_null(strstr(got.text, "a-k"));
+            response_free(&got);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_unsupported_parameters_change_the_form),
         cmocka_unit_test(test_other_statuses_say_nothing_but_a_template_that_raises),
+        cmocka_unit_test(test_the_words_of_a_model_that_an_error_broke_off_are_no_words_of_its_provider),
+        cmocka_unit_test(test_no_cut_through_a_secret_leaves_its_beginning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
