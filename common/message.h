@@ -132,8 +132,8 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
     X(RECALL, 44, SUPERVISOR, GATEWAY, "ttt")                                                                                       \
     /* supervisor -> gateway: serial, agent name: the next request of the question is in the budget */                              \
     X(AGAIN, 36, SUPERVISOR, GATEWAY, "nt")                                                                                         \
-    /* gateway -> supervisor -> worker: serial, agent name, why the request waits ("provider"), until        \
-       (epoch s), a sentence */                      \
+    /* gateway -> supervisor -> worker: serial, agent name, why the request waits ("provider"; "": it has gone out now, and     \
+       waits no more), until (epoch s), a sentence */   \
     X(WAITING, 32, GATEWAY, WORKER, "nttnt")                                                                                        \
     /* worker -> supervisor -> gateway: serial, agent name: the answer is not wanted any more */                                    \
     X(FORGET, 33, WORKER, GATEWAY, "nt")                                                                                            \

@@ -34,7 +34,8 @@ struct ask {
     bool unheard;                     /* asked again once for an old connection */
     bool needs_leave; /* ASK_WAITING for AGAIN, and no timer is set: only AGAIN and ask_free end this wait */
     struct {
-        bool sent; /* the request went out, and SPENT is not told yet */
+        bool sent;  /* the request went out, and SPENT is not told yet */
+        bool waits; /* the agent was told so, and of no request since */
         enum spent spent;
         struct usage usage;
     } request;
@@ -93,3 +94,5 @@ void tell_provider(const struct ask *ask, bool answers, const char *text);
 /* Tells the supervisor the state of the service, where that is news. */
 void tell_learned(const struct scheduler *scheduler, struct service *service);
 void tell_waiting(struct ask *ask, int64_t milliseconds, const char *sentence);
+/* A request has gone out: the agent that was told of a wait is told that it is over. */
+void tell_asked(struct ask *ask);

@@ -196,6 +196,7 @@ static void ask_provider(struct ask *ask)
     }
     ask->state = ASK_UNDER_WAY;
     ask->scheduler->under_way++;
+    tell_asked(ask);
     log_debug("gateway", ask->agent->name, "%s (%s) is asked", provider->name, provider->model);
 }
 

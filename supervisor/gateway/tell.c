@@ -56,6 +56,15 @@ void tell_waiting(struct ask *ask, int64_t milliseconds, const char *sentence)
     int64_t until = (clock_now_ms() + milliseconds + 999) / 1000;
     report_send(scheduler->setup.report, MESSAGE_WAITING, ask->serial, ask->agent->name, "provider",
                 (uint64_t)until, safe);
+    ask->request.waits = true;
+}
+
+void tell_asked(struct ask *ask)
+{
+    if (ask->request.waits)
+        report_send(ask->scheduler->setup.report, MESSAGE_WAITING, ask->serial, ask->agent->name, "",
+                    UINT64_C(0), "");
+    ask->request.waits = false;
 }
 
 void tell_provider(const struct ask *ask, bool answers, const char *text)

@@ -220,7 +220,7 @@ class Answer:
 class Gateway:
     """A real agentos-gateway on a socket pair. keys: {variable: value}, handed over as the supervisor does."""
 
-    def __init__(self, base_url=None, keys=None, **settings):
+    def __init__(self, base_url=None, keys=None, prefix=(), **settings):
         ours, theirs = socket.socketpair()
         secrets = os.memfd_create("secrets")
         os.write(secrets, b"".join(f"{k}={v}".encode() + b"\0" for k, v in (keys or {}).items()))
@@ -231,7 +231,7 @@ class Gateway:
         env.update({k: str(v) for k, v in settings.items()})
         self.stderr = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [harness.BIN / "agentos-gateway", str(theirs.fileno()), str(secrets)],
+            [*prefix, harness.BIN / "agentos-gateway", str(theirs.fileno()), str(secrets)],
             pass_fds=[theirs.fileno(), secrets],
             env=env,
             stderr=self.stderr,
@@ -241,6 +241,7 @@ class Gateway:
         self.socket = ours
         self.pending = b""
         self.waitings, self.answers, self.spent, self.rooms, self.serial = [], [], [], [], 0
+        self.went_out = []  # questions whose wait was told of, and is over
         self.leave = True  # further requests are in the budget
 
     def ask(self, task="Say hello.", agent="orion", serial=None, system="You are a test.", least=0):
@@ -273,7 +274,7 @@ class Gateway:
         if type == ANSWER:
             self.answers.append(Answer(fields, self.spent))
         elif type == WAITING:
-            self.waitings.append(fields)
+            (self.waitings if fields[2] else self.went_out).append(fields)
         elif type == ROOM:
             self.rooms.append(tuple(fields[1:4]))
         elif type == SPENT:

@@ -115,6 +115,22 @@ def test_a_stop_lets_the_cycle_finish_within_the_grace(make_system, model):
     assert system.done()["under-way"] == 1
 
 
+def test_a_stop_lets_a_request_that_is_another_try_end_within_the_grace(make_system, model):
+    system = make_system(model=model, scenario="http-503-retryafter-0", env={"STOP_GRACE": "60", "LLM_MAX_RETRIES": "99"}).start()
+    system.add("retried", "Try again")
+    system.wait_log("asked again in")
+    model.become("hold")
+    model.wait_open()
+    system.wait_state("orion", "working")
+    assert system.agent_status()["problems"] == []
+    requests = len(model.requests())
+    system.cli("stop", "orion", "--no-wait")
+    wait_until(lambda: system.agent_status()["state"] == "stopping", "the worker finishes its cycle")
+    model.release()
+    system.wait_state("orion", "stopped")
+    assert system.done() == {"retried": 1} and len(model.requests()) == requests
+
+
 def test_a_stop_abandons_after_the_grace_what_does_not_end_and_it_is_done_once_later(make_system, model):
     system = make_system(model=model, scenario="hold", env={"STOP_GRACE": "1"}).start()
     system.add("long", "Take your time")

@@ -171,9 +171,11 @@ static void on_waiting(struct worker *worker, struct reader *reader)
         return;
     if (worker->phase != PHASE_ASKED || serial != worker->line.serial)
         return;
-    memory_set(&worker->trouble.sentence, sentence);
+    bool asked = !*why;
+    memory_set(&worker->trouble.sentence, asked ? NULL : sentence);
     report_problems(worker);
-    report_activity(worker, ACTIVITY_WAITING, why, (int64_t)until);
+    report_activity(worker, asked ? ACTIVITY_WORKING : ACTIVITY_WAITING, asked ? worker->task.id : why,
+                    (int64_t)until);
 }
 
 static void on_verdict(struct worker *worker, struct reader *reader)
