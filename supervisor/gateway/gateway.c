@@ -211,7 +211,8 @@ int gateway_run(int channel, struct keys *keys)
     know_resolver(&gateway);
     if (!open_all(&gateway, channel, &fault))
         return log_error("gateway", NULL, "%s", fault.text), EX_OSERR;
-    while (!gateway.outdated || client_busy(gateway.client)) {
+    /* The last answers are paid for: the next gateway would be asked for what this one takes along. */
+    while (!gateway.outdated || client_busy(gateway.client) || report_pending(gateway.report)) {
         loop_turn(gateway.loop, client_busy(gateway.client) ? TURN_MS : -1);
         check_resolver(&gateway);
     }

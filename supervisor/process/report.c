@@ -97,6 +97,11 @@ struct report *report_open(struct loop *loop, int channel, enum party party, con
     return report->watch ? report : NULL;
 }
 
+bool report_pending(const struct report *report)
+{
+    return channel_pending(&report->channel);
+}
+
 void report_send(struct report *report, enum message_type type, ...)
 {
     OWNED_BUFFER struct buffer message = {0};

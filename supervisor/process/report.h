@@ -27,6 +27,8 @@ struct report;
 /* NULL and errno. party: this program. */
 struct report *report_open(struct loop *loop, int channel, enum party party,
                            const struct report_owner *owner);
+/* Whether the supervisor has not read all messages yet: a process that ends now would take them along. */
+bool report_pending(const struct report *report);
 /* The fields are as the table of common/message.h has them. The messages of one turn of the loop are written together
  * at its end: an answer of the model is three messages, and each write would wake the supervisor. Killed before that,
  * the program has told nothing, as if it had been killed before it knew. */

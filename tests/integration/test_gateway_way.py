@@ -13,6 +13,7 @@ import time
 import pytest
 
 import harness
+import needs
 from odd_servers import AUTH, FREE, KNOWN, OK, PASSING, completion, error, good, response
 from test_gateway import KEY, serve, start  # noqa: F401 (fixtures)
 from test_secrets_nowhere import places_with
@@ -237,3 +238,21 @@ def test_a_system_that_was_stopped_past_every_limit_asks_each_task_once(make_sys
         system.wait_done(f"task-{name}", name=name)
     assert len(model.requests()) == 6
     assert "task_seconds" not in system.log()
+
+
+@needs.mounting
+def test_a_gateway_that_makes_room_for_the_next_one_stays_until_its_last_answer_is_read(serve, start, tmp_path):
+    whole = "All of it. " * 90000
+    goes = threading.Event()
+    server = serve(lambda connection, request: goes.wait() and connection.sendall(good(whole)))
+    etc = tmp_path / "etc"
+    subprocess.run(["cp", "-a", "/etc", etc], check=True)
+    gateway = start(server.url, prefix=["unshare", "-m", "sh", "-c", f'mount --bind {etc} /etc && exec "$@"', "sh"])
+    gateway.ask()
+    gateway.wait_for(lambda: server.requests)
+    (etc / "hosts.new").write_text("127.0.0.1 localhost\n")
+    (etc / "hosts.new").rename(etc / "hosts")
+    gateway.wait_for(lambda: "/etc/hosts is another file now" in gateway.log())
+    goes.set()
+    assert gateway.answer().text == whole
+    assert gateway.process.wait(20 * harness.PATIENCE) == 0
