@@ -82,7 +82,7 @@ static void release(const struct relay *relay, struct question *question)
     question->reserved = false;
 }
 
-/* The request went out, and nobody will tell its cost. */
+/* The request went out, and its asker wants to know no more. */
 static void keep(const struct relay *relay, struct question *question)
 {
     if (relay->owner.budget && question->reserved)
@@ -269,9 +269,15 @@ static void free_request(struct request *request)
     buffer_free(&request->tail);
 }
 
+/* The gateway died with the request, which counts as every other request does whose cost nobody tells. */
+static void died(const struct relay *relay, struct question *question)
+{
+    settle(relay, question,
+           &(struct relay_spent){.model = "", .kind = SPENT_UNKNOWN, .bytes = question->bytes});
+}
+
 static void give_up(struct relay *relay, struct question **at)
 {
-    keep(relay, *at);
     answer(
         relay, at,
         &(struct words){.kind = ANSWER_PASSING,
@@ -526,6 +532,7 @@ void relay_gateway_started(struct relay *relay)
             drop(relay, at);
             continue;
         }
+        died(relay, question);
         if (question->askings >= RELAY_ASKINGS) {
             give_up(relay, at);
             continue;

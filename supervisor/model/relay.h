@@ -64,11 +64,11 @@ struct relay_owner {
 };
 
 /* Whether a request may go out, and how it ended; by the relay's own serials, which are a question's. Each reserve
- * that gave true is followed by one of the other functions, or by another reserve: the gateway died with the
- * request. */
+ * that gave true is followed by one of the other functions. */
 struct relay_budget {
     bool (*reserve)(void *asker, uint64_t serial, size_t bytes, int64_t *retry_ms, struct fault *why);
-    /* The request was sent, and took that; the books' figures are added to usage. */
+    /* The request was sent, and took that; the books' figures are added to usage. A request that the gateway died with
+     * is settled as SPENT_UNKNOWN, of no model. */
     void (*settle)(void *asker, uint64_t serial, const struct relay_spent *spent,
                    struct question_usage *usage);
     void (*release)(void *asker, uint64_t serial); /* the request was never sent */

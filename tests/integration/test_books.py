@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import os
 import re
+import signal
 import subprocess
 import threading
 
@@ -161,6 +163,20 @@ def test_a_commit_tells_what_all_requests_of_its_task_took(make_system, serve):
     cost = (taken_in * 2.5 + taken_out * 10) / 1e6
     assert float(trailers["Cost"]) == pytest.approx(cost, abs=1e-8)
     assert figures(system)["cost"] == pytest.approx(cost, abs=1e-8)
+
+
+def test_requests_that_a_gateway_died_with_stand_in_the_commit_too(make_system, serve):
+    server = serve(odd.silent, odd.silent)
+    system = begin(make_system, server, end="prices:\n  test-model: {input: 2.5, output: 10}\n", LLM_TIMEOUT="600")
+    system.add("task", "Spend some tokens")
+    wait_until(lambda: len(server.requests) == 1, "the first request")
+    os.kill(system.processes()["gateway"], signal.SIGKILL)
+    system.wait_done("task")
+    trailers = dict(re.findall(r"^Agentos-(\w+): (.*)$", system.git("log", "-1", "--grep=orion(task)", "--format=%B"), re.MULTILINE))
+    used = figures(system)
+    assert trailers["Requests"] == "2" and used["requests"] == 2
+    assert sum(map(int, trailers["Tokens"].split())) == used["tokens"] > server.tokens
+    assert float(trailers["Cost"]) == pytest.approx(used["cost"], abs=1e-8)
 
 
 def test_a_day_has_so_much_money_and_a_raised_limit_gives_more(make_system, serve):

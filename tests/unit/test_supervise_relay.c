@@ -324,7 +324,7 @@ static void test_nonsense_from_the_gateway_is_known_as_such(void **state)
 
 static struct {
     int reserved, settled, released, kept; /* calls */
-    bool closed;
+    bool closed, deaths;
 } purse;
 
 static bool reserve(void *asker, uint64_t serial, size_t bytes, int64_t *retry_ms, struct fault *why)
@@ -341,7 +341,8 @@ static void settle(void *asker, uint64_t serial, const struct relay_spent *spent
                    struct question_usage *usage)
 {
     assert_true(spent->bytes > strlen("systemtask"));
-    assert_string_equal(spent->model, "m");
+    assert_string_equal(spent->model, purse.deaths ? "" : "m");
+    assert_true(!purse.deaths || spent->kind == SPENT_UNKNOWN);
     purse.settled++;
     usage_add(usage, &(struct question_usage){spent->tokens_in, spent->tokens_out, spent->cached, 1, 5});
 }
@@ -497,18 +498,46 @@ static void test_what_is_taken_back_stays_spent_if_it_went_out(void **state)
     assert_purse(2, 0, 1, 1);
 }
 
-static void test_each_gateway_that_dies_with_a_question_is_paid_for(void **state)
+static void test_each_gateway_that_dies_with_a_question_is_paid_for_and_told_with_its_end(void **state)
 {
     struct world *world = *state;
+    purse.deaths = true;
     assert_true(ask(world, &world->orion, "orion", 1));
     assert_true(ask(world, &world->iris, "iris", 1));
     relay_gateway_started(world->relay);
-    assert_purse(4, 0, 0, 0);
+    assert_purse(4, 2, 0, 0);
     purse.closed = true;
     relay_gateway_started(world->relay); /* there is nothing left for a third time */
-    assert_purse(4, 0, 0, 0);
+    assert_purse(4, 4, 0, 0);
     assert_int_equal(world->orion.count + world->iris.count, 2);
+    assert_int_equal(told(&world->orion).requests, 2);
+    assert_int_equal(told(&world->iris).cost, 10);
     assert_int_equal(relay_under_way(world->relay), 0);
+}
+
+static void test_a_question_that_three_gateways_died_with_tells_what_all_of_them_took(void **state)
+{
+    struct world *world = *state;
+    purse.deaths = true;
+    assert_true(ask(world, &world->orion, "orion", 1));
+    for (int deaths = 0; deaths < RELAY_ASKINGS; deaths++)
+        relay_gateway_started(world->relay);
+    assert_purse(RELAY_ASKINGS, RELAY_ASKINGS, 0, 0);
+    assert_int_equal(told(&world->orion).requests, RELAY_ASKINGS);
+    assert_int_equal(relay_under_way(world->relay), 0);
+}
+
+static void test_a_gateway_that_dies_between_two_requests_costs_nothing_more(void **state)
+{
+    struct world *world = *state;
+    assert_true(ask(world, &world->orion, "orion", 1));
+    uint64_t serial = seen(world, NULL);
+    world->gateway.closed = true;
+    spent(world, serial, SPENT_KNOWN, true); /* the gateway's last words */
+    assert_purse(2, 1, 1, 0);
+    world->gateway.closed = false;
+    relay_gateway_started(world->relay);
+    assert_purse(3, 1, 1, 0);
 }
 
 int main(void)
@@ -535,7 +564,9 @@ int main(void)
         BUDGET(test_a_further_request_that_no_budget_allows_is_not_sent),
         BUDGET(test_what_no_budget_allows_never_goes_out_and_its_worker_is_told),
         BUDGET(test_what_is_taken_back_stays_spent_if_it_went_out),
-        BUDGET(test_each_gateway_that_dies_with_a_question_is_paid_for),
+        BUDGET(test_each_gateway_that_dies_with_a_question_is_paid_for_and_told_with_its_end),
+        BUDGET(test_a_question_that_three_gateways_died_with_tells_what_all_of_them_took),
+        BUDGET(test_a_gateway_that_dies_between_two_requests_costs_nothing_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
