@@ -3,6 +3,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+uint64_t usage_sum_costs(uint64_t a, uint64_t b)
+{
+    return a > USAGE_COST_MOST - b ? USAGE_COST_MOST : a + b;
+}
+
 void usage_add(struct question_usage *sum, const struct question_usage *more)
 {
     sum->tokens_in += more->tokens_in;
@@ -10,12 +15,12 @@ void usage_add(struct question_usage *sum, const struct question_usage *more)
     sum->cached += more->cached;
     sum->requests += more->requests;
     if (more->cost != USAGE_NO_COST)
-        sum->cost = sum->cost == USAGE_NO_COST ? more->cost : sum->cost + more->cost;
+        sum->cost = sum->cost == USAGE_NO_COST ? more->cost : usage_sum_costs(sum->cost, more->cost);
 }
 
 uint64_t usage_cost(double amount)
 {
-    return amount < 1e9 ? (uint64_t)(amount * USAGE_COST_UNIT + 0.5) : UINT64_MAX;
+    return amount < 1e9 ? (uint64_t)(amount * USAGE_COST_UNIT + 0.5) : USAGE_COST_MOST;
 }
 
 void usage_print_cost(struct buffer *out, uint64_t cost)

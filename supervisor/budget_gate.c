@@ -241,8 +241,10 @@ bool budget_gate_reserve(void *asker, uint64_t serial, size_t bytes, int64_t *re
         return refuse(agent, &estimate);
     }
     if (limited && !save(gate, true, why)) {
-        /* The task stays in hand, so that it counts once. */
+        /* The task stays in hand, so that it counts once. The file is tried again though this agent may ask no more:
+         * nobody is woken before it is written. */
         budget_settle(gate->budget, serial, &(struct budget_used){0});
+        has_changed(agent);
         *retry_ms = STORAGE_MS;
         return refuse(agent, &estimate);
     }
@@ -273,7 +275,7 @@ void budget_gate_settle(void *asker, uint64_t serial, const struct relay_spent *
     const struct budget_used used = {.tokens = in + out, .cached = cached, .requests = 1, .cost = cost};
     bool priced = price || estimate.priced;
     usage_add(usage, &(struct question_usage){in, out, cached, 1, priced ? cost : USAGE_NO_COST});
-    agent->spends.cost_total += cost;
+    agent->spends.cost_total = usage_sum_costs(agent->spends.cost_total, cost);
     if (budget_settle(gate->budget, serial, &used))
         has_changed(agent);
     budget_gate_look(gate);

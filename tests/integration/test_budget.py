@@ -226,6 +226,27 @@ def test_a_damaged_ledger_is_set_aside_and_stops_nobody(make_system, model, dama
     assert "budget.md" in system.log()
 
 
+def test_a_ledger_that_could_not_be_written_for_one_agent_keeps_no_other_waiting(make_system, model):
+    both = lambda tasks: agents_yaml(["orion"], limits(tasks_per_hour=tasks)) + agents_yaml(["iris"], limits(tasks_per_hour=9)).partition("\n")[2]
+    system = make_system(("orion", "iris"), model=model, yaml=both(1)).start()
+    system.add("first", "Use the hour up")
+    system.wait_done("first")
+    system.add("second", "Wait for the next hour")
+    wait_for_budget(system)
+    wait_until(lambda: "in hand" not in ledger(system), "everything is in the ledger")
+    shared = system.data / "shared"
+    shared.rename(system.data / "aside")
+    shared.write_text("in the way")
+    system.add("other", "Find the ledger unwritable", name="iris")
+    system.wait_log("agents with a budget wait until it can be written")
+    system.cli("stop", "iris")
+    shared.unlink()
+    (system.data / "aside").rename(shared)
+    system.wait_log("The budget's file is written again")
+    (system.data / "agents.yaml").write_text(both(5))
+    system.wait_done("second")
+
+
 def test_where_the_ledger_cannot_be_written_nobody_asks(make_system, model):
     system = make_system(model=model, extra=limits(tokens_per_day=100000))
     (system.data / "shared").write_text("in the way")

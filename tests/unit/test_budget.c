@@ -345,6 +345,23 @@ static void test_money_and_requests_outlive_the_text(void **state)
     assert_non_null(strstr(text.data, "- requests: 3 on 2026-04-29\n"));
 }
 
+static void test_sums_of_money_end_at_a_most_that_is_neither_nothing_nor_unknown(void **state)
+{
+    struct question_usage sum = {.cost = USAGE_NO_COST};
+    struct question_usage more = {.requests = 1, .cost = usage_cost(1e300)};
+    for (int i = 0; i < 3; i++)
+        usage_add(&sum, &more);
+    assert_int_equal(sum.requests, 3);
+    assert_true(sum.cost == USAGE_COST_MOST);
+    more.cost = usage_cost(0.9e9);
+    sum.cost = USAGE_NO_COST;
+    for (int i = 0; i < 40; i++)
+        usage_add(&sum, &more);
+    assert_true(sum.cost == USAGE_COST_MOST);
+    assert_true(usage_sum_costs(USAGE_COST_MOST, USAGE_COST_MOST) == USAGE_COST_MOST);
+    assert_int_equal(usage_sum_costs(2, 3), 5);
+}
+
 static void test_what_is_under_way_while_the_text_is_read_anew_is_settled_all_the_same(void **state)
 {
     struct fault why;
@@ -380,6 +397,7 @@ int main(void)
         TEST(test_tasks_begun_in_the_future_hold_nobody_up_longer_than_an_hour),
         TEST(test_its_text_is_read_back_as_the_same),
         TEST(test_what_a_line_cannot_mean_is_refused),
+        TEST(test_sums_of_money_end_at_a_most_that_is_neither_nothing_nor_unknown),
         TEST(test_what_is_under_way_while_the_text_is_read_anew_is_settled_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
