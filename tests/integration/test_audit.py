@@ -5,14 +5,17 @@ import json
 import os
 import re
 import subprocess
+import threading
 
 import pytest
 
 import harness
+import odd_servers as odd
 from harness import BIN, agents_yaml, alive, child_table, program_of, send_signal, wait_until
 
 RULES = "    reward_audit: {method: rule_based}\n"
 MODEL = "    reward_audit: {method: llm}\n"
+ANSWER = "Done.\n\n```agentos\nreward: 1\nreason: it worked\n```\n"
 GOOD = """echo '{"audit_score": 1, "reasons": ["fine"]}'"""
 
 
@@ -424,3 +427,52 @@ def test_a_checker_that_cannot_run_is_a_warning_at_the_check_the_start_and_a_rel
     assert "warning" not in system.cli("reload").stdout
     system.add("judged", "Explain leases")
     wait_score(system, "judged", "+1")
+
+
+@pytest.fixture
+def judge():
+    """A model that answers tasks, and each audit with a fault that may have cost tokens."""
+
+    def answer(connection, request):
+        audit = request.json["messages"][1]["content"].startswith("{")
+        server.audits += audit
+        connection.sendall(odd.error("500 Oops", "it broke") if audit else odd.good(ANSWER))
+
+    server = odd.Server(answer)
+    server.audits = 0
+    yield server
+    server.stop()
+
+
+def test_an_audit_that_its_model_always_fails_ends_without_a_result_and_costs_no_more(make_system, judge):
+    system = make_system(env={"LLM_BASE_URL": judge.url, "LLM_MAX_RETRIES": "0"}, extra=MODEL)
+    clock = system.movable_clock()
+    system.start().add("failed", "Explain leases")
+    system.wait_done("failed")
+    for tries in range(1, 9):
+        wait_until(lambda: judge.audits == tries, f"try {tries}")
+        wait_until(lambda: judge.under_way == 0, "its answer")
+        if tries < 8:
+            wait_until(lambda: judge.audits > tries or clock.move(600, 600), "the next try", pause=0.2)
+    entry = wait_score(system, "failed", "none")
+    assert "it broke" in entry["audit_reasons"]
+    assert judge.audits == 8
+    system.wait_log("has no result after 8 tries")
+
+
+def test_a_paused_agent_asks_no_model_for_an_audit(make_system, judge):
+    yaml = agents_yaml(["orion"], MODEL) + agents_yaml(["iris"], "    reward_audit: {enabled: false}\n").partition("\n")[2]
+    system = make_system(("orion", "iris"), yaml=yaml, env={"LLM_BASE_URL": judge.url, "LLM_MAX_RETRIES": "0"}).start()
+    goes = threading.Event()
+    judge.answers.insert(0, lambda connection, request: goes.wait() and connection.sendall(odd.good(ANSWER)))
+    system.add("judged", "Explain leases")
+    wait_until(lambda: judge.requests, "the task is asked about")
+    system.cli("pause", "orion", "--no-wait")
+    goes.set()
+    system.wait_done("judged")
+    system.wait_state("orion", "paused")
+    system.add("other", "Another way through the same gateway", name="iris")
+    system.wait_done("other", name="iris")
+    assert judge.audits == 0 and score(system, "judged") == "pending"
+    system.cli("resume", "orion")
+    wait_until(lambda: judge.audits == 1, "the audit is asked for")

@@ -17,6 +17,7 @@ enum {
     RECORD_BUSY_MS = 5000, /* a cycle is under way, whose commit would take them along */
     LATER_MS = 5000,
     MODEL_LATER_MS = 60 * 1000,
+    MODEL_LATEST_MS = 60 * 60 * 1000,
 };
 
 struct auditing *auditing_new(void)
@@ -93,6 +94,23 @@ void auditing_result(struct worker *worker, uint64_t serial, enum audit_end end,
         keep_fault(worker, said);
 }
 
+/* The cycles report the provider's faults; the entry stays pending. */
+static void ask_model_later(struct worker *worker, const char *why, bool paid, int64_t retry_after_ms)
+{
+    struct auditing *auditing = worker->auditing;
+    int64_t pause_ms = (int64_t)MODEL_LATER_MS << auditing->paid_tries;
+    auditing->paid_tries += paid;
+    if (auditing->paid_tries >= AUDITING_PAID_TRIES) {
+        log_warn("agent", worker->name, "The audit of task %s has no result after %d tries: %s",
+                 auditing->task, AUDITING_PAID_TRIES, why);
+        keep_fault(worker, why);
+        return;
+    }
+    if (!paid || pause_ms < retry_after_ms)
+        pause_ms = retry_after_ms > MODEL_LATER_MS ? retry_after_ms : MODEL_LATER_MS;
+    ask_later(auditing, pause_ms < MODEL_LATEST_MS ? pause_ms : MODEL_LATEST_MS);
+}
+
 void auditing_answer(struct worker *worker, uint64_t serial, enum answer_kind kind, char *text,
                      const struct question_usage *usage, int64_t retry_after_ms)
 {
@@ -105,8 +123,8 @@ void auditing_answer(struct worker *worker, uint64_t serial, enum answer_kind ki
         read_verdict(worker, said, true);
     else if (kind == ANSWER_REQUEST || kind == ANSWER_LENGTH)
         keep_fault(worker, said);
-    else /* the cycles report the provider's faults; the entry stays pending */
-        ask_later(auditing, retry_after_ms > MODEL_LATER_MS ? retry_after_ms : MODEL_LATER_MS);
+    else
+        ask_model_later(worker, said, usage->tokens_in + usage->tokens_out > 0, retry_after_ms);
 }
 
 /* --- recording --- */
@@ -173,6 +191,7 @@ static void begin(struct auditing *auditing, const char *task)
     if (auditing->task && strcmp(auditing->task, task) == 0)
         return;
     memory_set(&auditing->task, task);
+    auditing->paid_tries = 0;
     auditing->usage = (struct question_usage){.cost = USAGE_NO_COST};
 }
 
@@ -203,14 +222,20 @@ static void ask(struct worker *worker, const struct audit_wanted *wanted)
         worker_say(worker, MESSAGE_AUDIT, auditing->serial, wanted->task_id, json);
 }
 
+static bool may_ask(const struct worker *worker)
+{
+    bool of_model = worker->start->agent->reward_audit.method == AUDIT_LLM;
+    return worker->auditing->results.look && !worker->auditing->asked && !worker->orders.stop &&
+           !(of_model && worker->orders.pause);
+}
+
 void auditing_step(struct worker *worker, int64_t now_ms)
 {
     struct auditing *auditing = worker->auditing;
     struct audit_wanted wanted;
     if (worker->auditing->results.count > 0 && now_ms >= record_at(worker))
         record(worker);
-    if (auditing->asked || !worker->auditing->results.look || now_ms < auditing->retry_ms ||
-        worker->orders.stop)
+    if (!may_ask(worker) || now_ms < auditing->retry_ms)
         return;
     worker->auditing->results.look = learning_audit_wanted(worker->learning, &wanted);
     if (worker->auditing->results.look)
@@ -224,7 +249,7 @@ int64_t auditing_due(const struct worker *worker)
     int64_t at = worker->auditing->results.count > 0 ? record_at(worker) : 0;
     if (auditing_holds(worker) && (at == 0 || auditing->asked_ms + HOLD_MS < at))
         at = auditing->asked_ms + HOLD_MS;
-    bool asks = worker->auditing->results.look && !auditing->asked && !worker->orders.stop;
+    bool asks = may_ask(worker);
     int64_t then = auditing->retry_ms > 0 ? auditing->retry_ms : clock_monotonic_ms();
     return asks && (at == 0 || then < at) ? then : at;
 }

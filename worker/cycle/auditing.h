@@ -5,6 +5,10 @@
  * waits in memory for the next commit of the learned files, which takes it along, or gets a commit of its own when none
  * comes; until then rewards.md on disk still says pending, so a crash costs another audit and nothing else.
  *
+ * A model that fails is asked again after a minute. A try that cost tokens counts: the pause doubles, to an hour at
+ * most, and after AUDITING_PAID_TRIES the audit has no result, so that no audit spends without an end. A paused agent
+ * asks no model.
+ *
  * The next cycle's prompt should show both scores, so a cycle waits a quarter of a second at most for an auditor that
  * is a process, and never for a model's opinion. */
 #pragma once
@@ -16,6 +20,8 @@
 #include "common/usage.h"
 #include "worker/cycle/audit_results.h"
 
+enum { AUDITING_PAID_TRIES = 8 };
+
 struct worker;
 struct auditing {
     struct audit_results results;
@@ -25,6 +31,7 @@ struct auditing {
     uint64_t serial;
     int64_t asked_ms, retry_ms;
     struct question_usage usage; /* of all its questions, those without a verdict too */
+    unsigned paid_tries;         /* of its questions, those that cost tokens and brought no verdict */
     int64_t record_ms;           /* results are recorded no earlier (the storage fails) */
 };
 
