@@ -1,6 +1,7 @@
 """People work in an agent's repository while the agent does."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -144,6 +145,33 @@ def test_a_stale_index_lock_is_broken_with_a_warning(system):
     system.add("locked", "Work behind a stale lock")
     system.wait_done("locked")
     wait_until(lambda: not lock.exists(), "the stale lock gone")
+    system.assert_sound()
+
+
+def test_a_repository_that_somebody_removed_begins_anew_and_the_agent_goes_on(system):
+    system.cli("task", "orion", "First", "--id", "first", "--wait")
+    shutil.rmtree(system.tree() / ".git")
+    system.cli("task", "orion", "Second", "--id", "second", "--wait")
+    assert system.subjects()[-1] == "init: agent filesystem"
+    assert "orion(task): second" in system.subjects() and "orion(task): first" not in system.subjects()
+    assert system.git("fsck", "--strict") == ""
+    assert system.git("status", "--porcelain").strip() in ("", "M queue.md")  # it may begin with the second's block
+
+
+def test_a_repository_put_back_from_a_copy_and_notes_cleaned_away_hold_up_no_answer(system, model):
+    """`git clean` takes .agentos/ along, which git ignores."""
+    system.cli("task", "orion", "First", "--id", "first", "--wait")
+    model.become("slow-1500")
+    system.add("second", "Second")
+    wait_until(lambda: len(model.requests()) == 2, "the question about the second task", 60)
+    git, copy = system.tree() / ".git", system.tree() / ".git-copy"
+    shutil.copytree(git, copy)
+    shutil.rmtree(git)
+    copy.rename(git)
+    system.git("clean", "-qfdx")
+    system.wait_done("second")
+    assert system.subjects() == ["orion(task): second", "orion(task): first", "init: agent filesystem"]
+    assert len(model.requests()) == 2
     system.assert_sound()
 
 

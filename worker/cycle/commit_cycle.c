@@ -205,6 +205,8 @@ void cycle_finish(struct worker *worker)
         cycle_abandon(worker);
         return;
     }
+    if (!cycle_follow(worker))
+        return;
     cycle_record_edits(worker);
     cycle_refresh(worker);
     reply_parse(&reply, worker->task.answer.text, strlen(worker->task.answer.text),

@@ -183,6 +183,8 @@ void cycle_next(struct worker *worker)
             report_activity(worker, ACTIVITY_IDLE, "", 0);
             return;
         }
+        if (!cycle_follow(worker))
+            return;
         const struct block *block;
         const struct letter *letter;
         choose(worker, &block, &letter);

@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "worker/cycle/bootstrap.h"
 #include "worker/cycle/worker.h"
 
 enum { NAMES_FRESH_MS = 100 /* new files are looked for ten times a second at most */ };
@@ -36,7 +37,8 @@ bool cycle_record_edits(struct worker *worker)
     struct fault fault;
     char commit[COMMIT_TEXT];
     OWNED_BUFFER struct buffer subject = {0};
-    bool recorded = history_edits(worker->history, look, collect, &edits, &fault);
+    bool recorded = history_follow(worker->history, &fault) &&
+                    history_edits(worker->history, look, collect, &edits, &fault);
     if (!recorded) {
         log_warn("agent", worker->name,
                  "Cannot tell people's edits: %s. The files are looked at again later.", fault.text);
@@ -54,6 +56,24 @@ bool cycle_record_edits(struct worker *worker)
                      fault.text);
     }
     return recorded;
+}
+
+bool cycle_follow(struct worker *worker)
+{
+    struct fault fault;
+    bool good = history_follow(worker->history, &fault);
+    worker->looks.anew = history_opened_anew(worker->history) || worker->looks.anew;
+    if (good && worker->looks.anew && history_empty(worker->history)) {
+        buffer_drop(&worker->problems.tree, worker->problems.tree.length);
+        good = bootstrap_tree(worker->tree, worker->path, worker->start->agent, worker->history,
+                              &worker->problems.tree, &fault);
+        report_problems(worker);
+    }
+    if (good)
+        worker->looks.anew = false;
+    else
+        worker_wait_for(worker, "storage", fault.text, 0);
+    return good;
 }
 
 static void refresh(struct worker *worker, void (*read)(struct learning *learning, struct buffer *problems))

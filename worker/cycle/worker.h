@@ -130,6 +130,7 @@ struct looks {
     bool queue, tree, mail;
     bool people;       /* the tree has changed since the last look at what people left there */
     bool merging;      /* a state file has conflict marks, so no work is begun (tree_look.c) */
+    bool anew;         /* the repository was opened anew, and may have no commit */
     int64_t people_ms; /* findings in the tree */
     struct merged_file merged[TREE_STATE_FILES];
     int64_t names_ms;    /* new files among people's edits */
@@ -249,6 +250,10 @@ void prefetch_take_back(struct worker *worker); /* no effect without a question 
 /* edits.c: people's changes in the tree since HEAD become a commit of theirs. False: the changes could not be recorded
  * now, which has been logged, and stay in the files. */
 bool cycle_record_edits(struct worker *worker);
+
+/* Somebody may have removed or replaced .git: the repository that lies there now is opened, and one without a commit
+ * begins with the tree's files, as an agent's first does. False: that can't be done now, and the worker waits. */
+bool cycle_follow(struct worker *worker);
 
 enum { CYCLE_FRESH_MS = 20 /* so much may a prompt be behind the files that people edit */ };
 void cycle_refresh(

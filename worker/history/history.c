@@ -139,31 +139,22 @@ static bool open_all(struct history *history, char **damage, struct fault *fault
     return ledger_refresh(history, fault);
 }
 
-struct history *history_open(int tree, const char *path, const char *agent, char **damage,
-                             struct fault *fault)
+/* Everything is closed, or was never open. */
+static void forget_parts(struct history *history)
 {
-    if (damage)
-        *damage = NULL;
-    if (!repository_library_start(fault))
-        return NULL;
-    files_leases_silent();
-    struct history *history = memory_new(1, sizeof *history);
-    history->tree = tree;
-    history->folders.git = history->folders.notes = history->folders.fresh = history->folders.locks =
-        history->ledger.fd = -1;
-    history->spares.folder = -1;
-    history->path = memory_text(path);
-    history->agent = memory_text(agent);
-    if (open_all(history, damage, fault))
-        return history;
-    history_close(history);
-    return NULL;
+    *history = (struct history){.tree = history->tree,
+                                .epoch = history->epoch,
+                                .path = history->path,
+                                .agent = history->agent,
+                                .warned = history->warned,
+                                .folders = {-1, -1, -1, -1},
+                                .retired.look_at = INT64_MAX,
+                                .ledger.fd = -1,
+                                .spares.folder = -1};
 }
 
-void history_close(struct history *history)
+static void close_parts(struct history *history)
 {
-    if (!history)
-        return;
     ledger_close(history);
     spares_close(history);
     index_forget(history);
@@ -176,11 +167,86 @@ void history_close(struct history *history)
                          history->folders.locks};
     for (size_t i = 0; i < sizeof descriptors / sizeof *descriptors; i++)
         memory_close_at(&descriptors[i]);
-    buffer_free(&history->warned);
     buffer_free(&history->unjoined);
+    forget_parts(history);
+}
+
+static bool open_parts(struct history *history, char **damage, struct fault *fault)
+{
+    history->retired.look_at = 0;
+    if (open_all(history, damage, fault))
+        return true;
+    close_parts(history);
+    return false;
+}
+
+struct history *history_open(int tree, const char *path, const char *agent, char **damage,
+                             struct fault *fault)
+{
+    if (damage)
+        *damage = NULL;
+    if (!repository_library_start(fault))
+        return NULL;
+    files_leases_silent();
+    struct history *history = memory_new(1, sizeof *history);
+    history->tree = tree;
+    history->path = memory_text(path);
+    history->agent = memory_text(agent);
+    forget_parts(history);
+    if (open_parts(history, damage, fault))
+        return history;
+    history_close(history);
+    return NULL;
+}
+
+void history_close(struct history *history)
+{
+    if (!history)
+        return;
+    close_parts(history);
+    buffer_free(&history->warned);
     free(history->path);
     free(history->agent);
     free(history);
+}
+
+static bool lies_at(const struct history *history, const char *name, int folder)
+{
+    struct stat open, there;
+    return folder >= 0 && fstat(folder, &open) == 0 &&
+           fstatat(history->tree, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && open.st_ino == there.st_ino &&
+           open.st_dev == there.st_dev;
+}
+
+/* The records of the journal are of the repository that was there before: a power cut would redo them over the one that
+ * a person has put in its place. A commit that is not at its end yet is redone first, where it fits. */
+bool history_follow(struct history *history, struct fault *fault)
+{
+    OWNED char *damage = NULL;
+    if (lies_at(history, ".git", history->folders.git) &&
+        lies_at(history, TREE_NOTES, history->folders.notes))
+        return true;
+    if (history->journal)
+        log_warn("agent", history->agent,
+                 "The repository's .git or the worker's " TREE_NOTES
+                 " was removed or replaced by somebody; both are opened anew");
+    close_parts(history);
+    if (!open_parts(history, &damage, fault))
+        return false;
+    if (damage)
+        log_error("agent", history->agent, "%s", damage);
+    if (journal_size(history->journal) > 0 && !journal_checkpoint(history->journal, fault)) {
+        close_parts(history);
+        return false;
+    }
+    return history->opened_anew = true;
+}
+
+bool history_opened_anew(struct history *history)
+{
+    bool anew = history->opened_anew;
+    history->opened_anew = false;
+    return anew;
 }
 
 bool history_empty(const struct history *history)
@@ -365,7 +431,7 @@ bool history_commit(struct history *history, const struct commit_request *reques
                     struct fault *fault)
 {
     commit[0] = '\0';
-    if (history->pending && !record_redo_all(history, fault))
+    if (!history_follow(history, fault) || (history->pending && !record_redo_all(history, fault)))
         return false;
     for (int i = 0; i < ATTEMPTS; i++) {
         struct work work = {0};
@@ -399,8 +465,8 @@ bool history_finished(struct history *history, const char *task, uint64_t task_h
     git_oid id;
     struct fault why = {0};
     commit[0] = '\0';
-    if ((history->pending && !record_redo_all(history, &why)) || !history_look(history, &why) ||
-        !ledger_refresh(history, &why))
+    if (!history_follow(history, &why) || (history->pending && !record_redo_all(history, &why)) ||
+        !history_look(history, &why) || !ledger_refresh(history, &why))
         log_warn("agent", history->agent, "%s; the finished tasks are taken from memory", why.text);
     if (!ledger_find(history, task, task_hash, &id))
         return false;
@@ -427,7 +493,8 @@ int history_read(struct history *history, const char *path, char **text, size_t 
     *length = 0;
     if (!path_allowed(path))
         return 0;
-    if (!history_look(history, fault) || !tree_of_commit(history, &history->head.commit, &root, fault))
+    if (!history_follow(history, fault) || !history_look(history, fault) ||
+        !tree_of_commit(history, &history->head.commit, &root, fault))
         return -1;
     int found = tree_find(history, &root, path, &id, &mode, fault);
     if (found <= 0 || mode == FOLDER_MODE)

@@ -213,6 +213,7 @@ struct history {
         size_t count;
     } looked; /* edits.c: folders in which everything was known, with their stamps */
     struct ledger ledger;
+    bool opened_anew;   /* history_opened_anew */
     bool pending;       /* the journal's last record is not brought to its end yet */
     size_t young_packs; /* of one commit each: packs that were there at the last count, and ours since */
     struct retired retired;

@@ -304,10 +304,12 @@ static bool checkpoint(struct history *history)
 
 bool history_tidy(struct history *history, bool urgent)
 {
-    size_t journal = journal_size(history->journal);
     int64_t rest = clock_monotonic_ms() - history->committed_ms;
-    if (history->pending || (!urgent && rest < PAUSE_MS)) /* not between two cycles of a busy agent */
+    if (history->pending || !history->journal)
         return false;
+    if (!urgent && rest < PAUSE_MS) /* not between two cycles of a busy agent */
+        return false;
+    size_t journal = journal_size(history->journal);
     bool quiet = rest >= QUIET_MS;
     if (journal > (urgent ? JOURNAL_URGENT : quiet ? 0 : JOURNAL_MUCH))
         return checkpoint(history);
