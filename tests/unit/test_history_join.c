@@ -132,6 +132,30 @@ static void test_many_packs_of_joins_go_earlier(void **state)
     assert_clean(scratch);
 }
 
+/* As `git maintenance` makes it; git complains of each pack that it names and that isn't there. */
+static void test_an_index_over_many_packs_names_none_that_went(void **state)
+{
+    struct scratch *scratch = *state;
+    for (int i = 0; i < 60; i++) {
+        commit_many(scratch, i, 1);
+        if (i == 10)
+            assert_string_equal(shell(scratch, "git multi-pack-index write --bitmap --no-progress"), "");
+        tidy_at_rest(scratch);
+    }
+    OWNED char *before = contents(scratch);
+    assert_clean(scratch);
+    scratch_reopen(scratch);
+    minutes_pass(scratch);
+    assert_true(packs(scratch) < 30);
+    assert_clean(scratch);
+    assert_string_equal(shell(scratch, "ls .git/objects/pack | grep -v '^pack-'"), "");
+    OWNED char *after = contents(scratch);
+    assert_string_equal(after, before);
+    assert_string_equal(shell(scratch, "git multi-pack-index write && git fsck --strict && git gc -q"), "");
+    commit_many(scratch, 60, 1);
+    assert_clean(scratch);
+}
+
 /* Its heir is gone, so it has what nobody else has. */
 static void test_a_pack_whose_heir_somebody_removed_stays(void **state)
 {
@@ -293,6 +317,7 @@ int main(void)
         PROMISE(test_packs_of_a_join_stay_for_those_who_listed_them),
         PROMISE(test_packs_of_a_join_go_after_five_minutes),
         PROMISE(test_many_packs_of_joins_go_earlier),
+        PROMISE(test_an_index_over_many_packs_names_none_that_went),
         PROMISE(test_a_pack_whose_heir_somebody_removed_stays),
         PROMISE(test_a_busy_agent_has_a_sound_repository_all_the_time_and_few_packs_when_it_rests),
         PROMISE(test_packs_that_git_made_are_joined_as_they_are),

@@ -7,7 +7,11 @@
  *
  * A pack is removed only while its heir is there. Where another process has packed anew, the note goes, and the pack is
  * joined like any other. Killed before the note is written: the pack is joined once more, and has no new object. Killed
- * between the index and the pack: a pack without an index, which no reader sees; the note takes it away later. */
+ * between the index and the pack: a pack without an index, which no reader sees; the note takes it away later.
+ *
+ * An index over many packs (git multi-pack-index, which git maintenance makes) goes before the first pack, as it does
+ * where git itself removes a pack that it names: git finds everything by the packs' own indexes, and the next maintenance
+ * makes it anew. */
 #include "worker/history/part.h"
 
 #include <fcntl.h>
@@ -42,24 +46,49 @@ void retired_add(struct history *history, const char *name, const char *heir)
     history->retired.look_at = at < history->retired.look_at ? at : history->retired.look_at;
 }
 
+static bool is_there(const struct history *history, const char *path)
+{
+    return faccessat(history->folders.git, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static bool has_index(const struct history *history, const char *name)
 {
     OWNED char *path = memory_print("objects/pack/pack-%s.idx", name);
-    return faccessat(history->folders.git, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return is_there(history, path);
+}
+
+/* Newer gits keep the index as a chain in a folder, whose list alone makes it count. What belongs to an index (its
+ * bitmap) has the index's name in front. */
+static void remove_index_of_many(struct history *history)
+{
+    static const char folder[] = "objects/pack", name[] = "multi-pack-index",
+                      chain[] = "objects/pack/multi-pack-index.d/multi-pack-index-chain";
+    unlinkat(history->folders.git, chain, 0);
+    if (!is_there(history, "objects/pack/multi-pack-index"))
+        return;
+    struct listing *files = listing_open(history->folders.git, folder, NULL);
+    for (const char *file; files && (file = listing_next(files));)
+        if (strncmp(file, name, strlen(name)) == 0)
+            unlinkat(listing_folder(files), file, 0);
+    if (files)
+        (void)listing_close(files,
+                            NULL); /* a file that wasn't met goes with the next pack, or counts for nothing */
 }
 
 static void remove_pack(struct history *history, int folder, const char *name)
 {
-    static const char *const parts[] = {"idx", "rev", "bitmap", "pack"};
+    static const char *const parts[] = {"idx", "rev", "bitmap", "mtimes", "pack"};
     OWNED char *heir = NULL;
     size_t length;
     int read = files_read(folder, name, COMMIT_TEXT, &heir, &length, NULL, NULL);
-    if (read == 1 && has_index(history, heir))
-        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-            OWNED char *path = memory_print("objects/pack/pack-%s.%s", name, parts[i]);
-            if (faccessat(history->folders.git, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-                spare_give(history, history->folders.git, path);
-        }
+    bool goes = read == 1 && has_index(history, heir);
+    if (goes)
+        remove_index_of_many(history);
+    for (size_t i = 0; goes && i < sizeof parts / sizeof *parts; i++) {
+        OWNED char *path = memory_print("objects/pack/pack-%s.%s", name, parts[i]);
+        if (is_there(history, path))
+            spare_give(history, history->folders.git, path);
+    }
     unlinkat(folder, name, 0);
 }
 
