@@ -125,6 +125,59 @@ static void test_a_persons_merge_counts_both_sides(void **state)
     assert_int_equal(history_tasks_done(scratch->history), 3);
 }
 
+static bool is_done(struct scratch *scratch, const char *task)
+{
+    char commit[COMMIT_TEXT];
+    return history_finished(scratch->history, task, 7, commit);
+}
+
+/* As people make one with `git clone --depth`. */
+static void test_a_shallow_clone_is_worked_in_and_knows_the_tasks_that_it_has(void **state)
+{
+    struct scratch *scratch = *state;
+    for (char task[] = "a"; *task <= 'e'; ++*task)
+        commit_file(scratch, task, "goals.md", task);
+    shell(
+        scratch,
+        "git clone -q --depth 2 file://$PWD clone && rm -rf .git .agentos && mv clone/.git . && rm -r clone");
+    scratch_reopen(scratch);
+    assert_true(is_done(scratch, "e") && is_done(scratch, "d"));
+    assert_false(is_done(scratch, "c"));
+    commit_file(scratch, "f", "goals.md", "f");
+    /* git walks by the commits' times: within a second, and later */
+    shell(scratch, "GIT_COMMITTER_DATE=$(git log -1 --format=%ci) git commit -q --allow-empty -m theirs");
+    assert_true(is_done(scratch, "f") && is_done(scratch, "d"));
+    shell(scratch, "GIT_COMMITTER_DATE='2100-01-01 00:00' git commit -q --allow-empty -m theirs");
+    assert_true(is_done(scratch, "f") && is_done(scratch, "d"));
+    scratch_reopen(scratch);
+    assert_true(is_done(scratch, "f") && is_done(scratch, "d"));
+    assert_clean(scratch);
+}
+
+static void test_a_lost_commit_takes_only_what_lies_behind_it(void **state)
+{
+    struct scratch *scratch = *state;
+    commit_file(scratch, "a", "goals.md", "a");
+    shell(scratch, "git branch side");
+    commit_file(scratch, "b", "goals.md", "b");
+    commit_file(scratch, "c", "goals.md", "c");
+    shell(scratch, "git checkout -q side && git commit -q --allow-empty -m theirs && git checkout -q main && "
+                   "git merge -q --no-edit side");
+    commit_file(scratch, "d", "goals.md", "d");
+    while (history_tidy(scratch->history, false))
+        ;
+    shell(scratch,
+          "mkdir packs; mv .git/objects/pack/* packs; cat packs/*.pack > /dev/null; "
+          "for pack in packs/*.pack; do git unpack-objects -q < $pack; done; rm -r packs; "
+          "lost=$(git log --format=%H --grep 'task): b'); rm -f .git/objects/$(echo $lost | sed 's|..|&/|'); "
+          "rm .agentos/ledger .agentos/journal");
+    scratch_reopen(scratch);
+    assert_true(is_done(scratch, "d") && is_done(scratch, "c") && is_done(scratch, "a"));
+    assert_false(is_done(scratch, "b"));
+    commit_file(scratch, "e", "goals.md", "e");
+    assert_true(is_done(scratch, "e"));
+}
+
 #define PROMISE(name) cmocka_unit_test_setup_teardown(name, scratch_begin, scratch_end)
 
 int main(void)
@@ -137,6 +190,8 @@ int main(void)
         PROMISE(test_a_reset_makes_later_tasks_undone),
         PROMISE(test_a_wrong_or_short_cache_is_made_good_from_git),
         PROMISE(test_a_persons_merge_counts_both_sides),
+        PROMISE(test_a_shallow_clone_is_worked_in_and_knows_the_tasks_that_it_has),
+        PROMISE(test_a_lost_commit_takes_only_what_lies_behind_it),
     };
     return cmocka_run_group_tests(promises, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include "worker/history/part.h"
 
 #include <fcntl.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -152,7 +153,95 @@ static bool add_from_git(struct history *history, const git_oid *id, struct faul
     return history->ledger.records > before || fault_set(fault, "the ledger can't be written");
 }
 
-/* Oldest first, so that the last record is HEAD's. */
+/* --- from git: oldest first, so that the last record is HEAD's --- */
+
+/* A history with gaps: a shallow clone, or a damaged repository that lacks commits. The commits that can be reached are
+ * read; an agent whose old commits are missing works on all the same. */
+struct gaps {
+    struct history *history;
+    git_oid *found; /* the commits that are there, HEAD first */
+    size_t count, missing;
+    void *seen; /* a tree of tsearch(3) */
+};
+
+static int by_id(const void *a, const void *b)
+{
+    return git_oid_cmp(a, b);
+}
+
+/* Without a descriptor libgit2 finds no pack: then nothing is known about the commit. */
+static bool is_missing(struct history *history, const git_oid *id)
+{
+    history_close_objects(history);
+    OWNED_FD int spare = openat(history->folders.git, "objects", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return spare >= 0 && !object_present(history, id);
+}
+
+/* False: it was seen before. */
+static bool see(struct gaps *gaps, const git_oid *id)
+{
+    OWNED git_oid *copy = memory_new(1, sizeof *copy);
+    *copy = *id;
+    git_oid *const *first = tsearch(copy, &gaps->seen, by_id);
+    if (first && *first != copy)
+        return false;
+    copy = NULL; /* the tree's from now on */
+    return true;
+}
+
+/* False: whether the commit is there can't be told now. */
+static bool meet(struct gaps *gaps, const git_oid *id, struct fault *fault)
+{
+    OWNED_GIT(git_odb_object) git_odb_object *object = NULL;
+    if (!see(gaps, id))
+        return true;
+    if (object_read(gaps->history, id, GIT_OBJECT_COMMIT, &object, fault))
+        *MEMORY_ADD(gaps->found, gaps->count) = *id;
+    else if (is_missing(gaps->history, id))
+        gaps->missing++;
+    else
+        return false;
+    return true;
+}
+
+static bool meet_parents(struct gaps *gaps, git_oid id, struct fault *fault)
+{
+    static const char field[] = "\nparent ";
+    OWNED_GIT(git_odb_object) git_odb_object *object = NULL;
+    git_oid parent;
+    if (!object_read(gaps->history, &id, GIT_OBJECT_COMMIT, &object, fault))
+        return false;
+    OWNED char *text = memory_slice(git_odb_object_data(object), git_odb_object_size(object));
+    const char *line = strchr(text, '\n'); /* behind the tree's */
+    for (; line && strncmp(line, field, strlen(field)) == 0; line = strchr(line + 1, '\n'))
+        if (git_oid_fromstrn(&parent, line + strlen(field), GIT_OID_HEXSZ) != 0 ||
+            !meet(gaps, &parent, fault))
+            return false;
+    return true;
+}
+
+/* known: where the ledger's records end; NULL: it has none. */
+static bool read_around_gaps(struct history *history, const git_oid *known, struct fault *fault)
+{
+    struct gaps gaps = {.history = history};
+    if (known)
+        see(&gaps, known);
+    bool good = meet(&gaps, &history->head.commit, fault);
+    for (size_t i = 0; good && i < gaps.count; i++)
+        good = meet_parents(&gaps, gaps.found[i], fault);
+    good = good && gaps.count > 0 && (known || gaps.missing > 0);
+    for (size_t i = gaps.count; good && i-- > 0;)
+        good = add_from_git(history, &gaps.found[i], fault);
+    if (good && gaps.missing > 0)
+        log_warn("agent", history->agent,
+                 "The history lacks %zu commit(s) (a shallow clone, or damage); tasks that were done before "
+                 "are not known",
+                 gaps.missing);
+    free(gaps.found);
+    tdestroy(gaps.seen, free);
+    return good;
+}
+
 static bool read_git(struct history *history, const git_oid *known, struct fault *fault)
 {
     git_repository *repository = history_repository(history, fault);
@@ -169,8 +258,10 @@ static bool read_git(struct history *history, const git_oid *known, struct fault
     while (good && git_revwalk_next(&id, walk) == 0)
         good = add_from_git(history, &id, fault);
     git_revwalk_free(walk);
-    return good && (git_oid_equal(&history->ledger.newest, &history->head.commit) ||
-                    fault_set(fault, "the history can't be read to its end"));
+    if (!good || git_oid_equal(&history->ledger.newest, &history->head.commit))
+        return good;
+    fault_set(fault, "the history can't be read to its end");
+    return read_around_gaps(history, known, fault);
 }
 
 bool ledger_refresh(struct history *history, struct fault *fault)
