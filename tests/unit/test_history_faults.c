@@ -141,12 +141,36 @@ static void test_packing_keeps_every_object_and_leaves_few_files(void **state)
     assert_int_equal(history_tasks_done(scratch->history), 421);
 }
 
+/* As newer gits make one. Its HEAD is not mended, for a history would begin beside the one that git shows. */
+static void test_a_repository_with_a_reftable_is_left_and_told(void **state)
+{
+    struct scratch *scratch = *state;
+    struct fault fault = {0};
+    struct change change = {CHANGE_WRITE, "goals.md", "2\n", 2};
+    commit_file(scratch, "one", "goals.md", "1\n");
+    shell(scratch, "mkdir .git/reftable && echo 'ref: refs/heads/.invalid' > .git/HEAD");
+    assert_false(commit_changes(scratch, "two", &change, 1, &fault));
+    assert_non_null(strstr(fault.text, "git refs migrate"));
+    history_close(scratch->history);
+    char *damage = NULL;
+    scratch->history = history_open(scratch->tree, scratch->path, "orion", &damage, &fault);
+    assert_null(scratch->history);
+    assert_null(damage);
+    assert_non_null(strstr(fault.text, "git refs migrate"));
+    assert_string_equal(shell(scratch, "cat .git/HEAD"), "ref: refs/heads/.invalid");
+    shell(scratch, "rmdir .git/reftable && echo 'ref: refs/heads/main' > .git/HEAD");
+    scratch_open(scratch);
+    assert_true(commit_changes(scratch, "two", &change, 1, &fault));
+    assert_clean(scratch);
+}
+
 #define PROMISE(name) cmocka_unit_test_setup_teardown(name, scratch_begin, scratch_end)
 
 int main(void)
 {
     const struct CMUnitTest promises[] = {
         PROMISE(test_a_repository_that_can_not_be_opened_is_set_aside_whole),
+        PROMISE(test_a_repository_with_a_reftable_is_left_and_told),
         PROMISE(test_small_damage_is_mended_in_place),
         PROMISE(test_a_full_disk_is_a_sentence_and_changes_nothing),
         PROMISE(test_packing_keeps_every_object_and_leaves_few_files),

@@ -66,6 +66,7 @@ static int read_packed(struct history *history, const char *name, git_oid *id, s
     return 0;
 }
 
+/* A repository whose refs are no files has a HEAD that names none, which is no damage. */
 int ref_read(struct history *history, char name[REF_NAME_MAX], git_oid *id, struct fault *fault)
 {
     char text[REF_NAME_MAX + 16], at[REF_NAME_MAX] = "HEAD";
@@ -95,6 +96,12 @@ int ref_read(struct history *history, char name[REF_NAME_MAX], git_oid *id, stru
             return read_packed(history, at, id, fault) < 0 ? -1 : 1;
         break;
     }
+    if (faccessat(history->folders.git, "reftable", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return fault_set(
+                   fault,
+                   "the repository keeps its branches as a reftable, which AgentOS can't read; `git refs "
+                   "migrate --ref-format=files` (git 2.46 or later) makes files of them"),
+               -1;
     fault_set(fault, "the repository's .git/%s is damaged", at);
     return 0;
 }
