@@ -317,6 +317,8 @@ void post_dead_letters(struct box *box)
     box->dead.after_ms = 0;
     if (!box->dead.from) {
         box->dead.began_ns = clock_now_ms() * 1000000;
+        if (box->dead.began_ns < box->dead.looked_ns) /* the clock was set back */
+            box->dead.looked_ns = 0;
         box->dead.owe = false; /* this look finds out */
     }
     OWNED_FD int fd = mailbox_open(post->data, box->name, FOLDER_DEAD_LETTERS, false);

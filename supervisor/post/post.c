@@ -54,8 +54,15 @@ static void arm_clock(void *context)
     timer_set(post->loop, &post->clock, left_ms > 0 ? left_ms : 0);
 }
 
+/* A letter's time of change tells no more whether the letter came before or after the last look. */
+static void forget_look(struct box *box)
+{
+    box->dead.began_ns = box->dead.looked_ns = 0;
+}
+
 void post_clock_was_set(struct post *post)
 {
+    post_each(post, forget_look);
     arm_clock(post);
 }
 

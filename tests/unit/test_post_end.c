@@ -1,5 +1,6 @@
 /* The post office: time to live, dead letters, bounces, and the start's way with the traces of a crash. Promise 5 of
  * contract section 9, and the table of supervisor/post/start.c row by row. */
+#include "common/test_clock.h"
 #include "post_office.h"
 
 /* Expires within two seconds. */
@@ -226,6 +227,48 @@ static void test_right_after_a_start_a_dead_letter_whose_sender_is_to_be_told_is
     }
 }
 
+/* The wall clock was two hours ahead when the dead letters were looked at, and is right again. told: the kernel has
+ * told of that. */
+static void owe_across_a_clock_that_was_set_back(struct office *office, bool told)
+{
+    enum { HOURS = 2 * 3600 * 1000 };
+    test_clock_move(HOURS, 0);
+    office_again(office);
+    office_settle(office);
+    test_clock_move(-HOURS, 0);
+    if (told)
+        post_clock_was_set(office->post);
+    for (int i = 0; i < EXPIRED; i++) {
+        OWNED char *id = memory_print("h%04d", i);
+        struct envelope letter = office_letter(id, KIND_HANDOFF, "orion", "iris");
+        letter.created -= 1000;
+        letter.ttl_seconds = 10;
+        office_send(office, &letter, "orion");
+    }
+    UNTIL(office, post_count(office->post, KIND_HANDOFF, "expired") == EXPIRED);
+    office_settle(office);
+    assert_int_equal(unread(office), EXPIRED - 1);
+}
+
+static void test_a_bounce_that_waits_is_told_though_the_clock_was_set_back(void **state)
+{
+    struct office *office = *state;
+    owe_across_a_clock_that_was_set_back(office, false);
+    office_reads_all(office, "orion");
+    UNTIL(office, unread(office) == 1);
+}
+
+/* The clock has passed the time of the former look again when the sender has read. */
+static void test_a_bounce_that_waits_is_told_though_the_clock_was_set_back_and_on_again(void **state)
+{
+    struct office *office = *state;
+    owe_across_a_clock_that_was_set_back(office, true);
+    test_clock_move(3 * 3600 * 1000, 0);
+    office_reads_all(office, "orion");
+    UNTIL(office, unread(office) == 1);
+    test_clock_move(-3 * 3600 * 1000, 0);
+}
+
 static void test_nobody_gets_a_bounce_for_what_it_never_sent(void **state)
 {
     struct office *office = *state;
@@ -430,6 +473,8 @@ int main(void)
         TEST(test_of_bounces_as_many_as_the_backlog_lie_unread_and_the_rest_waits_with_the_dead_letters),
         TEST(test_a_dead_letter_whose_sender_is_to_be_told_is_not_purged),
         TEST(test_right_after_a_start_a_dead_letter_whose_sender_is_to_be_told_is_not_purged),
+        TEST(test_a_bounce_that_waits_is_told_though_the_clock_was_set_back),
+        TEST(test_a_bounce_that_waits_is_told_though_the_clock_was_set_back_and_on_again),
         TEST(test_nobody_gets_a_bounce_for_what_it_never_sent),
         TEST(test_results_and_bounces_never_expire),
         TEST(test_what_failed_at_its_receiver_is_told_to_its_sender_once),
