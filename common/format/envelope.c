@@ -54,6 +54,7 @@ static const struct field {
     {"read", FORM_TIME, false, offsetof(struct envelope, read), 0},
     {"finished", FORM_TIME, false, offsetof(struct envelope, finished), 0},
     {"reason", FORM_TEXT, false, offsetof(struct envelope, reason), 0},
+    {"lock", FORM_TEXT, false, offsetof(struct envelope, lock), 0},
     {"consumer", FORM_ADDRESS, false, offsetof(struct envelope, consumer), 0},
     {"base_version", FORM_VERSION, false, offsetof(struct envelope, base_version), 0},
 };

@@ -47,6 +47,7 @@ struct envelope {
     char *trace;
     char *in_reply_to, *reason;        /* NULL: not yet true */
     int64_t delivered, read, finished; /* 0: not yet true */
+    char *lock;                        /* KIND_TASK: the lock that its block asked for; NULL: none */
     char *consumer;                    /* the consumer that has the item now; NULL: none */
     int64_t base_version; /* KIND_SEGMENT: the version that the writer saw; 0: none, or another kind */
     char *body;

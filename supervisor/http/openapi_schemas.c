@@ -11,7 +11,8 @@
 #define ENVELOPE                                                                                             \
     "id:string kind:string from:string to:string created:string ttl_seconds:integer priority:string "        \
     "status:string attempts:integer hops:integer trace:string? in_reply_to:string? delivered:string? "       \
-    "read:string? finished:string? reason:string? consumer:string? base_version:integer? body:string? "      \
+    "read:string? finished:string? reason:string? lock:string? consumer:string? base_version:integer? "      \
+    "body:string? "                                                                                          \
     "path:string "
 #define COMMIT                                                                                               \
     "commit:string time:string author:string? subject:string? body:string? task:string? end:string? "        \

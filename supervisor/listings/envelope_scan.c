@@ -340,7 +340,7 @@ json_t *copy_json(const struct copy *copy)
     char created[CLOCK_TEXT];
     bool segment = envelope->kind == KIND_SEGMENT;
     return json_pack("{s:o, s:s, s:o, s:o, s:s, s:I, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-                     "s:o, s:o, s:o}",
+                     "s:o, s:o, s:o, s:o}",
                      "id", utf8_json(envelope->id), "kind", envelope_kind_name(envelope->kind), "from",
                      utf8_json(envelope->from), "to", utf8_json(envelope->to), "created",
                      clock_format(envelope->created, created), "ttl_seconds",
@@ -349,7 +349,8 @@ json_t *copy_json(const struct copy *copy)
                      "hops", (json_int_t)envelope->hops, "trace", utf8_json(envelope->trace), "in_reply_to",
                      utf8_json(envelope->in_reply_to), "delivered", time_or_null(envelope->delivered), "read",
                      time_or_null(envelope->read), "finished", time_or_null(envelope->finished), "reason",
-                     utf8_json(envelope->reason), "consumer", utf8_json(envelope->consumer), "base_version",
+                     utf8_json(envelope->reason), "lock", utf8_json(envelope->lock), "consumer",
+                     utf8_json(envelope->consumer), "base_version",
                      segment ? json_integer((json_int_t)envelope->base_version) : json_null(), "body",
                      utf8_json(envelope->body), "path", utf8_json(copy->path));
 }

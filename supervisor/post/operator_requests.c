@@ -109,7 +109,8 @@ static int requeue_task(struct box *box, const struct envelope *envelope, struct
                                      .text = whole,
                                      .priority = envelope->priority,
                                      .created = clock_now(),
-                                     .ttl_seconds = envelope->ttl_seconds};
+                                     .ttl_seconds = envelope->ttl_seconds,
+                                     .lock = envelope->lock};
     if (!task_block_check(&block, fault))
         return EX_DATAERR;
     return task_block_append(box->post->data, box->name, &block, fault);

@@ -184,6 +184,7 @@ static bool bury(struct tasks *tasks, const struct block_list *blocks, const str
         .status = "expired",
         .trace = block->id,
         .reason = reason,
+        .lock = block->lock,
         .finished = clock_now(),
         .body = strlen(block->task) + 4096 > ENVELOPE_MAX ? POST_TEXT_IN_QUEUE : block->task,
     };

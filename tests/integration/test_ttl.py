@@ -1,6 +1,7 @@
 """A task's time to live: within a second of its end it is a dead letter, whatever its agent does at that moment."""
 
 import datetime
+import json
 import time
 
 import pytest
@@ -132,6 +133,28 @@ def test_a_task_without_a_created_that_expired_while_its_agent_was_stopped_is_ne
     system.wait_done("again")
     assert model.asked() == {"Too late": 1, "In time": 1}
     system.assert_sound()
+
+
+@pytest.mark.parametrize("buried_by", ["worker", "supervisor"])
+def test_a_requeued_task_asks_for_its_lock_again(system, buried_by):
+    if buried_by == "supervisor":
+        system.cli("stop", "orion")
+    with (system.tree() / "queue.md").open("a") as queue:
+        queue.write("\n## late\ntask: Too late\ncreated: 2020-01-01T00:00:00Z\nttl_seconds: 3000\nlock: the printer\n")
+    letter = system.tree() / "iac/dead-letter/late.md"
+    wait_until(letter.exists, "late a dead letter", 15)
+    assert "\nlock: the printer\n" in letter.read_text()
+    assert "lock: the printer" in system.cli("show", "late").stdout
+    [listed] = [item for item in json.loads(system.cli("dead-letters", "--json").stdout)["items"] if item["id"] == "late"]
+    assert listed["lock"] == "the printer"
+    if buried_by == "worker":
+        wait_until(lambda: "## late\n" not in system.read("queue.md"), "its block gone", 10)
+        system.cli("stop", "orion")
+    system.cli("requeue", "late")
+    assert "\nlock: the printer\n" in system.read("queue.md").split("## late\n")[-1]
+    system.cli("start", "orion")
+    system.wait_done("late")
+    assert "under the lock the printer, token " in system.git("log", "-1", "--format=%b", "--grep", "task): late")
 
 
 def test_a_requeued_task_whose_expired_block_still_stands_has_one_life(make_system, model):

@@ -64,6 +64,7 @@ static void print_dead_letter(const struct worker *worker, const struct block *b
         .attempts = attempts_failed(worker->attempts, block->id, block->hash),
         .trace = block->id,
         .reason = (char *)reason,
+        .lock = block->lock,
         .finished = now,
         .body = block->task,
     };

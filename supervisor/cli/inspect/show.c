@@ -61,6 +61,7 @@ static void show_head(const json_t *whole)
         puts("never expires");
     show_text(whole, "in_reply_to", "in reply to");
     show_text(whole, "reason", "reason:");
+    show_text(whole, "lock", "lock:");
 }
 
 static void show_route(const json_t *route)
