@@ -684,6 +684,20 @@ def test_an_id_is_pending_where_its_block_was_appended_while_queue_md_was_exchan
     assert model.asked() == {"Do it once": 1}
 
 
+def test_no_block_of_a_cancelled_task_is_left(make_system, model):
+    """It stands in the queue twice, and the one that is being worked at has been edited since."""
+    model.become("slow-2000")
+    system = make_system(model=model).start()
+    queue = system.tree() / "queue.md"
+    system.append("\n## dup\ntask: Do it twice\n\n## other\ntask: Something else\n\n## dup\ntask: Do it twice\n")
+    wait_until(lambda: model.asked()["Do it twice"] == 1, "the first block with the model", 30)
+    queue.write_text(queue.read_text().replace("Do it twice", "Do it thrice", 1))
+    system.cli("cancel", "orion", "dup")
+    assert "## dup" not in queue.read_text() and "## other" in queue.read_text()
+    system.wait_done("other")
+    assert model.asked() == {"Do it twice": 1, "Something else": 1}
+
+
 def test_an_id_whose_task_was_cancelled_may_be_given_again(make_system, model):
     system = make_system(model=model, scenario="hold").start()
     system.cli("task", "orion", "First", "--id", "in-hand")

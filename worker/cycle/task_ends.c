@@ -246,26 +246,46 @@ void task_ends_expire(struct worker *worker, int64_t now_ms)
     timers_arm(&worker->timers, TIMER_EXPIRY, next ? now_ms + left_ms : 0);
 }
 
+static bool is_another(void *id, const struct block *block)
+{
+    return strcmp(block->id, id) != 0;
+}
+
+/* The task may stand there twice, and the block in hand may have been edited since: no whole block of the id is left. 1:
+ * some were there, 0: there is none, -1: not all can be taken out now. */
+static int take_blocks(struct worker *worker, char *id)
+{
+    struct fault fault;
+    if (!queue_look(worker->queue, NULL, &fault))
+        return -1;
+    const struct block *block = queue_next(worker->queue, is_another, id);
+    int some = block != NULL;
+    for (size_t left = queue_blocks(worker->queue)->count; block && left > 0; left--) {
+        if (!queue_take(worker->queue, id, block->hash, &fault))
+            return -1;
+        block = queue_next(worker->queue, is_another, id);
+    }
+    return block ? -1 : some;
+}
+
 bool task_ends_cancel(struct worker *worker, const char *id)
 {
     struct fault fault;
-    int64_t retry_ms;
-    bool found = false;
-    if (worker->phase != PHASE_NONE && strcmp(worker->task.id, id) == 0) {
-        uint64_t hash = worker->task.hash;
+    OWNED char *task = memory_text(id);
+    bool in_hand = worker->phase != PHASE_NONE && strcmp(worker->task.id, id) == 0;
+    if (in_hand) {
         bool by_post = worker->task.by_post;
+        uint64_t hash = worker->task.hash;
         cycle_abandon(worker);
-        found = by_post ? envelope_ends_cancel(worker, id) : queue_take(worker->queue, id, hash, &fault);
         if (by_post)
-            return found;
-    } else if (queue_look(worker->queue, &retry_ms, &fault)) {
-        const struct block_list *blocks = queue_blocks(worker->queue);
-        for (size_t i = 0; i < blocks->count && !found; i++)
-            if (strcmp(blocks->items[i].id, id) == 0)
-                found = queue_take(worker->queue, id, blocks->items[i].hash, &fault);
+            return envelope_ends_cancel(worker, id);
+        /* A person may be writing behind it: then it goes when they are done. */
+        if (!queue_take(worker->queue, id, hash, &fault))
+            return false;
     }
-    if (!found)
-        return envelope_ends_cancel(worker, id);
+    int taken = take_blocks(worker, task);
+    if (taken < 0 || (taken == 0 && !in_hand))
+        return taken == 0 && envelope_ends_cancel(worker, id);
     /* A cancelled task that comes back after a power cut would cost money: flush before it is said. */
     OWNED_FD int fd = files_open(worker->tree, TREE_QUEUE, O_RDONLY, 0);
     if (fd >= 0)
