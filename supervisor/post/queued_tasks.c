@@ -86,10 +86,11 @@ static void meet(struct tasks *tasks, const struct block_list *blocks)
 static int64_t noted(const char *seen, const struct block *block)
 {
     struct sight wanted = sight_of(block, 0), line_of;
+    int read = 0;
     for (const char *line = seen; line && *line; line = strchr(line, '\n'), line += line != NULL)
-        if (sscanf(line, "%16" SCNx64 " %16" SCNx64 " %20" SCNd64, &line_of.id, &line_of.hash,
-                   &line_of.time) == 3 &&
-            by_hash_and_id(&line_of, &wanted) == 0)
+        if (sscanf(line, "%16" SCNx64 " %16" SCNx64 " %20" SCNd64 "%n", &line_of.id, &line_of.hash,
+                   &line_of.time, &read) == 3 &&
+            line[read] == '\n' && by_hash_and_id(&line_of, &wanted) == 0)
             return line_of.time;
     return 0;
 }

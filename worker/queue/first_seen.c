@@ -12,7 +12,8 @@
 #include "common/memory.h"
 
 /* .agentos/seen: a line "ID HASH TIME" for each block that has a TTL and no time of its own. A power cut may take the
- * last lines along; such a block lives a little longer. */
+ * last lines along, and a full disk the end of a line, which the next line then goes on from and is no line either; such
+ * a block lives a little longer. */
 
 static const char seen_name[] = "seen";
 enum { SEEN_LIMIT = 8 * 1024 * 1024, SEEN_SPARE = 256 };
@@ -57,9 +58,11 @@ bool queue_seen_load(struct queue *queue, struct fault *fault)
         return found == 0 || files_lasting(errno);
     for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
         struct seen seen;
+        int read = 0;
         queue->seen_lines++;
-        if (sscanf(line, "%16" SCNx64 " %16" SCNx64 " %20" SCNd64, &seen.id, &seen.hash, &seen.time) == 3 &&
-            !find(queue, (struct mark){seen.id, seen.hash}))
+        if (sscanf(line, "%16" SCNx64 " %16" SCNx64 " %20" SCNd64 "%n", &seen.id, &seen.hash, &seen.time,
+                   &read) == 3 &&
+            line + read == end && !find(queue, (struct mark){seen.id, seen.hash}))
             add(queue, seen);
     }
     return true;
