@@ -24,7 +24,8 @@ enum {
     STREAK_SAID_MS = 100,
 };
 
-/* A larger number is no count of anything, and as JSON a negative or a rounded one. */
+/* A larger number is no count of anything, and as JSON a negative or a rounded one; the marks of a streak, which double,
+ * would overflow and never be higher than it. */
 static const uint64_t count_max = UINT64_C(1) << 53;
 
 static void take_text(char **at, char *text)

@@ -223,6 +223,11 @@ static inline void worker_misbehaves(struct link *link, const struct worker_star
     } else if (is_called(start, "boaster")) {
         worker_tells(link, MESSAGE_FIGURES, (uint64_t)0, (uint64_t)0, (uint64_t)0, (uint64_t)0, (uint64_t)0,
                      (uint64_t)0, UINT64_MAX, (uint64_t)0);
+    } else if (is_called(start,
+                         "sulker")) { /* a streak whose marks, twice as high each time, would overflow */
+        for (uint64_t streak = 0; streak < 3; streak++)
+            worker_tells(link, MESSAGE_FIGURES, (uint64_t)0, (uint64_t)0, (uint64_t)0, (uint64_t)0,
+                         (uint64_t)0, streak << 62, (uint64_t)0, (uint64_t)0);
     } else if (is_called(start, "spender")) {
         worker_tells(link, MESSAGE_FINISHED, "t", (uint64_t)2, "c", UINT64_MAX / 2, (uint64_t)1, "done", "");
     } else if (is_called(start, "mumbler")) {

@@ -55,7 +55,7 @@ static void test_a_worker_that_says_what_it_may_not_is_killed_and_nobody_else_is
                                         "beyond", "nul",       "twice",   "stranger", "greedy",   "huge",
                                         "wild",   "generous",  "wordy",   "flooder",  "silent",   "misnamed",
                                         "ahead",  "ungreeted", "accuser", "judge",    "nested",   "hidden",
-                                        "cut",    "hasty",     "boaster", "spender"};
+                                        "cut",    "hasty",     "boaster", "spender",  "sulker"};
     struct supervised *supervised = *state;
     OWNED_BUFFER struct buffer names = {0};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
