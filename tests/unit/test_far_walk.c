@@ -1,7 +1,8 @@
 /* Envelopes between two nodes through everything at once: messages lost, repeated and turned round, a bus that forgets all,
  * connections that go, nodes killed, verdicts lost, while agents send, read, finish and let expire. At the end each envelope has
- * come to exactly one end, was given to its receiver at most once, and its sender was told; and of one kind between two agents none
- * was delivered before an earlier one. */
+ * come to exactly one end, was given to its receiver at most once, and its sender was told; and of one kind and priority between two
+ * agents none was delivered before an earlier one, though urgent envelopes and envelopes from before go past those that
+ * travel. */
 #include "two_nodes.h"
 
 enum { ENVELOPES = 60, STEPS = 900, SEEDS = 5 };
@@ -20,6 +21,8 @@ static struct walk {
         char id[16];
         const char *from, *to;
         enum envelope_kind kind;
+        enum priority priority;
+        bool set_back; /* its `created` is earlier than its sending, so its place is another one */
         int taken;
     } all[ENVELOPES];
     size_t heard; /* of two.verdicts */
@@ -44,7 +47,11 @@ static void send_one(void)
     struct envelope letter =
         office_letter(sent->id, chance(3) ? KIND_HANDOFF : KIND_MESSAGE, sent->from, sent->to);
     letter.ttl_seconds = chance(3) ? 0 : 1 + chance(3);
+    letter.priority = chance(3) ? PRIORITY_NORMAL : chance(2) ? PRIORITY_HIGH : PRIORITY_LOW;
+    sent->set_back = chance(8) == 0;
+    letter.created -= sent->set_back ? 1 + chance(60) : 0;
     sent->kind = letter.kind;
+    sent->priority = letter.priority;
     office_send(&node_of(sent->from)->office, &letter, sent->from);
 }
 
@@ -242,7 +249,8 @@ static void check_order(const struct sent *first, const struct sent *second)
 {
     const char *before = said_of(first, first->to, "delivered"),
                *after = said_of(second, second->to, "delivered");
-    bool same = first->kind == second->kind && first->from == second->from && first->to == second->to;
+    bool same = first->kind == second->kind && first->from == second->from && first->to == second->to &&
+                first->priority == second->priority && !first->set_back && !second->set_back;
     if (same && before && after && before > after && !said_of(first, first->from, "refused"))
         fail_msg("seed %u: %s was delivered before %s\n%s", walk.seed, second->id, first->id,
                  node_of(first->to)->office.said.data);
