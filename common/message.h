@@ -156,6 +156,10 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
        Answered by FETCHED: agent name, 0: it is there, the commit or a sentence */     \
     X(FETCH, 72, SUPERVISOR, MIRROR, "tt")                                                                                          \
     X(FETCHED, 73, MIRROR, SUPERVISOR, "tnt")                                                                                       \
+    /* supervisor -> mirror: agent name: has the remote a branch of it? Answered by LOOKED: agent name, 0: it has, 1: it     \
+       can't be asked, 3: it has none; the commit or a sentence */      \
+    X(LOOK_THERE, 74, SUPERVISOR, MIRROR, "t")                                                                                      \
+    X(LOOKED, 75, MIRROR, SUPERVISOR, "tnt")                                                                                        \
     /* supervisor -> bus (bus_link.h): ticket, subject, message id, bytes */                                                        \
     X(BUS_PUBLISH, 80, SUPERVISOR, BUS, "nttb")                                                                                     \
     /* supervisor -> bus: subject, 1: its messages are wanted, 0: no longer */                                                      \

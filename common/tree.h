@@ -17,7 +17,8 @@
 #define TREE_OUTBOX        "iac/outbox"
 #define TREE_ARCHIVE       "iac/archive"
 #define TREE_DEAD_LETTERS  "iac/dead-letter"
-#define TREE_NOTES         ".agentos" /* the worker's own, not in git */
+#define TREE_NOTES         ".agentos"          /* the worker's own, not in git */
+#define TREE_EPOCH         TREE_NOTES "/epoch" /* of the agent's last lease on this node: supervisor/nodes/nodes.h */
 
 /* In DATA_DIR/agents, beside the agents: the folder that an import unpacks, until it is renamed to the agent's name. */
 #define TREE_IMPORT_PREFIX ".import-"

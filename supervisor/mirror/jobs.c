@@ -29,9 +29,10 @@ struct job {
     char *agent; /* owned; first: jobs are found by it */
     struct jobs *jobs;
     enum state state;
-    bool again;   /* commits have come since the push began */
-    char *bundle; /* the next run is a fetch into this file; owned; NULL: a push */
-    bool fetches; /* the present run is a fetch */
+    bool again;       /* commits have come since the push began */
+    bool looks;       /* a look is wanted */
+    char *bundle;     /* a fetch into this file is wanted; owned; NULL: none */
+    enum job_run run; /* the present run */
     unsigned failures;
     char known[COMMIT_TEXT]; /* the remote's commit; "": not known */
     pid_t pid;
@@ -71,12 +72,15 @@ static int64_t pause_ms(unsigned failures)
 
 static const char *name_of(const struct job *job)
 {
-    return job->fetches ? "fetch" : "push";
+    static const char *const names[] = {[JOB_PUSH] = "push", [JOB_FETCH] = "fetch", [JOB_LOOK] = "look"};
+    return names[job->run];
 }
 
 static int64_t most_of(const struct job *job)
 {
-    return job->fetches ? JOB_DEADLINE_MAX_MS : job->most_ms;
+    return job->run == JOB_FETCH  ? JOB_DEADLINE_MAX_MS
+           : job->run == JOB_LOOK ? JOB_DEADLINE_MS
+                                  : job->most_ms;
 }
 
 /* The push's last line, "1 the branch …": its digit and its text; a push without one was ended from outside. */
@@ -132,14 +136,16 @@ static void end(struct job *job)
     enum push_end how = end_of(job, status, &text);
     job->state = STATE_IDLE;
     jobs->under_way--;
-    jobs->owner.ended(jobs->owner.context, job->agent, job->fetches, how, text);
-    if (!job->fetches)
+    jobs->owner.ended(jobs->owner.context, job->agent, job->run, how, text);
+    if (job->run == JOB_PUSH)
         has_pushed(job, how, text);
-    else if (how == PUSH_DONE)
+    else if (job->run == JOB_FETCH && how == PUSH_DONE)
         job->failures = 0; /* of pushes of a tree that was not here, and to a remote that answers now */
-    if (how != PUSH_DONE && !job->fetches)
-        due_in(job, job->bundle ? 0 : pause_ms(job->failures));
-    else if (job->again || job->bundle)
+    if (job->bundle || job->looks)
+        due_in(job, 0);
+    else if (job->failures)
+        due_in(job, pause_ms(job->failures));
+    else if (job->again)
         due_in(job, JOB_BUNDLE_MS);
     give_places(jobs);
 }
@@ -168,6 +174,7 @@ static _Noreturn void become_push(const struct job *job, int out, int bundle)
     struct push push = {.data_dir = owner->data_dir,
                         .agent = job->agent,
                         .known = job->known,
+                        .looks = job->run == JOB_LOOK,
                         .bundle = bundle,
                         .empty = bundle < 0 ? NULL : memory_print("%s.git", job->bundle),
                         .url = git_remote_of(owner->remote, job->agent),
@@ -186,6 +193,7 @@ static void begin(struct job *job)
     struct jobs *jobs = job->jobs;
     int pipe[2] = {-1, -1};
     pid_t parent = getpid();
+    job->run = job->bundle ? JOB_FETCH : job->looks ? JOB_LOOK : JOB_PUSH;
     if (pipe2(pipe, O_CLOEXEC) != 0 || (job->pid = fork()) < 0) {
         int error = errno;
         memory_close_at(&pipe[0]);
@@ -213,10 +221,13 @@ static void begin(struct job *job)
     fcntl(pipe[0], F_SETFL, O_NONBLOCK);
     job->said = pipe[0];
     job->state = STATE_UNDER_WAY;
-    job->again = job->late = false;
-    job->fetches = job->bundle != NULL;
-    free(job->bundle);
-    job->bundle = NULL;
+    job->late = false;
+    if (job->run == JOB_PUSH)
+        job->again = false;
+    else if (job->run == JOB_LOOK)
+        job->looks = false;
+    else
+        memory_set(&job->bundle, NULL);
     job->length = 0;
     job->watch = loop_watch(jobs->owner.loop, job->said, EPOLLIN, on_said, job);
     jobs->under_way++;
@@ -272,6 +283,14 @@ void jobs_fetch(struct jobs *jobs, const char *agent, const char *bundle)
     struct job *job = job_of(jobs, agent);
     free(job->bundle);
     job->bundle = memory_print("%s/%s", jobs->owner.data_dir, bundle);
+    if (job->state == STATE_IDLE || job->state == STATE_DUE)
+        due_in(job, 0);
+}
+
+void jobs_look(struct jobs *jobs, const char *agent)
+{
+    struct job *job = job_of(jobs, agent);
+    job->looks = true;
     if (job->state == STATE_IDLE || job->state == STATE_DUE)
         due_in(job, 0);
 }

@@ -1,8 +1,10 @@
-/* The pushes, due, under way and put off, and the fetches: one for each agent, some at once. */
+/* The pushes, due, under way and put off, the fetches and the looks: one for each agent, some at once. */
 #pragma once
 
 #include "supervisor/mirror/push.h"
 #include "supervisor/process/loop.h"
+
+enum job_run { JOB_PUSH, JOB_FETCH, JOB_LOOK };
 
 enum {
     JOBS_AT_ONCE = 4,
@@ -18,7 +20,7 @@ struct jobs_owner {
     struct loop *loop;
     const char *data_dir, *remote; /* AGENTOS_GIT_REMOTE */
     enum sandbox_mode mode;
-    void (*ended)(void *context, const char *agent, bool fetched, enum push_end end, const char *text);
+    void (*ended)(void *context, const char *agent, enum job_run run, enum push_end end, const char *text);
     void *context;
 };
 
@@ -30,3 +32,5 @@ struct jobs *jobs_new(const struct jobs_owner *owner);
 void jobs_add(struct jobs *jobs, const char *agent);
 /* Fetches the remote's branch of the agent into the file (a path below data_dir) as a git bundle; tried once. */
 void jobs_fetch(struct jobs *jobs, const char *agent, const char *bundle);
+void jobs_look(struct jobs *jobs,
+               const char *agent); /* whether the remote has a branch of the agent; likewise */

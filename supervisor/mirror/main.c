@@ -1,10 +1,10 @@
 /* agentos-mirror CHANNEL_FD DATA_FD
  *
- * Pushes agents' branches to AGENTOS_GIT_REMOTE, and fetches a branch for `move --from-remote` (contract section 12).
- * The supervisor alone starts the process, with a socket pair to it (common/channel.h, common/message.h: PUSH and
- * FETCH in, PUSHED and FETCHED out). Each push is a child in a sandbox of its own; this process makes them, reads
- * nothing of an agent's, and has no network, no key of the model and no privileges. The process ends when the
- * supervisor does. */
+ * Pushes agents' branches to AGENTOS_GIT_REMOTE, fetches a branch for `move --from-remote`, and looks whether there is
+ * one before an agent is begun anew (contract section 12). The supervisor alone starts the process, with a socket pair to
+ * it (common/channel.h, common/message.h: PUSH, FETCH and LOOK_THERE in, PUSHED, FETCHED and LOOKED out). Each push is
+ * a child in a sandbox of its own; this process makes them, reads nothing of an agent's, and has no network, no key of the
+ * model and no privileges. The process ends when the supervisor does. */
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -24,10 +24,12 @@ struct mirror {
     struct jobs *jobs;
 };
 
-static void ended(void *context, const char *agent, bool fetched, enum push_end end, const char *text)
+static void ended(void *context, const char *agent, enum job_run run, enum push_end end, const char *text)
 {
+    static const unsigned words[] = {
+        [JOB_PUSH] = MESSAGE_PUSHED, [JOB_FETCH] = MESSAGE_FETCHED, [JOB_LOOK] = MESSAGE_LOOKED};
     const struct mirror *mirror = context;
-    report_send(mirror->report, fetched ? MESSAGE_FETCHED : MESSAGE_PUSHED, agent, (uint64_t)end, text);
+    report_send(mirror->report, words[run], agent, (uint64_t)end, text);
 }
 
 static bool hear(void *context, unsigned type, struct reader *reader)
@@ -38,6 +40,8 @@ static bool hear(void *context, unsigned type, struct reader *reader)
         jobs_add(mirror->jobs, agent);
     else if (type == MESSAGE_FETCH && message_read(reader, MESSAGE_FETCH, &agent, &bundle))
         jobs_fetch(mirror->jobs, agent, bundle);
+    else if (type == MESSAGE_LOOK_THERE && message_read(reader, MESSAGE_LOOK_THERE, &agent))
+        jobs_look(mirror->jobs, agent);
     else
         return false;
     return true;

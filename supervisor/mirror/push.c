@@ -1,5 +1,6 @@
 #include "supervisor/mirror/push.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <git2.h>
 #include <git2/sys/odb_backend.h>
@@ -282,13 +283,10 @@ static bool begin_stream(struct stream *stream, git_repository *repository)
 }
 
 /* The branch that the remote's HEAD names, if it is there; else main: agents' branches are called so. */
-static const git_remote_head *head_of(git_remote *remote)
+static const git_remote_head *head_of(git_remote *remote, const git_remote_head **heads, size_t count)
 {
-    const git_remote_head **heads, *found = NULL;
-    size_t count = 0;
+    const git_remote_head *found = NULL;
     git_buf named = {0};
-    if (git_remote_ls(&heads, &count, remote) != 0)
-        return NULL;
     const char *branch =
         git_remote_default_branch(&named, remote) == 0 && named.ptr ? named.ptr : "refs/heads/main";
     for (size_t i = 0; i < count && !found; i++)
@@ -298,24 +296,40 @@ static const git_remote_head *head_of(git_remote *remote)
     return found;
 }
 
+static enum push_end has_no_branch(struct fault *said)
+{
+    fault_set(said, "the remote has no branch of it");
+    return PUSH_NO_BRANCH;
+}
+
+/* Connects, and finds the branch: head, until the remote is closed. */
+static enum push_end find_branch(git_remote *remote, struct talk *talk, const git_remote_head **head,
+                                 struct fault *said)
+{
+    const git_remote_head **heads;
+    size_t count = 0;
+    git_remote_connect_options how;
+    git_remote_connect_options_init(&how, GIT_REMOTE_CONNECT_OPTIONS_VERSION);
+    how.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
+    answer_by(&how.callbacks, talk);
+    if (git_remote_connect_ext(remote, GIT_DIRECTION_FETCH, &how) != 0 ||
+        git_remote_ls(&heads, &count, remote) != 0)
+        return say(said, PUSH_FAILED, talk, "the remote can't be asked");
+    return (*head = head_of(remote, heads, count)) ? PUSH_DONE : has_no_branch(said);
+}
+
 static enum push_end take_branch(git_remote *remote, struct talk *talk, struct fault *said)
 {
     char commit[GIT_OID_HEXSZ + 1];
-    git_remote_connect_options how;
+    const git_remote_head *head;
     git_fetch_options options;
-    git_remote_connect_options_init(&how, GIT_REMOTE_CONNECT_OPTIONS_VERSION);
     git_fetch_options_init(&options, GIT_FETCH_OPTIONS_VERSION);
-    how.follow_redirects = options.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
+    options.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
     options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
-    answer_by(&how.callbacks, talk);
     answer_by(&options.callbacks, talk);
-    if (git_remote_connect_ext(remote, GIT_DIRECTION_FETCH, &how) != 0)
-        return say(said, PUSH_FAILED, talk, "the remote can't be asked");
-    const git_remote_head *head = head_of(remote);
-    if (!head) {
-        fault_set(said, "the remote has no branch of it");
-        return PUSH_FAILED;
-    }
+    enum push_end end = find_branch(remote, talk, &head, said);
+    if (end != PUSH_DONE)
+        return end;
     git_oid_tostr(commit, sizeof commit, &head->oid);
     OWNED char *branch = memory_text(head->name);
     OWNED char *header = memory_print("# v2 git bundle\n%s %s\n%s HEAD\n\n", commit, branch, commit);
@@ -343,6 +357,40 @@ static enum push_end fetch_branch(const struct push *push, struct fault *said)
     return end;
 }
 
+/* --- the look --- */
+
+/* The first push makes a file: remote where nothing is yet, or an empty folder. */
+static bool is_to_be_made(const char *folder)
+{
+    DIR *listing = opendir(folder);
+    int count = 0;
+    if (!listing)
+        return errno == ENOENT;
+    while (readdir(listing))
+        count++;
+    closedir(listing);
+    return count <= 2; /* . and .. */
+}
+
+static enum push_end look_there(const struct push *push, struct fault *said)
+{
+    struct talk talk = {.push = push};
+    const char *folder = git_remote_folder(push->url);
+    const git_remote_head *head;
+    git_remote *remote = NULL;
+    if (folder && is_to_be_made(folder))
+        return has_no_branch(said);
+    if (git_remote_create_detached(&remote, push->url) != 0)
+        return say(said, PUSH_FAILED, &talk, "the remote can't be asked");
+    enum push_end end = find_branch(remote, &talk, &head, said);
+    if (end == PUSH_DONE)
+        git_oid_tostr(said->text, GIT_OID_HEXSZ + 1, &head->oid);
+    git_remote_free(remote);
+    return end;
+}
+
+/* --- --- */
+
 /* Makes an empty repository by hand: libgit2 is not begun before the sandbox. */
 static bool make_empty(const char *path, struct fault *fault)
 {
@@ -368,23 +416,23 @@ static bool begin_bundle(const struct push *push, struct fault *fault)
            make_empty(push->empty, fault);
 }
 
-/* --- --- */
-
 /* A file: remote needs no network; another remote needs no file to write. */
 static bool confine(const struct push *push, struct fault *fault)
 {
-    bool fetches = push->bundle >= 0;
-    OWNED char *path =
-        fetches ? memory_text(push->empty) : memory_print("%s/agents/%s", push->data_dir, push->agent);
+    bool fetches = push->bundle >= 0, pushes = !fetches && !push->looks;
+    OWNED char *path = memory_print("%s/agents/%s", push->data_dir, push->agent);
     const char *folder = git_remote_folder(push->url);
-    const char *readable[5] = {path};
-    const char *const more[] = {getenv("SSL_CERT_FILE"), getenv("SSL_CERT_DIR"), fetches ? folder : NULL};
-    for (size_t i = 0, count = 1; i < sizeof more / sizeof *more; i++)
+    const char *readable[5] = {NULL};
+    const char *const more[] = {pushes ? path : push->empty, getenv("SSL_CERT_FILE"), getenv("SSL_CERT_DIR"),
+                                pushes ? NULL : folder};
+    for (size_t i = 0, count = 0; i < sizeof more / sizeof *more; i++)
         if (more[i])
             readable[count++] = more[i];
-    if (fetches ? !begin_bundle(push, fault) : folder && mkdir(folder, 0755) != 0 && errno != EEXIST)
-        return fetches ? false : fault_errno(fault, "%s is not there and can't be made", folder);
-    struct sandbox_room room = {.tree = fetches ? NULL : folder,
+    if (fetches && !begin_bundle(push, fault))
+        return false;
+    if (pushes && folder && mkdir(folder, 0755) != 0 && errno != EEXIST)
+        return fault_errno(fault, "%s is not there and can't be made", folder);
+    struct sandbox_room room = {.tree = pushes ? folder : NULL,
                                 .readable = readable,
                                 .memory_bytes = MEMORY_BYTES,
                                 .open_files = OPEN_FILES};
@@ -411,7 +459,9 @@ void push_run(const struct push *push, int out)
     enum push_end end = PUSH_FAILED;
     signal(SIGPIPE, SIG_IGN);
     if (confine(push, &said) && start_library(&said))
-        end = push->bundle >= 0 ? fetch_branch(push, &said) : push_tree(push, &said);
+        end = push->bundle >= 0 ? fetch_branch(push, &said)
+              : push->looks     ? look_there(push, &said)
+                                : push_tree(push, &said);
     OWNED char *text = utf8_clean(said.text, strlen(said.text)); /* the remote's own words may be in it */
     OWNED char *line = memory_print("%d %s\n", (int)end, text);
     (void)files_write_all(out, line, strlen(line));

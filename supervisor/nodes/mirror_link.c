@@ -15,7 +15,7 @@
 #include "supervisor/nodes/local_node.h"
 #include "supervisor/process/child.h"
 
-enum { TEXT_MAX = 2048, PUSH_DONE = 0, PUSH_DIVERGED = 2 };
+enum { TEXT_MAX = 2048, PUSH_DONE = 0, PUSH_DIVERGED = 2, PUSH_NO_BRANCH = 3 };
 
 /* An agent whose last push failed. */
 struct failing {
@@ -33,6 +33,8 @@ struct mirror_link {
         void *context;
         char *agent; /* owned */
     } fetch;
+    mirror_looked *looked; /* NULL: nobody asks */
+    void *looked_context;
 };
 
 static void free_failing(void *failing)
@@ -82,6 +84,16 @@ static void end_fetch(struct mirror_link *link, const char *why, const char *com
         done(link->fetch.context, why, commit);
 }
 
+static void has_looked(const struct mirror_link *link, const char *agent, uint64_t end, const char *text)
+{
+    if (link->looked)
+        link->looked(link->looked_context, agent,
+                     end == PUSH_DONE        ? MIRROR_HAS_BRANCH
+                     : end == PUSH_NO_BRANCH ? MIRROR_NO_BRANCH
+                                             : MIRROR_SILENT,
+                     text);
+}
+
 static bool hear(void *context, const void *bytes, size_t length)
 {
     struct mirror_link *link = context;
@@ -91,7 +103,7 @@ static bool hear(void *context, const void *bytes, size_t length)
     OWNED char *agent = NULL;
     char *text = NULL;
     if (!message_receive(&reader, bytes, length, PARTY_MIRROR, PARTY_SUPERVISOR, &type) ||
-        (type != MESSAGE_PUSHED && type != MESSAGE_FETCHED) ||
+        (type != MESSAGE_PUSHED && type != MESSAGE_FETCHED && type != MESSAGE_LOOKED) ||
         !message_read(&reader, type, &agent, &end, &text))
         return false;
     bool known = agents_find(link->local->agents, agent) && strlen(text) <= TEXT_MAX;
@@ -101,6 +113,8 @@ static bool hear(void *context, const void *bytes, size_t length)
     }
     if (known && type == MESSAGE_PUSHED)
         is_pushed(link, agent);
+    else if (known && type == MESSAGE_LOOKED)
+        has_looked(link, agent, end, text);
     else if (type == MESSAGE_FETCHED && link->fetch.done && strcmp(agent, link->fetch.agent) == 0)
         end_fetch(link,
                   !known             ? "it was taken out of agents.yaml meanwhile"
@@ -186,4 +200,13 @@ void mirror_link_fetch(struct mirror_link *link, const char *agent, const char *
     link->fetch.done = done;
     link->fetch.context = context;
     child_say(&link->child, MESSAGE_FETCH, agent, bundle);
+}
+
+void mirror_link_look(struct mirror_link *link, const char *agent, mirror_looked *looked, void *context)
+{
+    OWNED_BUFFER struct buffer message = {0};
+    link->looked = looked;
+    link->looked_context = context;
+    message_make(&message, MESSAGE_LOOK_THERE, agent);
+    child_send(&link->child, &message);
 }

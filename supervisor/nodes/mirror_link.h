@@ -1,6 +1,6 @@
 /* The supervisor's side of agentos-mirror (contract section 12): it tells the process which agents' branches may have
- * new commits, logs the pushes' failures and has them among the agents' problems, and asks for the branch of an agent
- * that is fetched. */
+ * new commits, logs the pushes' failures and has them among the agents' problems, asks for the branch of an agent that is
+ * fetched, and whether the remote has a branch of an agent. */
 #pragma once
 
 #include <stdbool.h>
@@ -23,3 +23,13 @@ bool mirror_link_diverged(struct mirror_link *link, const char *agent);
 typedef void mirror_fetched(void *context, const char *why, const char *commit);
 void mirror_link_fetch(struct mirror_link *link, const char *agent, const char *bundle, mirror_fetched *done,
                        void *context);
+
+enum mirror_branch {
+    MIRROR_HAS_BRANCH, /* text: its commit */
+    MIRROR_NO_BRANCH,
+    MIRROR_SILENT, /* the remote can't be asked; text: why */
+};
+typedef void mirror_looked(void *context, const char *agent, enum mirror_branch branch, const char *text);
+/* Asks whether the remote has a branch of the agent. looked tells, the same for every agent; no answer comes where
+ * agentos-mirror ends meanwhile. */
+void mirror_link_look(struct mirror_link *link, const char *agent, mirror_looked *looked, void *context);

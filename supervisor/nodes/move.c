@@ -26,6 +26,7 @@
 #include "supervisor/nodes/lease.h"
 #include "supervisor/nodes/local_node.h"
 #include "supervisor/nodes/mirror_link.h"
+#include "supervisor/nodes/tree_epoch.h"
 #include "supervisor/nodes/word.h"
 #include "supervisor/post/post.h"
 
@@ -423,8 +424,10 @@ static void take_piece(struct move *move, uint64_t token, const json_t *head, co
  * agent up. */
 static bool note_epoch(const struct move *move)
 {
-    OWNED char *path = memory_print("agents/%s/" TREE_NOTES "/epoch", move->in.agent);
-    OWNED char *text = memory_print("%" PRIu64 "\n", move->in.epoch);
+    uint64_t noted = tree_epoch_read(move->local->data, move->in.agent); /* of its commits, by the import */
+    uint64_t epoch = noted > move->in.epoch ? noted : move->in.epoch;
+    OWNED char *path = memory_print("agents/%s/" TREE_EPOCH, move->in.agent);
+    OWNED char *text = memory_print("%" PRIu64 "\n", epoch);
     return files_write(move->local->data, path, text, strlen(text), true, NULL);
 }
 

@@ -1,40 +1,35 @@
 #include "supervisor/nodes/nodes.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 
 #include "common/clock.h"
-#include "common/files.h"
 #include "common/format/roster.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/settings.h"
-#include "common/tree.h"
 #include "supervisor/agent/agent.h"
-#include "supervisor/agent/folders.h"
 #include "supervisor/nodes/bus_link.h"
+#include "supervisor/nodes/founding.h"
 #include "supervisor/nodes/lease.h"
 #include "supervisor/nodes/local_node.h"
 #include "supervisor/nodes/move.h"
 #include "supervisor/nodes/presence.h"
+#include "supervisor/nodes/tree_epoch.h"
 #include "supervisor/process/loop.h"
 
-#define LEASE_KEY  "lease."
-#define EPOCH_FILE TREE_NOTES "/epoch"
+#define LEASE_KEY "lease."
 
 enum {
     TURN_MS = 500,
     LOOKED_MS = 2000, /* between two looks at the directory of an agent that doesn't run here */
     SLEPT_MS = 2000,  /* a longer pause between two turns of the loop: the leases come first */
-    EPOCH_MAX = 32,   /* bytes of the file */
     PLACES_MAX = 4 * ROSTER_AGENTS_MAX
 };
 
@@ -43,6 +38,7 @@ struct place {
     char *agent; /* owned; first: places are found by it */
     struct nodes *nodes;
     struct lease lease;
+    struct founding founding;
     uint64_t ticket; /* of the last put */
     int64_t looked_at;
     struct {
@@ -84,32 +80,14 @@ static bool is_pinned_elsewhere(const struct roster_agent *definition)
     return *definition->node && strcmp(definition->node, node_name()) != 0;
 }
 
-/* --- the agent's directory --- */
-
 static bool has_directory(const struct place *place)
 {
-    struct stat status;
-    OWNED char *path = memory_print("agents/%s/.git", place->agent);
-    return fstatat(place->nodes->local->data, path, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    return tree_epoch_has_tree(place->nodes->local->data, place->agent);
 }
 
 static uint64_t read_epoch(const struct place *place)
 {
-    OWNED char *path = memory_print("agents/%s/" EPOCH_FILE, place->agent), *text = NULL;
-    size_t length;
-    int found = files_read(place->nodes->local->data, path, EPOCH_MAX, &text, &length, NULL, NULL);
-    return found == 1 ? strtoull(text, NULL, 10) & INT64_MAX : 0;
-}
-
-/* Where the file is lost with the machine, the bucket and the commits still know the epoch. */
-static void write_epoch(const struct place *place, uint64_t epoch)
-{
-    struct fault fault;
-    OWNED char *text = memory_print("%" PRIu64 "\n", epoch);
-    OWNED_FD int tree = trees_open(place->nodes->local->data, place->agent, &fault);
-    OWNED_FD int notes = tree < 0 ? -1 : files_open_folder(tree, TREE_NOTES, true, &fault);
-    if (notes < 0 || !files_write(tree, EPOCH_FILE, text, strlen(text), false, &fault))
-        log_warn("agentos", place->agent, "The epoch of the agent's lease can't be noted: %s", fault.text);
+    return tree_epoch_read(place->nodes->local->data, place->agent);
 }
 
 /* --- the agent's node --- */
@@ -161,7 +139,7 @@ static void may_start(void *context, uint64_t epoch)
         return;
     log_info("agentos", place->agent, "The agent lives on this node ('%s') now, epoch %" PRIu64, node_name(),
              epoch);
-    write_epoch(place, epoch);
+    tree_epoch_write(place->nodes->local->data, place->agent, epoch);
     agent->order.epoch = epoch;
     say_where(place, agent); /* the post office first: the worker asks it */
     agent_live_here(agent, NULL, false);
@@ -216,7 +194,9 @@ static char *why_not(const struct place *place, const struct agent *agent)
                             lease->seen.node);
     if (lease->claim == LEASE_FOUNDS && lease->revision)
         return memory_print("its directory is on node '%s', which is away", lease->seen.node);
-    return memory_text("its lease is waited for");
+    bool has_none = lease->claim == LEASE_NEVER; /* no directory, as the last look found */
+    char *why = has_none ? founding_why_not(&place->founding, lease, place->agent) : NULL;
+    return why ? why : memory_text("its lease is waited for");
 }
 
 static void say_why(struct place *place, struct agent *agent)
@@ -238,8 +218,19 @@ static enum lease_claim claim_of(const struct place *place, const struct agent *
     if (move_has(place->nodes->move, place->agent))
         return LEASE_KEEPS;
     if (!has_directory(place))
-        return LEASE_FOUNDS;
+        return founding_is_allowed(&place->founding, &place->lease) ? LEASE_FOUNDS : LEASE_NEVER;
     return *agent->definition->node ? LEASE_PINNED : LEASE_HAS;
+}
+
+static void has_looked(void *context, const char *agent, enum mirror_branch branch, const char *text);
+
+/* Before the agent is begun anew. */
+static void ask_remote(struct place *place, const struct agent *agent, int64_t now)
+{
+    bool may_live_here = agent && !agent->leaving && !is_pinned_elsewhere(agent->definition);
+    if (may_live_here && !move_fetches(place->nodes->move, place->agent) && !has_directory(place))
+        founding_ask(&place->founding, &place->lease, place->nodes->local->mirror, place->agent, has_looked,
+                     place->nodes, now);
 }
 
 /* The directory of an agent that lives here and has one isn't looked at again. */
@@ -251,6 +242,17 @@ static void look(struct place *place, int64_t now)
     enum lease_claim claim = open ? claim_of(place, agent) : place->lease.claim;
     place->looked_at = now;
     lease_claim(&place->lease, claim, is_free && agent ? read_epoch(place) : place->lease.tree_epoch, now);
+    if (is_free && claim == LEASE_NEVER)
+        ask_remote(place, agent, now);
+}
+
+static void has_looked(void *context, const char *agent, enum mirror_branch branch, const char *text)
+{
+    struct place *place = find_place(context, agent);
+    if (!place)
+        return;
+    founding_hear(&place->founding, agent, branch, text);
+    look(place, clock_boot_ms());
 }
 
 static void turn_place(struct place *place, int64_t now)
@@ -418,6 +420,7 @@ void nodes_close(struct nodes *nodes)
     loop_begin_turns_with(nodes->local->loop, NULL, NULL);
     tdestroy(nodes->by_name, leave_alone);
     for (size_t i = 0; i < nodes->count; i++) {
+        founding_free(&nodes->places[i]->founding);
         free(nodes->places[i]->agent);
         free(nodes->places[i]);
     }

@@ -378,3 +378,51 @@ def test_a_remote_that_is_not_there_lacks_the_branch_or_went_another_way_gives_n
     none = from_remote(without)
     assert none.returncode == 78 and "AGENTOS_GIT_REMOTE is not set" in none.stderr
     assert not dc2.tree().exists() and not without.tree().exists()
+
+
+# --- an agent that has no directory here and no lease on the bus ---
+
+
+def lose_bucket(nats):
+    """The server loses everything while no node is there."""
+    nats.kill()
+    shutil.rmtree(nats.folder / "js")
+    nats.start()
+
+
+@pytest.mark.parametrize("remote", ["file", *REMOTES], indirect=True)
+def test_an_agent_whose_lease_was_lost_with_the_bus_is_not_begun_anew_where_the_git_remote_has_it(make_node, remote, tmp_path, nats):  # noqa: F811
+    dc1 = make_node("dc1", **remote)
+    wait_runs(dc1)  # the remote has no branch, so the agent was begun
+    dc1.cli("task", "orion", "Do it", "--id", "before", "--wait", seconds=60)
+    wait_pushed(dc1, tmp_path / "orion.git")
+    kill_node(dc1)
+    lose_bucket(nats)
+    dc2 = make_node("dc2", **remote)
+    dc2.wait_log("is not begun anew: the git remote has its branch, at commit", 60)
+    said = lambda: [problem for problem in dc2.agent_status()["problems"] if "the git remote has its branch" in problem]
+    [problem] = wait_until(said, "that is a problem of the agent", 60, 0.2)
+    assert "`agentos move orion dc2 --from-remote` takes it from the remote" in problem
+    assert not dc2.tree().exists()
+    wait_until(lambda: from_remote(dc2).returncode == 0, "it is taken", 60)
+    wait_runs(dc2)
+    assert dc2.done()["before"] == 1
+    dc2.cli("task", "orion", "Do it again", "--id", "after", "--wait", seconds=60)
+    assert epoch_of(dc2) == 2  # the bucket knew none; the branch's commits do
+    dc1.start(wait=False)
+    wait_until(lambda: "it lives on node 'dc2'" in dc1.cli("task", "orion", "x", check=False).stderr, "dc1 knows it", 60)
+    assert not runs(dc1)
+
+
+def test_an_agent_is_not_begun_anew_while_the_git_remote_can_not_be_asked_and_begins_when_it_has_no_branch(make_node, tmp_path):
+    port = free_port()
+    dc1 = make_node("dc1", AGENTOS_GIT_REMOTE=f"git://127.0.0.1:{port}/{{agent}}.git")
+    dc1.wait_log("is not begun before the git remote can be asked for its branch", 60)
+    said = lambda: [problem for problem in dc1.agent_status()["problems"] if "can't be asked whether it has the agent's branch" in problem]
+    wait_until(said, "that is a problem of the agent", 60, 0.2)
+    assert not dc1.tree().exists()
+    bare(tmp_path)
+    with git_daemon(tmp_path, port):
+        wait_runs(dc1, seconds=120)
+        assert not said()
+        wait_pushed(dc1, tmp_path / "orion.git")

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "common/files.h"
@@ -20,12 +22,14 @@
 #include "folders.h"
 #include "supervisor/agent/agent.h"
 #include "supervisor/nodes/bus_link.h"
+#include "supervisor/nodes/from_remote.h"
 #include "supervisor/nodes/lease.h"
 #include "supervisor/nodes/local_node.h"
 #include "supervisor/nodes/mirror_link.h"
 #include "supervisor/nodes/move.h"
 #include "supervisor/nodes/nodes.h"
 #include "supervisor/nodes/presence.h"
+#include "supervisor/nodes/tree_epoch.h"
 #include "supervisor/post/post.h"
 #include "supervisor/process/loop.h"
 #include "tests/unit/cmocka.h"
@@ -43,6 +47,8 @@ enum {
     MESSAGES = 64,
     KEYS = 64
 };
+
+#define NO_BRANCH UINT32_MAX /* as lines_of says of a directory that is not there */
 
 /* --- the world --- */
 
@@ -75,6 +81,12 @@ static struct node {
         char *verb, *file; /* owned; verb NULL: there is none */
         int ticks;
     } process;
+    struct { /* questions to the git remote; NULL: none */
+        mirror_looked *looked;
+        mirror_fetched *fetched;
+        void *looked_context, *fetched_context;
+        char *bundle; /* owned */
+    } asks;
     int returns; /* ticks until a dead node is started, or a node that is cut off is joined again */
 } nodes[NODES], *now;
 
@@ -84,7 +96,14 @@ static struct {
     char *text; /* owned */
     uint64_t revision;
 } bucket;
+static struct {
+    bool is_set, answers; /* AGENTOS_GIT_REMOTE is set; the remote can be reached */
+    unsigned lines;       /* of its branch; NO_BRANCH: it has none */
+    uint64_t epoch;       /* of its last commit */
+} remote;
 static unsigned done;       /* pieces of work that the worker did: each was acknowledged */
+static bool founds;         /* the agent may begin without a directory */
+static uint64_t committed;  /* the epoch of the last one */
 static long steps, kill_at; /* kill_at: a step of the victim's, from 1; 0: no node is killed */
 static size_t victim;
 static bool killed, counting, cuts;
@@ -142,12 +161,31 @@ static void put_agent(const struct node *node, unsigned lines)
     assert_int_equal(rename(scratch_path, path), 0);
 }
 
+/* In the folder that the lease's epoch lies in already. */
+static void begin_agent(const struct node *node)
+{
+    OWNED char *git = memory_print("%s/agents/" AGENT "/.git", node->path),
+               *work = memory_print("%s/work", git);
+    assert_int_equal(mkdir(git, 0755), 0);
+    close(open(work, O_WRONLY | O_CREAT, 0644));
+}
+
+static void make_bundle(const char *path, unsigned lines)
+{
+    OWNED char *text = memory_new(PAD + lines, 1);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    assert_true(fd >= 0 && files_write_all(fd, text, PAD + lines));
+    close(fd);
+}
+
 static void does_work(struct node *node)
 {
     OWNED char *path = memory_print("%s/agents/" AGENT "/.git/work", node->path);
     int fd = open(path, O_WRONLY | O_APPEND);
     assert_true(files_write_all(fd, "\n", 1));
     close(fd);
+    assert_true(node->agent.order.epoch >= committed);
+    committed = node->agent.order.epoch;
     done++;
 }
 
@@ -165,6 +203,8 @@ void agent_live_here(struct agent *agent, const char *elsewhere, bool at_once)
         return;
     }
     assert_false(other_of(now)->runs);
+    if (founds && lines_of(now) == NO_BRANCH)
+        begin_agent(now);
     assert_int_equal(lines_of(now), done);
     now->runs = true;
     now->drains = false;
@@ -184,6 +224,20 @@ size_t post_travelling(const struct post *post, const char *name)
 void mirror_link_fetch(struct mirror_link *link, const char *agent, const char *bundle,
                        mirror_fetched *fetched, void *context)
 {
+    if (!step())
+        return;
+    now->asks.fetched = fetched;
+    now->asks.fetched_context = context;
+    free(now->asks.bundle);
+    now->asks.bundle = memory_print("%s/%s", now->path, bundle);
+}
+
+void mirror_link_look(struct mirror_link *link, const char *agent, mirror_looked *looked, void *context)
+{
+    if (!step())
+        return;
+    now->asks.looked = looked;
+    now->asks.looked_context = context;
 }
 
 void timer_set(struct loop *loop, struct timer *timer, int64_t in_ms)
@@ -350,6 +404,26 @@ bool bus_link_put(struct bus_link *link, const char *key, const char *value, uin
         if (!nodes[i].dead && !nodes[i].cut)
             answers(&nodes[i], (struct answer){.kind = KEY});
     return true;
+}
+
+static void hear_remote(struct node *node)
+{
+    mirror_looked *looked = node->asks.looked;
+    mirror_fetched *fetched = node->asks.fetched;
+    bool has = remote.answers && remote.lines != NO_BRANCH;
+    node->asks.looked = NULL;
+    node->asks.fetched = NULL;
+    if (looked && step())
+        looked(node->asks.looked_context, AGENT,
+               has              ? MIRROR_HAS_BRANCH
+               : remote.answers ? MIRROR_NO_BRANCH
+                                : MIRROR_SILENT,
+               "1234567");
+    if (!fetched || !step())
+        return;
+    if (has)
+        make_bundle(node->asks.bundle, remote.lines);
+    fetched(node->asks.fetched_context, has ? NULL : "the remote has nothing", "1234567");
 }
 
 static void hear(struct node *node)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <git2.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -307,6 +308,28 @@ static int make_index(struct unpacking *unpacking)
     return good ? EX_OK : git_says(unpacking, "git's index cannot be made");
 }
 
+/* The note of the last commits' epoch: the agent's next lease is later than all that it has done, also where the bus's
+ * bucket was lost. */
+static int note_epoch(struct unpacking *unpacking)
+{
+    OWNED char *damage = NULL;
+    struct history *history =
+        history_open(unpacking->tree, unpacking->folder, "import", &damage, unpacking->fault);
+    if (!history)
+        return EX_IOERR;
+    uint64_t epoch = history_last_epoch(history);
+    history_close(history);
+    if (damage)
+        return refuse(unpacking, damage);
+    if (!epoch)
+        return EX_OK;
+    OWNED char *text = memory_print("%" PRIu64 "\n", epoch);
+    OWNED_FD int notes = files_open_folder(unpacking->tree, TREE_NOTES, true, unpacking->fault);
+    bool good =
+        notes >= 0 && files_write(unpacking->tree, TREE_EPOCH, text, strlen(text), false, unpacking->fault);
+    return good ? EX_OK : EX_IOERR;
+}
+
 /* --- the child --- */
 
 static int unpack(struct unpacking *unpacking, struct buffer *definition)
@@ -320,7 +343,7 @@ static int unpack(struct unpacking *unpacking, struct buffer *definition)
     status = status ? status : take_export(unpacking, definition);
     status = status ? status : make_index(unpacking);
     git_repository_free(unpacking->repository);
-    status = status ? status : open_as_worker(unpacking);
+    status = status ? status : note_epoch(unpacking);
     if (status == EX_OK && syncfs(unpacking->tree) != 0) {
         fault_errno(unpacking->fault, "it cannot be flushed to the disk");
         status = EX_IOERR;

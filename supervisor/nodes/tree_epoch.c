@@ -1,0 +1,40 @@
+#include "supervisor/nodes/tree_epoch.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/files.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/tree.h"
+#include "supervisor/agent/folders.h"
+
+enum { EPOCH_MAX = 32 /* bytes of the file */ };
+
+bool tree_epoch_has_tree(int data, const char *agent)
+{
+    struct stat status;
+    OWNED char *path = memory_print("agents/%s/.git", agent);
+    return fstatat(data, path, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+uint64_t tree_epoch_read(int data, const char *agent)
+{
+    OWNED char *path = memory_print("agents/%s/" TREE_EPOCH, agent), *text = NULL;
+    size_t length;
+    int found = files_read(data, path, EPOCH_MAX, &text, &length, NULL, NULL);
+    return found == 1 ? strtoull(text, NULL, 10) & INT64_MAX : 0;
+}
+
+void tree_epoch_write(int data, const char *agent, uint64_t epoch)
+{
+    struct fault fault;
+    OWNED char *text = memory_print("%" PRIu64 "\n", epoch);
+    OWNED_FD int tree = trees_open(data, agent, &fault);
+    OWNED_FD int notes = tree < 0 ? -1 : files_open_folder(tree, TREE_NOTES, true, &fault);
+    if (notes < 0 || !files_write(tree, TREE_EPOCH, text, strlen(text), false, &fault))
+        log_warn("agentos", agent, "The epoch of the agent's lease can't be noted: %s", fault.text);
+}

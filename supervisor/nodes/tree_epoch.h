@@ -1,0 +1,12 @@
+/* An agent's directory on this node, and the epoch of its last lease here, which is noted in it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* data: the descriptor of DATA_DIR, in all of these. */
+bool tree_epoch_has_tree(int data, const char *agent);
+uint64_t tree_epoch_read(int data, const char *agent); /* 0: none is noted */
+/* A note that can't be written is logged: where the file is lost with the machine, the bucket and the commits still know
+ * the epoch. */
+void tree_epoch_write(int data, const char *agent, uint64_t epoch);
