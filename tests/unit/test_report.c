@@ -79,41 +79,62 @@ static void test_a_message_that_the_program_refuses_lets_it_forget_its_secrets_b
     expect_told_end(message.data, message.length);
 }
 
+/* A program's reports, and the supervisor's end of their channel. Nothing frees reports but their program's end. */
+static struct {
+    struct loop *loop;
+    struct report *report;
+    int supervisor;
+} reports;
+
+static int open_reports(void **state)
+{
+    static const struct report_owner owner = {.hear = hear, .ends = ends};
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) != 0)
+        return -1;
+    reports.loop = loop_new();
+    reports.report = report_open(reports.loop, pair[1], PARTY_GATEWAY, &owner);
+    reports.supervisor = pair[0];
+    return reports.report ? 0 : -1;
+}
+
+static bool has_written(void)
+{
+    char byte;
+    return recv(reports.supervisor, &byte, 1, MSG_PEEK) == 1;
+}
+
+static size_t take_messages(void)
+{
+    struct channel channel;
+    const void *bytes;
+    size_t length, count = 0;
+    channel_open(&channel, dup(reports.supervisor));
+    assert_true(channel_fill(&channel));
+    while (channel_next(&channel, &bytes, &length))
+        count++;
+    channel_close(&channel);
+    return count;
+}
+
 /* An answer of the model is three messages: each write of its own would wake the supervisor. */
 static void test_the_messages_of_one_turn_are_written_together_at_its_end(void **state)
 {
-    int pair[2];
-    char byte;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-    struct loop *loop = loop_new();
-    struct report_owner owner = {.hear = hear, .ends = ends};
-    struct report *report = report_open(loop, pair[1], PARTY_GATEWAY, &owner);
     for (int i = 0; i < 3; i++) {
-        report_send(report, MESSAGE_LEARNED, "url", "model", "news");
-        assert_int_equal(recv(pair[0], &byte, 1, MSG_PEEK), -1);
+        report_send(reports.report, MESSAGE_LEARNED, "url", "model", "news");
+        assert_false(has_written());
     }
-    loop_turn(loop, 0);
-    struct channel channel;
-    channel_open(&channel, pair[0]);
-    assert_true(channel_fill(&channel));
-    const void *bytes;
-    size_t length, count = 0;
-    while (channel_next(&channel, &bytes, &length))
-        count++;
-    assert_int_equal(count, 3);
+    loop_turn(reports.loop, 0);
+    assert_int_equal(take_messages(), 3);
 }
 
 /* A program that leaves its loop in the turn in which it knew of something. */
 static void test_a_flush_writes_the_messages_that_wait(void **state)
 {
-    int pair[2];
-    char byte;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-    struct report_owner owner = {.hear = hear, .ends = ends};
-    struct report *report = report_open(loop_new(), pair[1], PARTY_GATEWAY, &owner);
-    report_send(report, MESSAGE_LEARNED, "url", "model", "news");
-    report_flush(report);
-    assert_int_equal(recv(pair[0], &byte, 1, MSG_PEEK), 1);
+    report_send(reports.report, MESSAGE_LEARNED, "url", "model", "news");
+    assert_false(has_written());
+    report_flush(reports.report);
+    assert_int_equal(take_messages(), 1);
 }
 
 int main(void)
@@ -125,5 +146,5 @@ int main(void)
         cmocka_unit_test(test_the_messages_of_one_turn_are_written_together_at_its_end),
         cmocka_unit_test(test_a_flush_writes_the_messages_that_wait),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, open_reports, NULL);
 }
