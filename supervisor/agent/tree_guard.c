@@ -119,13 +119,22 @@ static bool top_is_as_it_was(struct tree_guard *guard, int data, const char *nam
     return mark_of(data, name, true, &guard->there) == guard->top_mark;
 }
 
+/* When a whole look is due after the last one. Very many trees are bootstrapped or met together: by their names some
+ * are due sooner than others, lest all are due at once an hour later. */
+static int64_t whole_after_ms(const char *name, size_t trees)
+{
+    int64_t most_ms = (int64_t)trees * WHOLE_EACH_MS;
+    int64_t due_ms = most_ms - (int64_t)(names_hash(name, strlen(name)) % (uint64_t)(most_ms / 2 + 1));
+    return due_ms > WHOLE_MS ? due_ms : WHOLE_MS;
+}
+
 bool tree_guard_glance(struct tree_guard *guard, int data, const char *name, const char *path, size_t trees,
                        int64_t after_ms, bool told)
 {
-    int64_t now_ms = clock_monotonic_ms(), whole_ms = (int64_t)trees * WHOLE_EACH_MS;
+    int64_t now_ms = clock_monotonic_ms();
     if (guard->looked_ms && now_ms - guard->looked_ms < after_ms)
         return false;
-    bool late = now_ms - guard->whole_ms >= (whole_ms > WHOLE_MS ? whole_ms : WHOLE_MS);
+    bool late = now_ms - guard->whole_ms >= whole_after_ms(name, trees);
     if (guard->looked_ms && guard->mark && !late && top_is_as_it_was(guard, data, name, told) &&
         mark_of(data, name, false, &guard->there) == guard->mark) {
         guard->looked_ms = now_ms;

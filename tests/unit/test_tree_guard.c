@@ -98,6 +98,37 @@ static void test_one_of_ten_thousand_is_read_within_the_hour(void **state)
     assert_true(minutes > 30);
 }
 
+/* Minutes from the last look to the next; every name stands for the same quiet tree. */
+static size_t minutes_of(const char *name)
+{
+    struct tree_guard of_name = guard;
+    of_name.config = (struct buffer){0};
+    OWNED char *link = memory_print("%s/agents/%s", folder, name);
+    assert_int_equal(symlink("orion", link), 0);
+    for (size_t minute = 1;; minute++) {
+        of_name.whole_ms -= 60 * 1000;
+        of_name.looked_ms -= 60 * 1000;
+        if (tree_guard_glance(&of_name, data, name, path, trees, TREE_GUARD_GLANCE_MS, told))
+            return minute;
+    }
+}
+
+static void test_of_ten_thousand_that_were_looked_at_together_few_are_read_in_one_minute(void **state)
+{
+    enum { NAMES = 300, FEW = NAMES / 10 };
+    size_t due[61] = {0};
+    trees = 10000;
+    settle();
+    for (size_t i = 0; i < NAMES; i++) {
+        OWNED char *name = memory_print("agent%zu", i);
+        size_t minutes = minutes_of(name);
+        assert_in_range(minutes, 30, 60);
+        due[minutes]++;
+    }
+    for (size_t i = 0; i < sizeof due / sizeof *due; i++)
+        assert_true(due[i] <= FEW);
+}
+
 static void test_what_is_planted_in_it_is_found_within_the_minute(void **state)
 {
     static const char *const plants[] = {
@@ -197,6 +228,7 @@ int main(void)
         TEST(test_a_tree_in_which_nobody_touched_gits_files_is_not_read),
         TEST(test_it_is_read_when_its_worker_has_ended_and_every_ten_minutes),
         TEST(test_one_of_ten_thousand_is_read_within_the_hour),
+        TEST(test_of_ten_thousand_that_were_looked_at_together_few_are_read_in_one_minute),
         TEST(test_what_is_planted_in_it_is_found_within_the_minute),
         TEST(test_of_the_trees_top_the_kernels_word_is_enough),
         TEST(test_a_tree_is_asked_for_once_more_when_the_kernel_begins_to_tell),
