@@ -1,5 +1,7 @@
 /* Any bytes as a file that lies in a queue's folder, at start or dropped later: an item, or set aside, or left; its
  * bytes lie there in any case, and the file stays what it became. */
+#include <fcntl.h>
+
 #include "scratch.h"
 
 #include "common/clock.h"
