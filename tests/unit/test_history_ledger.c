@@ -1,4 +1,6 @@
 /* Which tasks are done: the commits' trailers say it, whatever happens to the cache or to HEAD. */
+#include <sys/resource.h>
+
 #include "tests/unit/history_fixture.h"
 
 /* For the leak checker: libgit2 1.5 frees the commits that it has gathered only of a walk that comes to its end, and a
@@ -140,12 +142,6 @@ static void test_a_persons_merge_counts_both_sides(void **state)
     assert_int_equal(history_tasks_done(scratch->history), 3);
 }
 
-static bool is_done(struct scratch *scratch, const char *task)
-{
-    char commit[COMMIT_TEXT];
-    return history_finished(scratch->history, task, 7, commit);
-}
-
 /* As people make one with `git clone --depth`. */
 static void test_a_shallow_clone_is_worked_in_and_knows_the_tasks_that_it_has(void **state)
 {
@@ -156,16 +152,16 @@ static void test_a_shallow_clone_is_worked_in_and_knows_the_tasks_that_it_has(vo
         scratch,
         "git clone -q --depth 2 file://$PWD clone && rm -rf .git .agentos && mv clone/.git . && rm -r clone");
     scratch_reopen(scratch);
-    assert_true(is_done(scratch, "e") && is_done(scratch, "d"));
-    assert_false(is_done(scratch, "c"));
+    assert_true(finished(scratch, "e") && finished(scratch, "d"));
+    assert_false(finished(scratch, "c"));
     commit_file(scratch, "f", "goals.md", "f");
     /* git walks by the commits' times: within a second, and later */
     shell(scratch, "GIT_COMMITTER_DATE=$(git log -1 --format=%ci) git commit -q --allow-empty -m theirs");
-    assert_true(is_done(scratch, "f") && is_done(scratch, "d"));
+    assert_true(finished(scratch, "f") && finished(scratch, "d"));
     shell(scratch, "GIT_COMMITTER_DATE='2100-01-01 00:00' git commit -q --allow-empty -m theirs");
-    assert_true(is_done(scratch, "f") && is_done(scratch, "d"));
+    assert_true(finished(scratch, "f") && finished(scratch, "d"));
     scratch_reopen(scratch);
-    assert_true(is_done(scratch, "f") && is_done(scratch, "d"));
+    assert_true(finished(scratch, "f") && finished(scratch, "d"));
     assert_clean(scratch);
 }
 
@@ -179,18 +175,49 @@ static void test_a_lost_commit_takes_only_what_lies_behind_it(void **state)
     shell(scratch, "git checkout -q side && git commit -q --allow-empty -m theirs && git checkout -q main && "
                    "git merge -q --no-edit side");
     commit_file(scratch, "d", "goals.md", "d");
-    while (history_tidy(scratch->history, false))
-        ;
     shell(scratch,
           "mkdir packs; mv .git/objects/pack/* packs; cat packs/*.pack > /dev/null; "
           "for pack in packs/*.pack; do git unpack-objects -q < $pack; done; rm -r packs; "
           "lost=$(git log --format=%H --grep 'task): b'); rm -f .git/objects/$(echo $lost | sed 's|..|&/|'); "
           "rm .agentos/ledger .agentos/journal");
     scratch_reopen(scratch);
-    assert_true(is_done(scratch, "d") && is_done(scratch, "c") && is_done(scratch, "a"));
-    assert_false(is_done(scratch, "b"));
+    assert_true(finished(scratch, "d") && finished(scratch, "c") && finished(scratch, "a"));
+    assert_false(finished(scratch, "b"));
     commit_file(scratch, "e", "goals.md", "e");
-    assert_true(is_done(scratch, "e"));
+    assert_true(finished(scratch, "e"));
+}
+
+/* The history is opened with each number of descriptors from none on. */
+static void test_a_start_without_enough_descriptors_forgets_no_task(void **state)
+{
+    struct scratch *scratch = *state;
+    struct rlimit before, few;
+    for (char task[] = "a"; *task <= 'e'; ++*task)
+        commit_file(scratch, task, "goals.md", task);
+    history_close(scratch->history);
+    shell(
+        scratch,
+        "git commit -q --allow-empty -m theirs && git repack -q && git prune-packed"); /* not its tree's pack */
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int free_one = dup(scratch->tree), opened = 0;
+    close(free_one);
+    for (int count = 0; count < 24; count++) {
+        struct fault fault = {0};
+        unlinkat(scratch->tree, ".agentos/ledger", 0);
+        few = (struct rlimit){.rlim_cur = (rlim_t)(free_one + count), .rlim_max = before.rlim_max};
+        setrlimit(RLIMIT_NOFILE, &few);
+        struct history *history = history_open(scratch->tree, scratch->path, "orion", NULL, &fault);
+        setrlimit(RLIMIT_NOFILE, &before);
+        opened += history != NULL;
+        history_close(history);
+        scratch_open(scratch);
+        for (char task[] = "a"; *task <= 'e'; ++*task)
+            if (!finished(scratch, task))
+                fail_msg("with %d descriptors the task %s was forgotten", count, task);
+        history_close(scratch->history);
+    }
+    scratch_open(scratch);
+    assert_in_range(opened, 1, 23);
 }
 
 #define PROMISE(name) cmocka_unit_test_setup_teardown(name, scratch_begin, scratch_end)
@@ -207,6 +234,7 @@ int main(void)
         PROMISE(test_a_persons_merge_counts_both_sides),
         PROMISE(test_a_shallow_clone_is_worked_in_and_knows_the_tasks_that_it_has),
         PROMISE(test_a_lost_commit_takes_only_what_lies_behind_it),
+        PROMISE(test_a_start_without_enough_descriptors_forgets_no_task),
     };
     return cmocka_run_group_tests(promises, NULL, NULL);
 }

@@ -109,10 +109,11 @@ static int open_repository(struct history *history, struct fault *fault)
         return made;
     history_close_objects(history);
     if (!history_objects(history, fault))
-        return 0;
+        return object_look_counts(history) ? 0 : -1;
     if (!mend_head(history, fault) || !record_redo_all(history, fault))
         return -1;
-    return check_head(history, fault);
+    int good = check_head(history, fault);
+    return good != 0 || object_look_counts(history) ? good : -1;
 }
 
 static bool open_all(struct history *history, char **damage, struct fault *fault)

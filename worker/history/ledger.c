@@ -172,9 +172,7 @@ static int by_id(const void *a, const void *b)
 /* Without a descriptor libgit2 finds no pack: then nothing is known about the commit. */
 static bool is_missing(struct history *history, const git_oid *id)
 {
-    history_close_objects(history);
-    OWNED_FD int spare = openat(history->folders.git, "objects", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return spare >= 0 && !object_present(history, id);
+    return object_look_counts(history) && !object_present(history, id);
 }
 
 /* False: it was seen before. */

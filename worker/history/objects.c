@@ -200,6 +200,21 @@ bool object_present(struct history *history, const git_oid *id)
     return objects && git_odb_exists(objects, id) == 1;
 }
 
+bool object_look_counts(struct history *history)
+{
+    enum { NEEDED = 4 /* libgit2 has two open at a time while it looks for an object */ };
+    int spares[NEEDED];
+    bool enough = true;
+    history_close_objects(history);
+    for (int i = 0; i < NEEDED; i++) {
+        spares[i] = openat(history->folders.git, "objects", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        enough = enough && (spares[i] >= 0 || (errno != EMFILE && errno != ENFILE));
+    }
+    for (int i = 0; i < NEEDED; i++)
+        memory_close_at(&spares[i]);
+    return enough;
+}
+
 bool object_repair(struct history *history, const struct object *object, struct fault *fault)
 {
     return object_sound(history, &object->id) || write_loose(history, object, true, fault);

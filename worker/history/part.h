@@ -281,6 +281,9 @@ void object_word(struct buffer *out, uint32_t number); /* four bytes, big-endian
 bool object_sound(struct history *history, const git_oid *id);
 bool object_present(struct history *history, const git_oid *id);
 /* Make it so, whatever lies in its place. */
+/* Without descriptors libgit2 finds no pack, and says that an object is missing. False: there are too few of them now, and
+ * what it has just said, or will say, tells nothing about the repository. Its handles are closed. */
+bool object_look_counts(struct history *history);
 bool object_repair(struct history *history, const struct object *object, struct fault *fault);
 bool object_read(struct history *history, const git_oid *id, git_object_t type, git_odb_object **object,
                  struct fault *fault);
