@@ -116,6 +116,14 @@ static int open_repository(struct history *history, struct fault *fault)
     return good != 0 || object_look_counts(history) ? good : -1;
 }
 
+/* HEAD is where people moved it, unless it is our last commit, which the ledger names. Then all that we did before is made
+ * durable: a power cut would else redo the journal's records over people's reset, and drop our commits behind it. */
+static bool catch_up(struct history *history, struct fault *fault)
+{
+    return git_oid_equal(&history->ledger.newest, &history->head.commit) ||
+           (journal_checkpoint(history->journal, fault) && ledger_refresh(history, fault));
+}
+
 static bool open_all(struct history *history, char **damage, struct fault *fault)
 {
     if (!open_notes(history, fault))
@@ -137,7 +145,7 @@ static bool open_all(struct history *history, char **damage, struct fault *fault
         return fault_set(fault, "%s", why.text);
     if (journal_power_was_cut(history->journal) && !journal_checkpoint(history->journal, &why))
         log_warn("agent", history->agent, "%s", why.text);
-    return ledger_refresh(history, fault);
+    return catch_up(history, fault);
 }
 
 /* Everything is closed, or was never open. */
@@ -295,15 +303,13 @@ static bool take_steps(struct work *work, const struct commit_request *request, 
     return true;
 }
 
-/* HEAD as it is now. Where people moved it, what we did before is made durable first: after a power cut the journal's
- * records would else be redone over their reset. */
+/* HEAD as it is now. */
 static bool begin(struct history *history, struct work *work, struct fault *fault)
 {
-    git_oid known = history->head.commit;
     if (ref_look(history, work->ref, &work->parent, fault) != 1)
         return false;
     history->head.commit = work->parent;
-    return git_oid_equal(&known, &work->parent) || journal_checkpoint(history->journal, fault);
+    return catch_up(history, fault);
 }
 
 /* Steps 1 to 3 of the table above. */
@@ -466,8 +472,10 @@ bool history_finished(struct history *history, const char *task, uint64_t task_h
     git_oid id;
     struct fault why = {0};
     commit[0] = '\0';
-    if (!history_follow(history, &why) || (history->pending && !record_redo_all(history, &why)) ||
-        !history_look(history, &why) || !ledger_refresh(history, &why))
+    if (!history_follow(history, &why))
+        log_warn("agent", history->agent, "%s; no task counts as finished meanwhile", why.text);
+    else if ((history->pending && !record_redo_all(history, &why)) || !history_look(history, &why) ||
+             !catch_up(history, &why))
         log_warn("agent", history->agent, "%s; the finished tasks are taken from memory", why.text);
     if (!ledger_find(history, task, task_hash, &id))
         return false;

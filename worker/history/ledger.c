@@ -169,7 +169,6 @@ static int by_id(const void *a, const void *b)
     return git_oid_cmp(a, b);
 }
 
-/* Without a descriptor libgit2 finds no pack: then nothing is known about the commit. */
 static bool is_missing(struct history *history, const git_oid *id)
 {
     return object_look_counts(history) && !object_present(history, id);
@@ -265,8 +264,6 @@ static bool read_git(struct history *history, const git_oid *known, struct fault
 bool ledger_refresh(struct history *history, struct fault *fault)
 {
     struct ledger *ledger = &history->ledger;
-    if (git_oid_equal(&ledger->newest, &history->head.commit))
-        return true;
     if (!object_id_zero(&history->head.commit) && !object_id_zero(&ledger->newest) &&
         object_present(history, &ledger->newest)) {
         git_repository *repository = history_repository(history, fault);
