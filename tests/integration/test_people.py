@@ -158,6 +158,35 @@ def test_a_repository_that_somebody_removed_begins_anew_and_the_agent_goes_on(sy
     assert system.git("status", "--porcelain").strip() in ("", "M queue.md")  # it may begin with the second's block
 
 
+@pytest.mark.parametrize("what", ["an expired task", "an envelope's way"])
+def test_a_repository_that_somebody_removed_begins_with_the_agents_files_whatever_is_recorded_first(make_system, model, what):
+    system = make_system(["orion", "iris"], model=model).start()
+    system.cli("task", "orion", "First", "--id", "first", "--wait")
+    shutil.rmtree(system.tree() / ".git")
+    if what == "an expired task":
+        system.add("late", "Too late", created=moment(-100), ttl_seconds=60)
+    else:
+        drop(system, "orion", "outbox", "h1", envelope("h1", sender="orion", to="iris", status="pending"))
+    wait_until(lambda: system.tip() and len(system.subjects()) > 1, "two commits", 15)
+    assert system.subjects()[-1] == "init: agent filesystem"
+    system.cli("task", "orion", "Second", "--id", "second", "--wait")
+    assert not [subject for subject in system.subjects() if "persona.md" in subject]
+
+
+def test_an_idle_agent_makes_no_repository_in_the_way_of_the_one_that_is_put_back(system):
+    system.cli("task", "orion", "First", "--id", "first", "--wait")
+    git, copy = system.tree() / ".git", system.folder / "git-copy"
+    git.rename(copy)
+    system.cli("pause", "orion")
+    system.cli("resume", "orion")
+    system.wait_state("orion", "idle")
+    assert not git.exists()
+    copy.rename(git)
+    system.cli("task", "orion", "Second", "--id", "second", "--wait")
+    assert system.subjects() == ["orion(task): second", "orion(task): first", "init: agent filesystem"]
+    system.assert_sound()
+
+
 def test_a_repository_put_back_from_a_copy_and_notes_cleaned_away_hold_up_no_answer(system, model):
     """`git clean` takes .agentos/ along, which git ignores."""
     system.cli("task", "orion", "First", "--id", "first", "--wait")

@@ -183,8 +183,6 @@ void cycle_next(struct worker *worker)
             report_activity(worker, ACTIVITY_IDLE, "", 0);
             return;
         }
-        if (!cycle_follow(worker))
-            return;
         const struct block *block;
         const struct letter *letter;
         choose(worker, &block, &letter);
@@ -193,6 +191,9 @@ void cycle_next(struct worker *worker)
             return;
         }
         if (auditing_holds(worker)) /* its score belongs into the next prompt */
+            return;
+        /* An idle agent makes no repository: a person who puts another one into its place may have removed the former. */
+        if (!cycle_follow(worker))
             return;
         if (letter ? !take_letter(worker, letter) : !take_block(worker, block))
             return;

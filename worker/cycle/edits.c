@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "worker/cycle/bootstrap.h"
 #include "worker/cycle/worker.h"
 
@@ -22,6 +23,26 @@ static void edits_subject(const struct change_list *edits, struct buffer *subjec
         buffer_print(subject, " and %zu more", edits->count - 3);
 }
 
+bool cycle_reopen(struct worker *worker, struct fault *fault)
+{
+    struct buffer *problems = &worker->problems.tree;
+    OWNED char *damage = NULL;
+    bool good = history_follow(worker->history, fault);
+    worker->looks.anew = history_opened_anew(worker->history, &damage) || worker->looks.anew;
+    bool empty = good && worker->looks.anew && history_empty(worker->history);
+    if (empty)
+        buffer_drop(problems, problems->length);
+    if (damage)
+        buffer_print(problems, "%s\n", damage);
+    if (empty)
+        good = bootstrap_tree(worker->tree, worker->path, worker->start->agent, worker->history, problems,
+                              fault);
+    if (empty || damage)
+        report_problems(worker);
+    worker->looks.anew = worker->looks.anew && !good;
+    return good;
+}
+
 /* Not upon each change, but before the cycle's commit: a person who edits may be about to commit. All files are looked
  * at when the supervisor saw a change in the tree, else only the files that a cycle reads. */
 bool cycle_record_edits(struct worker *worker)
@@ -37,8 +58,8 @@ bool cycle_record_edits(struct worker *worker)
     struct fault fault;
     char commit[COMMIT_TEXT];
     OWNED_BUFFER struct buffer subject = {0};
-    bool recorded = history_follow(worker->history, &fault) &&
-                    history_edits(worker->history, look, collect, &edits, &fault);
+    bool recorded =
+        cycle_reopen(worker, &fault) && history_edits(worker->history, look, collect, &edits, &fault);
     if (!recorded) {
         log_warn("agent", worker->name,
                  "Cannot tell people's edits: %s. The files are looked at again later.", fault.text);
@@ -61,17 +82,8 @@ bool cycle_record_edits(struct worker *worker)
 bool cycle_follow(struct worker *worker)
 {
     struct fault fault;
-    bool good = history_follow(worker->history, &fault);
-    worker->looks.anew = history_opened_anew(worker->history) || worker->looks.anew;
-    if (good && worker->looks.anew && history_empty(worker->history)) {
-        buffer_drop(&worker->problems.tree, worker->problems.tree.length);
-        good = bootstrap_tree(worker->tree, worker->path, worker->start->agent, worker->history,
-                              &worker->problems.tree, &fault);
-        report_problems(worker);
-    }
-    if (good)
-        worker->looks.anew = false;
-    else
+    bool good = cycle_reopen(worker, &fault);
+    if (!good)
         worker_wait_for(worker, "storage", fault.text, 0);
     return good;
 }

@@ -46,7 +46,8 @@ static void record_gone(struct worker *worker)
     OWNED char *subject = memory_print("%s(post): %zu dead letter(s) gone", worker->name, changes.count);
     const struct commit_request request = {
         .author = AUTHOR_AGENT, .subject = subject, .changes = changes.items, .change_count = changes.count};
-    if (changes.count && !history_commit(worker->history, &request, commit, &fault))
+    if (changes.count &&
+        !(cycle_reopen(worker, &fault) && history_commit(worker->history, &request, commit, &fault)))
         log_warn("agent", worker->name, "Git still has dead letters that are gone: %s.", fault.text);
 }
 
@@ -159,7 +160,7 @@ static bool commit_verdicts(struct worker *worker, struct change_list *changes, 
                                            .body = note->data,
                                            .changes = changes->items,
                                            .change_count = changes->count};
-    return history_commit(worker->history, &request, commit, fault);
+    return cycle_reopen(worker, fault) && history_commit(worker->history, &request, commit, fault);
 }
 
 static void record(struct worker *worker, int64_t now_ms)

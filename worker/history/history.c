@@ -156,6 +156,7 @@ static void forget_parts(struct history *history)
                                 .path = history->path,
                                 .agent = history->agent,
                                 .warned = history->warned,
+                                .damage = history->damage,
                                 .folders = {-1, -1, -1, -1},
                                 .retired.look_at = INT64_MAX,
                                 .ledger.fd = -1,
@@ -214,6 +215,7 @@ void history_close(struct history *history)
         return;
     close_parts(history);
     buffer_free(&history->warned);
+    free(history->damage);
     free(history->path);
     free(history->agent);
     free(history);
@@ -240,10 +242,13 @@ bool history_follow(struct history *history, struct fault *fault)
                  "The repository's .git or the worker's " TREE_NOTES
                  " was removed or replaced by somebody; both are opened anew");
     close_parts(history);
-    if (!open_parts(history, &damage, fault))
-        return false;
-    if (damage)
+    bool opened = open_parts(history, &damage, fault);
+    if (damage) {
         log_error("agent", history->agent, "%s", damage);
+        memory_set(&history->damage, damage);
+    }
+    if (!opened)
+        return false;
     if (journal_size(history->journal) > 0 && !journal_checkpoint(history->journal, fault)) {
         close_parts(history);
         return false;
@@ -251,10 +256,12 @@ bool history_follow(struct history *history, struct fault *fault)
     return history->opened_anew = true;
 }
 
-bool history_opened_anew(struct history *history)
+bool history_opened_anew(struct history *history, char **damage)
 {
     bool anew = history->opened_anew;
     history->opened_anew = false;
+    *damage = history->damage;
+    history->damage = NULL;
     return anew;
 }
 
@@ -411,8 +418,7 @@ static int attempt(struct history *history, const struct commit_request *request
 {
     git_oid root;
     bool effective;
-    if (!begin(history, work, fault) || !take_steps(work, request, fault) ||
-        !ledger_refresh(history, fault) || !index_refresh(history, fault) ||
+    if (!begin(history, work, fault) || !take_steps(work, request, fault) || !index_refresh(history, fault) ||
         !tree_build(history, work, draft, &root, &effective, fault))
         return -1;
     if (!effective && !request->trailers.task)

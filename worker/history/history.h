@@ -65,11 +65,13 @@ struct history *history_open(int tree, const char *path, const char *agent, char
                              struct fault *fault);
 void history_close(struct history *history);
 /* .git and .agentos are the folders that lie in the tree now: where somebody has removed or replaced either, both are
- * opened as at history_open. history_commit, history_finished and history_read do this first; before other calls it is
- * the caller's affair. False and fault: that can't be done now, and the next call tries it again. */
+ * opened as at history_open. history_commit, history_finished, history_read and history_past do this first; before other
+ * calls it is the caller's affair. False and fault: that can't be done now, no finished task is known, and the next call
+ * tries it again. */
 bool history_follow(struct history *history, struct fault *fault);
-/* Whether that was so since the last call of this function: the repository may be another, without any commit. */
-bool history_opened_anew(struct history *history);
+/* Whether history_follow has opened them anew since the last call of this function: the repository may be another, without
+ * any commit. *damage: as history_open says it. */
+bool history_opened_anew(struct history *history, char **damage);
 /* The epoch of the lease that the agent lives by (contract section 12): each commit from now on names it; 0: there is none. */
 void history_begin_epoch(struct history *history, uint64_t epoch);
 /* The epoch of the last commit that names one; 0: no recent commit does, or the history can't be read. */

@@ -214,6 +214,7 @@ struct history {
     } looked; /* edits.c: folders in which everything was known, with their stamps */
     struct ledger ledger;
     bool opened_anew;   /* history_opened_anew */
+    char *damage;       /* the same; NULL: none */
     bool pending;       /* the journal's last record is not brought to its end yet */
     size_t young_packs; /* of one commit each: packs that were there at the last count, and ours since */
     struct retired retired;
@@ -280,10 +281,10 @@ void object_word(struct buffer *out, uint32_t number); /* four bytes, big-endian
 /* Is the object there and whole? */
 bool object_sound(struct history *history, const git_oid *id);
 bool object_present(struct history *history, const git_oid *id);
-/* Make it so, whatever lies in its place. */
 /* Without descriptors libgit2 finds no pack, and says that an object is missing. False: there are too few of them now, and
  * what it has just said, or will say, tells nothing about the repository. Its handles are closed. */
 bool object_look_counts(struct history *history);
+/* Make it so, whatever lies in its place. */
 bool object_repair(struct history *history, const struct object *object, struct fault *fault);
 bool object_read(struct history *history, const git_oid *id, git_object_t type, git_odb_object **object,
                  struct fault *fault);

@@ -48,7 +48,7 @@ enum past history_past(struct history *history, const char *name, char commit[CO
         fault_set(fault, "'%s' names no commit; `agentos log` lists them", name);
         return PAST_UNKNOWN;
     }
-    if (!history_look(history, fault))
+    if (!history_follow(history, fault) || !history_look(history, fault))
         return PAST_FAULT;
     git_repository *repository = history_repository(history, fault);
     if (!repository)
