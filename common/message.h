@@ -96,7 +96,7 @@ enum party { PARTY_SUPERVISOR, PARTY_WORKER, PARTY_ZYGOTE, PARTY_GATEWAY, PARTY_
     X(STOP, 22, SUPERVISOR, WORKER, "n")                                                                                            \
     /* supervisor -> worker: 1 pause (finish the cycle first), 0 go on */                                                           \
     X(PAUSE, 23, SUPERVISOR, WORKER, "n")                                                                                           \
-    /* supervisor -> worker: serial, task id; answered by CANCELLED: serial, 0 no such task, 1 done */                              \
+    /* supervisor -> worker: serial, task id; answered by CANCELLED: serial, enum cancel_end */                                     \
     X(CANCEL, 24, SUPERVISOR, WORKER, "nt")                                                                                         \
     X(CANCELLED, 25, WORKER, SUPERVISOR, "nn")                                                                                      \
     /* supervisor -> worker: the agent's definition has changed (roster_encode) */                                                  \
@@ -218,6 +218,13 @@ enum spent {
     SPENT_KNOWN, /* the tokens that its reply reports */
     SPENT_UNKNOWN, /* the request was sent, and nobody says how many tokens it took: at least the tokens named, and its
                     * reservation */
+};
+
+/* What has become of an order to cancel a task. */
+enum cancel_end {
+    CANCEL_UNKNOWN, /* there is no such task */
+    CANCEL_DONE,
+    CANCEL_LATER, /* a block of the task can't be taken out of queue.md now, and stays there */
 };
 
 /* The end of an audit. */

@@ -251,11 +251,17 @@ static bool on_alive(struct agent *agent, struct reader *reader)
 
 static bool on_cancelled(struct agent *agent, struct reader *reader)
 {
-    uint64_t serial, done;
-    if (!message_read(reader, MESSAGE_CANCELLED, &serial, &done))
+    uint64_t serial, end;
+    if (!message_read(reader, MESSAGE_CANCELLED, &serial, &end))
         return false;
-    control_answered(supervisor_of(agent)->control, agent, serial, done == 1 ? EX_OK : EX_NOINPUT, NULL,
-                     "there is no such task: it may be done already");
+    control_answered(supervisor_of(agent)->control, agent, serial,
+                     end == CANCEL_DONE    ? EX_OK
+                     : end == CANCEL_LATER ? EX_TEMPFAIL
+                                           : EX_NOINPUT,
+                     NULL,
+                     end == CANCEL_LATER ? "queue.md can't be changed now, and the task may stand in it (the "
+                                           "agent's log says why); try again"
+                                         : "there is no such task: it may be done already");
     return true;
 }
 

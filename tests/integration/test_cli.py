@@ -698,6 +698,24 @@ def test_no_block_of_a_cancelled_task_is_left(make_system, model):
     assert model.asked() == {"Do it twice": 1, "Something else": 1}
 
 
+def test_a_task_that_can_not_be_taken_out_of_queue_md_is_not_said_to_be_none(make_system, model):
+    system = make_system(model=model, scenario="hold").start()
+    system.cli("task", "orion", "First", "--id", "first")
+    model.wait_open()
+    system.cli("task", "orion", "Second", "--id", "second")
+    queue, aside = system.tree() / "queue.md", system.tree() / "aside"
+    queue.rename(aside)
+    queue.mkdir()
+    refused = system.cli("cancel", "orion", "second", check=False)
+    assert refused.returncode == 75 and "queue.md can't be changed now" in refused.stderr
+    queue.rmdir()
+    aside.rename(queue)
+    system.cli("cancel", "orion", "second")
+    model.release()
+    system.wait_done("first")
+    assert model.asked() == {"First": 1}
+
+
 def test_an_id_whose_task_was_cancelled_may_be_given_again(make_system, model):
     system = make_system(model=model, scenario="hold").start()
     system.cli("task", "orion", "First", "--id", "in-hand")

@@ -251,41 +251,26 @@ static bool is_another(void *id, const struct block *block)
     return strcmp(block->id, id) != 0;
 }
 
-/* The task may stand there twice, and the block in hand may have been edited since: no whole block of the id is left. 1:
- * some were there, 0: there is none, -1: not all can be taken out now. */
-static int take_blocks(struct worker *worker, char *id)
+/* The task may stand there twice, and the block in hand may have been edited since: no whole block of the id is left. */
+static enum cancel_end take_blocks(struct worker *worker, char *id, struct fault *fault)
 {
-    struct fault fault;
-    if (!queue_look(worker->queue, NULL, &fault))
-        return -1;
+    if (!queue_look(worker->queue, NULL, fault))
+        return CANCEL_LATER;
     const struct block *block = queue_next(worker->queue, is_another, id);
-    int some = block != NULL;
+    enum cancel_end end = block ? CANCEL_DONE : CANCEL_UNKNOWN;
     for (size_t left = queue_blocks(worker->queue)->count; block && left > 0; left--) {
-        if (!queue_take(worker->queue, id, block->hash, &fault))
-            return -1;
+        if (!queue_take(worker->queue, id, block->hash, fault))
+            return CANCEL_LATER;
         block = queue_next(worker->queue, is_another, id);
     }
-    return block ? -1 : some;
+    if (!block)
+        return end;
+    fault_set(fault, "its blocks come again faster than they can be taken out");
+    return CANCEL_LATER;
 }
 
-bool task_ends_cancel(struct worker *worker, const char *id)
+static void tell_cancelled(struct worker *worker, const char *id)
 {
-    struct fault fault;
-    OWNED char *task = memory_text(id);
-    bool in_hand = worker->phase != PHASE_NONE && strcmp(worker->task.id, id) == 0;
-    if (in_hand) {
-        bool by_post = worker->task.by_post;
-        uint64_t hash = worker->task.hash;
-        cycle_abandon(worker);
-        if (by_post)
-            return envelope_ends_cancel(worker, id);
-        /* A person may be writing behind it: then it goes when they are done. */
-        if (!queue_take(worker->queue, id, hash, &fault))
-            return false;
-    }
-    int taken = take_blocks(worker, task);
-    if (taken < 0 || (taken == 0 && !in_hand))
-        return taken == 0 && envelope_ends_cancel(worker, id);
     /* A cancelled task that comes back after a power cut would cost money: flush before it is said. */
     OWNED_FD int fd = files_open(worker->tree, TREE_QUEUE, O_RDONLY, 0);
     if (fd >= 0)
@@ -293,5 +278,33 @@ bool task_ends_cancel(struct worker *worker, const char *id)
     log_info("agent", worker->name, "Task %s is cancelled.", id);
     worker_say(worker, MESSAGE_FINISHED, id, UINT64_C(1), "", UINT64_C(0), UINT64_C(0), "cancelled", "");
     timers_arm(&worker->timers, TIMER_FIGURES, clock_monotonic_ms());
-    return true;
+}
+
+enum cancel_end task_ends_cancel(struct worker *worker, const char *id)
+{
+    struct fault fault;
+    OWNED char *task = memory_text(id);
+    bool in_hand = worker->phase != PHASE_NONE && strcmp(worker->task.id, id) == 0;
+    enum cancel_end end = CANCEL_DONE;
+    if (in_hand) {
+        bool by_post = worker->task.by_post;
+        uint64_t hash = worker->task.hash;
+        cycle_abandon(worker);
+        if (by_post)
+            return envelope_ends_cancel(worker, id) ? CANCEL_DONE : CANCEL_UNKNOWN;
+        /* A person may be writing behind it: then it goes when they are done. */
+        if (!queue_take(worker->queue, id, hash, &fault))
+            end = CANCEL_LATER;
+    }
+    if (end == CANCEL_DONE)
+        end = take_blocks(worker, task, &fault);
+    if (!in_hand && end != CANCEL_DONE && envelope_ends_cancel(worker, id))
+        return CANCEL_DONE;
+    if (end == CANCEL_LATER)
+        log_warn("agent", worker->name, "Task %s can't be cancelled now: %s", id, fault.text);
+    if (in_hand && end == CANCEL_UNKNOWN)
+        end = CANCEL_DONE;
+    if (end == CANCEL_DONE)
+        tell_cancelled(worker, id);
+    return end;
 }

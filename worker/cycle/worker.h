@@ -283,7 +283,7 @@ bool task_ends_duplicate(struct worker *worker, const struct block *block, const
 int64_t task_ends_first_seen(void *worker, const struct block *block); /* for queue_ask_sight */
 bool task_ends_dead_letter(struct worker *worker, const struct block *block, const char *status,
                            const char *reason);
-bool task_ends_cancel(struct worker *worker, const char *id);
+enum cancel_end task_ends_cancel(struct worker *worker, const char *id);
 void task_ends_expire(struct worker *worker,
                       int64_t now_ms); /* every task whose TTL is over; arms TIMER_EXPIRY */
 
