@@ -25,11 +25,12 @@ def test_packs_are_joined_when_nothing_is_in_hand(make_system, model):
     """The model thinks long enough for it, but other agents may need the processor meanwhile."""
     system = make_system(["orion"], model=model, scenario="delay-300").start()
     joined = system.tree("orion") / ".agentos/retired"
-    tasks = [f"task-{number}" for number in range(26)]
+    tasks = [f"task-{number}" for number in range(25)]
     for task in tasks:
-        system.add(task)
-    system.wait_done(*tasks[:24], seconds=60)
+        system.add(task, task + (" [[model:hold]]" if task == tasks[-1] else ""))
+    system.wait_done(*tasks[:-1], seconds=60)
     assert not joined.exists() or not list(joined.iterdir())
     assert len(list((system.tree("orion") / ".git/objects/pack").glob("*.idx"))) >= 24
+    model.release()
     system.wait_done(*tasks)
     wait_until(lambda: joined.exists() and list(joined.iterdir()), "the packs joined", 30)

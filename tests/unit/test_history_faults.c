@@ -148,7 +148,11 @@ static void test_a_repository_with_a_reftable_is_left_and_told(void **state)
     struct fault fault = {0};
     struct change change = {CHANGE_WRITE, "goals.md", "2\n", 2};
     commit_file(scratch, "one", "goals.md", "1\n");
-    shell(scratch, "mkdir .git/reftable && echo 'ref: refs/heads/.invalid' > .git/HEAD");
+    shell(scratch,
+          "cd .git && cp config config.before && mv refs/heads heads.before && mkdir reftable && "
+          "echo 'ref: refs/heads/.invalid' > HEAD && "
+          "echo 'this repository uses the reftable format' > refs/heads && "
+          "printf '[core]\nrepositoryformatversion = 1\n[extensions]\nrefStorage = reftable\n' >> config");
     assert_false(commit_changes(scratch, "two", &change, 1, &fault));
     assert_non_null(strstr(fault.text, "git refs migrate"));
     history_close(scratch->history);
@@ -158,7 +162,8 @@ static void test_a_repository_with_a_reftable_is_left_and_told(void **state)
     assert_null(damage);
     assert_non_null(strstr(fault.text, "git refs migrate"));
     assert_string_equal(shell(scratch, "cat .git/HEAD"), "ref: refs/heads/.invalid");
-    shell(scratch, "rmdir .git/reftable && echo 'ref: refs/heads/main' > .git/HEAD");
+    shell(scratch, "cd .git && mv config.before config && rm refs/heads && mv heads.before refs/heads && "
+                   "rmdir reftable && echo 'ref: refs/heads/main' > HEAD");
     scratch_open(scratch);
     assert_true(commit_changes(scratch, "two", &change, 1, &fault));
     assert_clean(scratch);

@@ -1,5 +1,9 @@
 /* The post office: time to live, dead letters, bounces, and the start's way with the traces of a crash. Promise 5 of
  * contract section 9, and the table of supervisor/post/start.c row by row. */
+#include <inttypes.h>
+
+#include "common/format/block.h"
+#include "common/names.h"
 #include "common/test_clock.h"
 #include "post_office.h"
 
@@ -442,6 +446,30 @@ static void test_a_task_expires_in_queue_md_while_its_agent_has_no_process(void 
     assert_false(office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t1"));
 }
 
+/* A full disk cut the worker's note of the first block short, and the next note stands behind the piece
+ * (worker/queue/first_seen.c). The second block has expired. */
+static void test_a_note_that_was_cut_short_ends_no_task_before_its_time(void **state)
+{
+    struct office *office = *state;
+    static const char text[] = "## t1\ntask: in time\nttl_seconds: 5000\n\n"
+                               "## t2\ntask: late\ncreated: 2026-04-29T10:05:00Z\nttl_seconds: 5\n";
+    struct block_list blocks;
+    block_parse(&blocks, text, strlen(text));
+    OWNED char *torn = memory_print("%016" PRIx64 " %016" PRIx64 " 1764", (uint64_t)names_hash("t1", 2),
+                                    (uint64_t)blocks.items[0].hash);
+    block_list_free(&blocks);
+    for (int cut = 0; cut < 2; cut++) {
+        office_command(
+            "cd %s/agents/iris && rm -f iac/dead-letter/* && mkdir -p .agentos && printf '%s' > queue.md && "
+            "echo '%s%s' > .agentos/seen",
+            office->folder, text, torn, cut ? "0f00000000000000 0000000000000001 1764000000" : "");
+        post_worker_down(office->post, "iris");
+        UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t2"));
+        assert_int_equal(office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t1"), !cut);
+        post_worker_starts(office->post, "iris");
+    }
+}
+
 /* The agent's own watch, and its scan, wake it for what people put there. */
 static void test_the_queue_md_of_an_agent_that_hibernates_is_looked_at_once_it_is_woken(void **state)
 {
@@ -486,6 +514,7 @@ int main(void)
         TEST(test_a_cut_requeue_leaves_the_living_one),
         TEST(test_unfinished_files_of_a_crash_are_removed),
         TEST(test_a_task_expires_in_queue_md_while_its_agent_has_no_process),
+        TEST(test_a_note_that_was_cut_short_ends_no_task_before_its_time),
         TEST(test_the_queue_md_of_an_agent_that_hibernates_is_looked_at_once_it_is_woken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
