@@ -201,8 +201,9 @@ static void begin(struct job *job)
         log_warn("mirror", job->agent,
                  "The agent's branch can be neither pushed nor fetched: %s; both are tried again",
                  strerror(error));
-        job->failures++;
-        due_in(job, pause_ms(job->failures));
+        if (job->run == JOB_PUSH) /* else nothing may be here that could be pushed */
+            job->failures++;
+        due_in(job, pause_ms(job->failures ? job->failures : 1));
         return;
     }
     if (job->pid == 0) {

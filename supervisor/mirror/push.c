@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <git2.h>
 #include <git2/sys/odb_backend.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -315,7 +316,13 @@ static enum push_end find_branch(git_remote *remote, struct talk *talk, const gi
     if (git_remote_connect_ext(remote, GIT_DIRECTION_FETCH, &how) != 0 ||
         git_remote_ls(&heads, &count, remote) != 0)
         return say(said, PUSH_FAILED, talk, "the remote can't be asked");
-    return (*head = head_of(remote, heads, count)) ? PUSH_DONE : has_no_branch(said);
+    *head = head_of(remote, heads, count);
+    for (size_t i = 0; i < count && !*head; i++)
+        if (strncmp(heads[i]->name, "refs/heads/", strlen("refs/heads/")) == 0)
+            return fault_set(said, "the remote has %s, and neither main nor the branch that its HEAD names",
+                             heads[i]->name),
+                   PUSH_FAILED;
+    return *head ? PUSH_DONE : has_no_branch(said);
 }
 
 static enum push_end take_branch(git_remote *remote, struct talk *talk, struct fault *said)
@@ -359,13 +366,21 @@ static enum push_end fetch_branch(const struct push *push, struct fault *said)
 
 /* --- the look --- */
 
-/* The first push makes a file: remote where nothing is yet, or an empty folder. */
+static bool is_above_there(const char *folder)
+{
+    struct stat status;
+    OWNED char *path = memory_text(folder);
+    return stat(dirname(path), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* The first push makes a file: remote where nothing is yet, or an empty folder. It can't where the folder above is missing:
+ * a disk that isn't mounted tells nothing of its branches. */
 static bool is_to_be_made(const char *folder)
 {
     DIR *listing = opendir(folder);
     int count = 0;
     if (!listing)
-        return errno == ENOENT;
+        return errno == ENOENT && is_above_there(folder);
     while (readdir(listing))
         count++;
     closedir(listing);
