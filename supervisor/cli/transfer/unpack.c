@@ -308,8 +308,9 @@ static int make_index(struct unpacking *unpacking)
     return good ? EX_OK : git_says(unpacking, "git's index cannot be made");
 }
 
-/* The note of the last commits' epoch: the agent's next lease is later than all that it has done, also where the bus's
- * bucket was lost. */
+/* The note of the last commits' epoch, for an agent that is moved: its next lease is later than all that it has done, also
+ * where the bus's bucket was lost. An export that a person imports gets none: a copy of an agent that lives elsewhere
+ * doesn't take its place. */
 static int note_epoch(struct unpacking *unpacking)
 {
     OWNED char *damage = NULL;
@@ -321,7 +322,7 @@ static int note_epoch(struct unpacking *unpacking)
     history_close(history);
     if (damage)
         return refuse(unpacking, damage);
-    if (!epoch)
+    if (!epoch || !unpacking->moved)
         return EX_OK;
     OWNED char *text = memory_print("%" PRIu64 "\n", epoch);
     OWNED_FD int notes = files_open_folder(unpacking->tree, TREE_NOTES, true, unpacking->fault);
