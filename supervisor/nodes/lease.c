@@ -75,12 +75,18 @@ static void end(struct lease *lease, bool hard, const char *why)
 
 /* --- free --- */
 
+/* This node had the lease, and ended before the agent had a directory: nothing of the agent is anywhere. */
+static bool is_begun_in_part(const struct lease *lease)
+{
+    return is_of_this_node(lease) && lease->begins && lease->tree_epoch == lease->seen.epoch;
+}
+
 static bool may_take(const struct lease *lease, int64_t now)
 {
     int64_t quiet = now - lease->quiet_since;
     if (lease->claim <= LEASE_KEEPS || !lease->connected || !lease->known || lease->asked)
         return false;
-    if (lease->claim == LEASE_FOUNDS)
+    if (lease->claim == LEASE_FOUNDS && !is_begun_in_part(lease))
         return !is_there(lease) && quiet >= LEASE_FOUND_MS;
     if (lease_is_stale(lease))
         return false;

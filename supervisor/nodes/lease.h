@@ -26,7 +26,7 @@ enum lease_claim {
     LEASE_NEVER, /* the agent may not live here */
     /* The agent is being moved: its worker ends, and the lease stays here until the claim is another. */
     LEASE_KEEPS,
-    LEASE_FOUNDS, /* no node is known to have the agent's directory: the agent may begin here */
+    LEASE_FOUNDS, /* no directory is here: the agent may begin here where no node is known to have it */
     LEASE_HAS,    /* the agent's directory is here */
     /* The same, and agents.yaml says that the agent lives here: its worker goes on while the bus is away. */
     LEASE_PINNED,
@@ -60,6 +60,7 @@ struct lease {
     uint64_t run;
     enum lease_claim claim;
     uint64_t tree_epoch; /* in the notes of the directory here */
+    bool begins; /* these say that the agent had not begun there yet; the owner's to set, with LEASE_FOUNDS */
     enum lease_stage { LEASE_FREE, LEASE_TAKING, LEASE_HELD, LEASE_ENDING } stage;
     uint64_t epoch;
     struct lease_value seen; /* the key's value, where revision isn't 0 */

@@ -27,7 +27,8 @@ struct failing {
 struct mirror_link {
     const struct local_node *local;
     struct child child;
-    void *failing; /* tsearch: struct failing by agent */
+    unsigned process; /* mirror_link_process */
+    void *failing;    /* tsearch: struct failing by agent */
     struct {
         mirror_fetched *done; /* NULL: nothing is fetched */
         void *context;
@@ -113,8 +114,8 @@ static bool hear(void *context, const void *bytes, size_t length)
     }
     if (known && type == MESSAGE_PUSHED)
         is_pushed(link, agent);
-    else if (known && type == MESSAGE_LOOKED)
-        has_looked(link, agent, end, text);
+    else if (type == MESSAGE_LOOKED)
+        has_looked(link, agent, end, strlen(text) <= TEXT_MAX ? text : "it says too much");
     else if (type == MESSAGE_FETCHED && link->fetch.done && strcmp(agent, link->fetch.agent) == 0)
         end_fetch(link,
                   !known             ? "it was taken out of agents.yaml meanwhile"
@@ -136,6 +137,7 @@ static bool lives_here(const struct mirror_link *link, const char *name)
 static void started(void *context)
 {
     struct mirror_link *link = context;
+    link->process++;
     end_fetch(link, "agentos-mirror ended meanwhile", "");
     for (size_t i = 0; i < link->local->agents->count; i++)
         mirror_link_note(link, link->local->agents->list[i]->name);
@@ -202,11 +204,14 @@ void mirror_link_fetch(struct mirror_link *link, const char *agent, const char *
     child_say(&link->child, MESSAGE_FETCH, agent, bundle);
 }
 
-void mirror_link_look(struct mirror_link *link, const char *agent, mirror_looked *looked, void *context)
+unsigned mirror_link_look(struct mirror_link *link, const char *agent, mirror_looked *looked, void *context)
 {
-    OWNED_BUFFER struct buffer message = {0};
     link->looked = looked;
     link->looked_context = context;
-    message_make(&message, MESSAGE_LOOK_THERE, agent);
-    child_send(&link->child, &message);
+    return child_say(&link->child, MESSAGE_LOOK_THERE, agent) ? link->process : 0;
+}
+
+unsigned mirror_link_process(const struct mirror_link *link)
+{
+    return link ? link->process : 0;
 }

@@ -30,6 +30,8 @@ enum mirror_branch {
     MIRROR_SILENT, /* the remote can't be asked; text: why */
 };
 typedef void mirror_looked(void *context, const char *agent, enum mirror_branch branch, const char *text);
-/* Asks whether the remote has a branch of the agent. looked tells, the same for every agent; no answer comes where
- * agentos-mirror ends meanwhile. */
-void mirror_link_look(struct mirror_link *link, const char *agent, mirror_looked *looked, void *context);
+/* Asks whether the remote has a branch of the agent. looked tells, the same for every agent. Returns the process that was
+ * asked, 0: none; its answer comes as long as it is mirror_link_process. */
+unsigned mirror_link_look(struct mirror_link *link, const char *agent, mirror_looked *looked, void *context);
+/* Counts the starts of agentos-mirror. */
+unsigned mirror_link_process(const struct mirror_link *link);

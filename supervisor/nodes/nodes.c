@@ -127,6 +127,9 @@ static bool put_key(void *context, const struct lease_value *value, uint64_t rev
                                (json_int_t)value->turn, "released", (int)value->released);
     OWNED char *text = json_dumps(object, JSON_COMPACT);
     json_decref(object);
+    if (place->lease.stage == LEASE_TAKING && place->lease.claim == LEASE_FOUNDS)
+        tree_epoch_write(place->nodes->local->data, place->agent, value->epoch,
+                         true); /* first: else nobody could go on where this node ends now */
     place->ticket = bus_link_ticket(bus);
     return bus_link_put(bus, key, text, revision, place->ticket);
 }
@@ -139,7 +142,7 @@ static void may_start(void *context, uint64_t epoch)
         return;
     log_info("agentos", place->agent, "The agent lives on this node ('%s') now, epoch %" PRIu64, node_name(),
              epoch);
-    tree_epoch_write(place->nodes->local->data, place->agent, epoch);
+    tree_epoch_write(place->nodes->local->data, place->agent, epoch, place->lease.claim == LEASE_FOUNDS);
     agent->order.epoch = epoch;
     say_where(place, agent); /* the post office first: the worker asks it */
     agent_live_here(agent, NULL, false);
@@ -192,9 +195,7 @@ static char *why_not(const struct place *place, const struct agent *agent)
     if (lease_is_stale(lease))
         return memory_print("its directory here is older than the agent, which has lived on node '%s' since",
                             lease->seen.node);
-    if (lease->claim == LEASE_FOUNDS && lease->revision)
-        return memory_print("its directory is on node '%s', which is away", lease->seen.node);
-    bool has_none = lease->claim == LEASE_NEVER; /* no directory, as the last look found */
+    bool has_none = lease->claim == LEASE_NEVER || lease->claim == LEASE_FOUNDS; /* no directory */
     char *why = has_none ? founding_why_not(&place->founding, lease, place->agent) : NULL;
     return why ? why : memory_text("its lease is waited for");
 }
@@ -210,13 +211,15 @@ static void say_why(struct place *place, struct agent *agent)
 
 /* --- turns --- */
 
-static enum lease_claim claim_of(const struct place *place, const struct agent *agent)
+static enum lease_claim claim_of(struct place *place, const struct agent *agent)
 {
     if (!agent || agent->leaving || agent->agents->ending || is_pinned_elsewhere(agent->definition) ||
         move_fetches(place->nodes->move, place->agent))
         return LEASE_NEVER;
     if (move_has(place->nodes->move, place->agent))
         return LEASE_KEEPS;
+    place->founding.pinned = *agent->definition->node;
+    place->lease.begins = tree_epoch_begins(place->nodes->local->data, place->agent);
     if (!has_directory(place))
         return founding_is_allowed(&place->founding, &place->lease) ? LEASE_FOUNDS : LEASE_NEVER;
     return *agent->definition->node ? LEASE_PINNED : LEASE_HAS;
@@ -241,6 +244,10 @@ static void look(struct place *place, int64_t now)
     bool open = is_free || !agent || place->lease.claim == LEASE_FOUNDS;
     enum lease_claim claim = open ? claim_of(place, agent) : place->lease.claim;
     place->looked_at = now;
+    if (is_free && claim == LEASE_FOUNDS && place->lease.begins && lives_elsewhere(&place->lease))
+        tree_epoch_forget(place->nodes->local->data, place->agent); /* the other node was faster */
+    else if (!is_free && place->lease.claim == LEASE_FOUNDS && claim > LEASE_FOUNDS)
+        tree_epoch_write(place->nodes->local->data, place->agent, place->lease.epoch, false);
     lease_claim(&place->lease, claim, is_free && agent ? read_epoch(place) : place->lease.tree_epoch, now);
     if (is_free && claim == LEASE_NEVER)
         ask_remote(place, agent, now);
@@ -383,7 +390,8 @@ static void claim_again(void *context, const char *agent)
     if (!place)
         return;
     bool gone = !has_directory(place) && place->lease.stage != LEASE_FREE; /* the agent was moved */
-    lease_claim(&place->lease, gone ? LEASE_NEVER : claim_of(place, here), place->lease.tree_epoch,
+    lease_claim(&place->lease, gone ? LEASE_NEVER : claim_of(place, here),
+                place->lease.stage == LEASE_FREE ? read_epoch(place) : place->lease.tree_epoch,
                 clock_boot_ms());
 }
 

@@ -426,3 +426,49 @@ def test_an_agent_is_not_begun_anew_while_the_git_remote_can_not_be_asked_and_be
         wait_runs(dc1, seconds=120)
         assert not said()
         wait_pushed(dc1, tmp_path / "orion.git")
+
+
+@pytest.mark.parametrize("lacks", ["the folder above it", "the branch main"])
+def test_a_remote_of_which_nothing_can_be_told_is_not_taken_for_one_without_a_branch(make_node, tmp_path, lacks):
+    above = tmp_path / "mounted"
+    if lacks == "the branch main":
+        above.mkdir()
+        bare(above)
+        git = ["git", "-C", above / "orion.git", "-c", "user.name=x", "-c", "user.email=x@x"]
+        empty = subprocess.run([*git, "mktree"], input="", check=True, capture_output=True, text=True).stdout.strip()
+        mine = subprocess.run([*git, "commit-tree", "-m", "mine", empty], check=True, capture_output=True, text=True).stdout.strip()
+        subprocess.run([*git, "update-ref", "refs/heads/other", mine], check=True)
+    dc1 = make_node("dc1", AGENTOS_GIT_REMOTE=f"file://{above}/{{agent}}.git")
+    dc1.wait_log("is not begun before the git remote can be asked for its branch", 60)
+    said = lambda: [problem for problem in dc1.agent_status()["problems"] if "can't be asked whether it has the agent's branch" in problem]
+    wait_until(said, "that is a problem of the agent", 60, 0.2)
+    assert not dc1.tree().exists()
+
+
+def test_an_agent_of_this_node_begins_though_the_git_remote_can_not_be_asked_and_its_lost_directory_is_told_of(make_node):
+    yaml = agents_yaml(["orion"], "    node: dc1\n")
+    dc1 = make_node("dc1", yaml, AGENTOS_GIT_REMOTE=f"git://127.0.0.1:{free_port()}/{{agent}}.git")
+    wait_runs(dc1)
+    assert "The agent begins without an answer, since agents.yaml has it on this node" in dc1.log()
+    dc1.cli("task", "orion", "Do it", "--wait", seconds=60)
+    kill_node(dc1)
+    dc1.tree().rename(dc1.data / "lost")
+    dc1.start(wait=False)
+    wait_until(dc1.states, "dc1 answers", 60)
+    said = lambda: [problem for problem in dc1.agent_status()["problems"] if "it lived on this node last, and its directory is not here" in problem]
+    [problem] = wait_until(said, "that is a problem of the agent", 60, 0.2)
+    assert "`nats kv del agentos lease.orion`" in problem
+    assert not dc1.tree().exists()
+
+
+def test_an_export_that_a_person_imports_on_another_node_does_not_take_the_agents_place(make_node, tmp_path):
+    dc1, dc2 = make_node("dc1"), make_node("dc2", names=("iris",))
+    wait_runs(dc1)
+    dc1.cli("task", "orion", "Do it", "--wait", seconds=60)
+    dc1.cli("export", "orion", str(tmp_path / "orion.bundle"))
+    dc2.cli("import", str(tmp_path / "orion.bundle"))
+    kill_node(dc1)
+    older = lambda: any("its directory here is older than the agent" in problem for problem in dc2.agent_status("orion")["problems"])
+    wait_until(older, "dc2 leaves orion to dc1", 60, 0.2)
+    dc1.start(wait=False)
+    wait_runs(dc1)

@@ -232,12 +232,18 @@ void mirror_link_fetch(struct mirror_link *link, const char *agent, const char *
     now->asks.bundle = memory_print("%s/%s", now->path, bundle);
 }
 
-void mirror_link_look(struct mirror_link *link, const char *agent, mirror_looked *looked, void *context)
+unsigned mirror_link_look(struct mirror_link *link, const char *agent, mirror_looked *looked, void *context)
 {
     if (!step())
-        return;
+        return 0;
     now->asks.looked = looked;
     now->asks.looked_context = context;
+    return 1;
+}
+
+unsigned mirror_link_process(const struct mirror_link *link)
+{
+    return 1;
 }
 
 void timer_set(struct loop *loop, struct timer *timer, int64_t in_ms)

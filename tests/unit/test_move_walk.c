@@ -85,7 +85,7 @@ static int run_process(struct node *node, bool export)
     assert_true(status.st_size >= PAD && lines == UINT32_MAX);
     put_agent(node, (unsigned)status.st_size - PAD);
     if (remote.is_set)
-        tree_epoch_write(node->local.data, AGENT, remote.epoch);
+        tree_epoch_write(node->local.data, AGENT, remote.epoch, false);
     return 0;
 }
 
@@ -378,6 +378,78 @@ test_an_agent_begins_where_the_remote_has_no_branch_and_not_while_it_can_not_be_
     end_world();
 }
 
+/* --- an agent that is new --- */
+
+/* Neither node has the agent; the first node is killed or cut off at that step. */
+static bool walk_founding(long at, int returns)
+{
+    begin_world();
+    OWNED char *path = memory_print("%s/agents/" AGENT, nodes[0].path);
+    assert_int_equal(remove_folder(path), 0);
+    victim = 0;
+    kill_at = at;
+    steps = 0;
+    killed = false;
+    counting = founds = true;
+    for (int i = 0; i < CALM; i++) {
+        tick(returns);
+        counting = i < FETCHING;
+    }
+    struct node *now_at = runner();
+    assert_non_null(now_at);
+    assert_int_equal(lines_of(now_at), done);
+    OWNED char *folder = memory_print("%s/agents/" AGENT, other_of(now_at)->path);
+    assert_true(killed || access(folder, F_OK) != 0);
+    assert_int_equal(lines_of(other_of(now_at)), NO_BRANCH);
+    founds = false;
+    end_world();
+    return killed;
+}
+
+static void
+test_a_node_killed_or_cut_off_at_any_step_of_an_agents_beginning_leaves_one_agent_that_runs(void **state)
+{
+    static const int returns[] = {1, RETURNS_LATE};
+    for (size_t i = 0; i < sizeof returns / sizeof *returns; i++)
+        for (int what = 0; what < 2; what++) {
+            long at = 1;
+            cuts = what;
+            while (walk_founding(at, returns[i]))
+                at++;
+            assert_true(at > 3);
+        }
+}
+
+/* The first node has asked for the lease, or has it, and its worker has not made the repository. */
+static void end_before_its_directory(bool has_lease)
+{
+    begin_world();
+    OWNED char *path = memory_print("%s/agents/" AGENT, nodes[0].path);
+    OWNED char *git = memory_print("%s/.git", path);
+    assert_int_equal(remove_folder(path), 0);
+    founds = true;
+    for (int i = 0; i < CALM && (has_lease ? !runner() : !bucket.text); i++)
+        tick(1);
+    assert_ptr_equal(runner(), has_lease ? &nodes[0] : NULL);
+    assert_int_equal(remove_folder(git), 0);
+    done = 0;
+    end_node(&nodes[0]);
+    nodes[0].returns = RETURNS_LATE;
+    for (int i = 0; i < CALM; i++) {
+        tick(1);
+        assert_false(nodes[1].runs);
+    }
+    assert_ptr_equal(runner(), &nodes[0]);
+    founds = false;
+    end_world();
+}
+
+static void test_an_agent_whose_node_ended_before_it_had_a_directory_begins_there(void **state)
+{
+    end_before_its_directory(true);
+    end_before_its_directory(false);
+}
+
 int main(void)
 {
     setenv("AGENTOS_BUS", "nats://nowhere", 1);
@@ -393,6 +465,9 @@ int main(void)
             remote_begin, remote_end),
         cmocka_unit_test_setup_teardown(
             test_an_agent_begins_where_the_remote_has_no_branch_and_not_while_it_can_not_be_asked,
-            remote_begin, remote_end)};
+            remote_begin, remote_end),
+        cmocka_unit_test(
+            test_a_node_killed_or_cut_off_at_any_step_of_an_agents_beginning_leaves_one_agent_that_runs),
+        cmocka_unit_test(test_an_agent_whose_node_ended_before_it_had_a_directory_begins_there)};
     return cmocka_run_group_tests(tests, scratch_begin, scratch_end);
 }
