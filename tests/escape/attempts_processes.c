@@ -378,7 +378,7 @@ static const struct attempt items[] = {
     {"user namespace by unshare", RARE, unshare_user, NULL},
     {"mount namespace by unshare", PRIVILEGED, unshare_mounts, NULL},
     {"network namespace by unshare", PRIVILEGED, unshare_network, NULL},
-    {"descriptors by unshare", 0, unshare_descriptors, NULL},
+    {"descriptors by unshare", PRIVILEGED, unshare_descriptors, NULL},
     {"setns", PRIVILEGED, enter_namespace, NULL},
     {"execute a program", 0, execute, NULL},
     {"execute a shell", 0, execute_shell, NULL},

@@ -15,10 +15,16 @@ from test_taken_over import PRIVILEGED, RARE, attempts, results_of, stage
 
 HELD = (-errno.EPERM, -errno.EACCES, -errno.EXDEV)
 SOMEBODY = 4000111  # stands for a process that the container starts
-CONTAINED = {"personality", "sched_setattr"}  # refused by the container itself
+CONTAINED = {"personality", "sched_setattr", "unshare descriptors"}  # refused by the container itself
 
 OUTSIDE = """cd /data/stage; sleep 1000 & somebody=$!
 for n in *; do (cd $n; sed -i s/%d/$somebody/g script; /adversary/adversary script results); done; kill $somebody"""
+
+
+def give(place, folder):
+    """To the container's user: some calls are for a file's owner alone."""
+    owner = (folder / "agents/orion").stat()
+    subprocess.run(["chown", "-R", f"{owner.st_uid}:{owner.st_gid}", place], check=True)
 
 
 def outside(container, folder, names):
@@ -27,7 +33,7 @@ def outside(container, folder, names):
         place = folder / "stage" / str(number)
         stage(place)
         (place / "script").write_text("\n".join(attempts(f"/data/stage/{number}/own", f"/data/stage/{number}/foreign", SOMEBODY)[name]))
-    subprocess.run(["chmod", "-R", "a+rwX", folder / "stage"], check=True)
+    give(folder / "stage", folder)
     subprocess.run(["docker", "exec", container, "sh", "-c", OUTSIDE % SOMEBODY], check=False)
     return {name: results_of((folder / "stage" / str(number) / "results").read_text()) for name, number in names.items()}
 
@@ -47,6 +53,9 @@ def inside(folder, lines):
 
 def main(container, folder):
     names = {name: number for number, name in enumerate(attempts("", "", 0))}
+    empty = folder / "agents/orion/empty"
+    empty.mkdir(exist_ok=True)
+    give(empty, folder)
     tried = outside(container, folder, names)
     shown = held = bad = 0
     for name in names:
