@@ -286,12 +286,13 @@ bool child_reap(pid_t pid, int status)
     if (!child)
         return false;
     timer_clear(child->loop, &child->stopped);
+    /* The number may be another process's by now, which no fault in the child's last words may end. */
+    child->pid = 0;
     child_drain(child);
     if (child->channel.fd >= 0)
         close_channel(child);
     log_pipe_close(child->log); /* the child's last words */
     child->log = NULL;
-    child->pid = 0;
     OWNED char *text = child_status_text(status);
     if (!child->stopping)
         log_warn("agentos", NULL, "The %s (pid %d) has ended: %s; it is started again", child->plan.name,

@@ -1,4 +1,4 @@
-/* supervisor/process/child: a program at the limit of descriptors, and a program that somebody stopped. */
+/* supervisor/process/child: a program at the limit of descriptors, one that somebody stopped, and one's last words. */
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -28,13 +28,24 @@ int clock_gettime(clockid_t clock, struct timespec *time)
     return 0;
 }
 
+static int kills;
+
+int kill(pid_t pid, int number)
+{
+    kills++;
+    return (int)syscall(SYS_kill, pid, number);
+}
+
 static void started(void *context)
 {
 }
 
+static int messages;
+
 static bool message(void *context, const void *bytes, size_t length)
 {
-    return true;
+    messages++;
+    return false; /* a sleeper says nothing */
 }
 
 static int64_t long_patience(void *context)
@@ -45,9 +56,9 @@ static int64_t long_patience(void *context)
 static struct child child;
 static struct loop *loop;
 
-static bool begin_sleeper(int extra, int64_t (*patience_ms)(void *context))
+static bool begin_program(char **arguments, int extra, int64_t (*patience_ms)(void *context))
 {
-    static char *arguments[] = {"sleep", "600", NULL}, *environment[] = {NULL};
+    static char *environment[] = {NULL};
     return child_begin(&child, loop,
                        &(struct child_plan){.name = "sleeper",
                                             .component = "agentos",
@@ -58,6 +69,12 @@ static bool begin_sleeper(int extra, int64_t (*patience_ms)(void *context))
                                             .message = message,
                                             .started = started,
                                             .patience_ms = patience_ms});
+}
+
+static bool begin_sleeper(int extra, int64_t (*patience_ms)(void *context))
+{
+    static char *arguments[] = {"sleep", "600", NULL};
+    return begin_program(arguments, extra, patience_ms);
 }
 
 static int begin(void **state)
@@ -189,6 +206,21 @@ static void test_time_in_which_the_supervisor_stood_still_is_none_of_a_stopped_p
     expect_killed();
 }
 
+/* ---- the end ---- */
+
+static void test_a_fault_in_the_last_words_of_a_reaped_program_ends_no_other_process(void **state)
+{
+    static char *arguments[] = {"sh", "-c", "printf '\\001\\000\\000\\000x' >&3", NULL};
+    int status;
+    assert_true(begin_program(arguments, -1, NULL));
+    pid_t pid = child.pid;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    messages = kills = 0;
+    assert_true(child_reap(pid, status)); /* its number is free now */
+    assert_int_equal(messages, 1);
+    assert_int_equal(kills, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -199,6 +231,7 @@ int main(void)
         TEST(test_a_program_that_goes_on_is_left_alone),
         TEST(test_the_patience_is_the_plans_where_it_has_its_own),
         TEST(test_time_in_which_the_supervisor_stood_still_is_none_of_a_stopped_programs),
+        TEST(test_a_fault_in_the_last_words_of_a_reaped_program_ends_no_other_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
