@@ -127,22 +127,68 @@ const char *keys_find(const struct keys *keys, const char *owner, const char **f
     return key ? key->value : NULL;
 }
 
-static char *replace(char *text, const char *secret)
+static bool is_code_of(const char *escape, char c)
 {
-    size_t length = strlen(secret);
-    char *found = length >= KEY_MASK_LEAST ? strstr(text, secret) : NULL;
+    char digits[5] = "";
+    if (escape[1] != 'u' || strspn(escape + 2, "0123456789abcdefABCDEF") < sizeof digits - 1)
+        return false;
+    memcpy(digits, escape + 2, sizeof digits - 1);
+    return strtoul(digits, NULL, 16) == (unsigned char)c;
+}
+
+/* Behind the secret at text, any byte of which JSON may have escaped: \/, \", \u002b. NULL: another text is there. */
+static const char *end_of_escaped(const char *text, const char *secret)
+{
+    for (; *secret; secret++) {
+        if (*text == '\\' && is_code_of(text, *secret))
+            text += 6;
+        else if (*text == '\\' && text[1] == *secret && strchr("\"\\/", *secret))
+            text += 2;
+        else if (*text == *secret)
+            text++;
+        else
+            return NULL;
+    }
+    return text;
+}
+
+/* The secret's first place in text; NULL: there is none. */
+static const char *find_secret(const char *text, const char *secret, bool escaped, const char **end)
+{
+    if (!escaped) {
+        const char *found = strstr(text, secret);
+        *end = found ? found + strlen(secret) : NULL;
+        return found;
+    }
+    for (; *text; text++)
+        if ((*end = end_of_escaped(text, secret)))
+            return text;
+    return NULL;
+}
+
+static char *replace_as(char *text, const char *secret, bool escaped)
+{
+    const char *end = NULL, *from = text, *found = find_secret(text, secret, escaped, &end);
     if (!found)
         return text;
     struct buffer masked = {0};
-    const char *from = text;
-    for (; found; found = strstr(from, secret)) {
+    for (; found; found = find_secret(from, secret, escaped, &end)) {
         buffer_add(&masked, from, (size_t)(found - from));
         buffer_text(&masked, "[masked]");
-        from = found + length;
+        from = end;
     }
     buffer_text(&masked, from);
     memory_wipe(text);
     return buffer_take(&masked);
+}
+
+/* A provider's body is shown as it came where it is of no known shape, and a server may escape what it likes. */
+static char *replace(char *text, const char *secret)
+{
+    if (strlen(secret) < KEY_MASK_LEAST)
+        return text;
+    text = replace_as(text, secret, false);
+    return strchr(text, '\\') ? replace_as(text, secret, true) : text;
 }
 
 /* Takes secret, from curl_easy_unescape or memory_print. */

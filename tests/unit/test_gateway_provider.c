@@ -122,6 +122,17 @@ static void test_every_key_is_masked_wherever_it_stands_but_no_common_word(void 
     close_house(&house);
 }
 
+static void test_a_key_is_masked_however_json_has_escaped_it(void **state)
+{
+    setenv("LLM_API_KEY", "ab/cd+ef\"g\\h", 1);
+    struct house house = open_house();
+    OWNED char *text =
+        keys_mask(house.keys, memory_text("ab/cd+ef\"g\\h {\"key\":\"ab\\/cd\\u002Bef\\\"g\\\\h\"} "
+                                          "\\u0061b/cd+ef\\u0022g\\u005ch ab\\/cd\\u002Cef"));
+    assert_string_equal(text, "[masked] {\"key\":\"[masked]\"} [masked] ab\\/cd\\u002Cef");
+    close_house(&house);
+}
+
 static void test_a_proxys_password_is_masked_in_every_form_and_its_address_is_not(void **state)
 {
     setenv("https_proxy", "http://me:pa%40ssword@proxy.corp:3128", 1);
@@ -186,6 +197,7 @@ int main(void)
         TEST(test_the_general_key_goes_to_the_general_address_only),
         TEST(test_fallbacks_follow_in_order_with_limits_of_their_own_or_the_agents),
         TEST(test_every_key_is_masked_wherever_it_stands_but_no_common_word),
+        TEST(test_a_key_is_masked_however_json_has_escaped_it),
         TEST(test_a_proxys_password_is_masked_in_every_form_and_its_address_is_not),
         TEST(test_a_key_with_a_line_break_is_refused_and_not_shown),
         TEST(test_a_query_stays_behind_the_path_and_azure_gets_its_own_header),
