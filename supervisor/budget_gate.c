@@ -107,7 +107,7 @@ static void choose_file(struct budget_gate *gate, bool limited)
     if (gate->state_file.name == limited_file)
         return;
     if (limited || fstatat(data, "shared/budget.md", &(struct stat){0}, AT_SYMLINK_NOFOLLOW) == 0)
-        gate->state_file = (struct state_file){.data = data, .name = limited_file};
+        gate->state_file = (struct state_file){.data = data, .name = limited_file, .whole = true};
 }
 
 static bool save(struct budget_gate *gate, bool durable, struct fault *fault)
@@ -140,8 +140,9 @@ static void read_if_changed(struct budget_gate *gate)
 {
     if (!state_file_changed(&gate->state_file))
         return;
-    log_info("agentos", NULL, "shared/%s was changed: it is taken as it is now", gate->state_file.name);
     read_again(gate);
+    if (!gate->state_file.unread)
+        log_info("agentos", NULL, "shared/%s was changed: it is taken as it is now", gate->state_file.name);
 }
 
 static void timer_rings(void *context)

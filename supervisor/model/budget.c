@@ -1,14 +1,16 @@
 #include "supervisor/model/budget.h"
 
 #include <inttypes.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "common/names.h"
 #include "common/utf8.h"
 
-enum { DAY = 86400, HOUR = 3600, SLOT = 15, AGENTS_READ_MAX = 20000, TASK_SHOWN = 200 };
+enum { DAY = 86400, HOUR = 3600, SLOT = 15, TASK_SHOWN = 200 };
 
 struct day {
     int64_t day; /* since 1970 */
@@ -23,7 +25,7 @@ struct beginning {
 };
 
 struct account {
-    char *agent;
+    char *agent; /* first: the tree finds accounts by it */
     struct day days[BUDGET_DAYS];
     struct beginning *begun; /* oldest first, but after a jump of the clock */
     size_t begun_count;
@@ -38,8 +40,9 @@ struct reservation {
 };
 
 struct budget {
-    struct account **accounts;
+    struct account **accounts; /* in the order of the text */
     size_t account_count;
+    void *by_agent; /* tsearch tree of the same */
     struct reservation *reservations;
     size_t reservation_count;
 };
@@ -63,11 +66,17 @@ void budget_clear(struct budget *budget)
         empty(budget->accounts[i]);
 }
 
+static void leave_alone(void *account)
+{
+    (void)account;
+}
+
 void budget_free(struct budget *budget)
 {
     if (!budget)
         return;
     budget_clear(budget);
+    tdestroy(budget->by_agent, leave_alone);
     for (size_t i = 0; i < budget->account_count; i++) {
         free(budget->accounts[i]->begun);
         free(budget->accounts[i]->agent);
@@ -80,10 +89,7 @@ void budget_free(struct budget *budget)
 
 static struct account *find(const struct budget *budget, const char *agent)
 {
-    for (size_t i = 0; i < budget->account_count; i++)
-        if (strcmp(budget->accounts[i]->agent, agent) == 0)
-            return budget->accounts[i];
-    return NULL;
+    return names_find(&budget->by_agent, agent);
 }
 
 static struct account *find_or_make(struct budget *budget, const char *agent)
@@ -93,6 +99,8 @@ static struct account *find_or_make(struct budget *budget, const char *agent)
         return account;
     account = memory_new(1, sizeof *account);
     account->agent = memory_text(agent);
+    if (!tsearch(account, &budget->by_agent, names_order))
+        abort(); /* out of memory, as in common/memory.h */
     *MEMORY_ADD(budget->accounts, budget->account_count) = account;
     return account;
 }
@@ -516,7 +524,7 @@ bool budget_line(void *context, const char *agent, const char *key, const char *
     uint64_t count;
     int64_t at;
     char *rest;
-    if (!*agent || strlen(agent) > 256 || budget->account_count >= AGENTS_READ_MAX || strlen(value) > 256)
+    if (!*agent || strlen(agent) > 256 || strlen(value) > 256)
         return false;
     if (read_used(budget, agent, key, value))
         return true;

@@ -86,7 +86,7 @@ static unsigned read_lines(const struct state_file *state_file, char *text, stat
 /* False: the file can't be read now. */
 static bool is_readable(struct state_file *state_file, int got, const char *why)
 {
-    bool failed = got < 0 && !files_lasting(errno);
+    bool failed = got < 0 && (!files_lasting(errno) || (state_file->whole && errno == EFBIG));
     if (failed && !state_file->unread)
         log_error("agentos", NULL, "%s/%s: %s. The file is read again later, and not written meanwhile",
                   FOLDER, state_file->name, why);
@@ -144,6 +144,9 @@ bool state_file_write(struct state_file *state_file, const struct buffer *text, 
     if (state_file->unread)
         return fault_set(fault, "%s/%s could not be read, so it is not written over", FOLDER,
                          state_file->name);
+    if (text->length > STATE_FILE_MAX)
+        return fault_set(fault, "%s/%s would have %zu bytes, and at most %d are read", FOLDER,
+                         state_file->name, text->length, STATE_FILE_MAX);
     bool first = state_file->stamp.inode == 0;
     OWNED_FD int folder = files_open_folder(state_file->data, FOLDER, true, fault);
     if (folder < 0)

@@ -20,6 +20,8 @@ struct state_file {
     const char *name; /* borrowed: "budget.md" */
     struct file_stamp stamp;
     bool unread; /* the file could not be read, so it isn't written over */
+    bool
+        whole; /* nothing may go on without the file's lines: over STATE_FILE_MAX it is left as it is, unread */
 };
 
 /* Takes a line; false: the line means nothing to its reader. The texts are borrowed. */
@@ -31,12 +33,12 @@ bool state_file_changed(const struct state_file *state_file);
  * would give the name to another file, and the edit would be lost with the old one. */
 bool state_file_being_filled(const struct state_file *state_file);
 /* Reads the file; a missing file is like an empty one. Lines that mean nothing are told in the log, and the file as
- * it was is kept beside as NAME.unreadable-TIME; so is a file that isn't text, or no regular file. forget (may be
- * NULL) is called before the first line. Where the storage fails nothing is called: the state in memory stays, and
- * state_file_changed is true. */
+ * it was is kept beside as NAME.unreadable-TIME; so is a file that isn't text, no regular file, or over STATE_FILE_MAX
+ * bytes. forget (may be NULL) is called before the first line. Where the storage fails, or the file is left unread,
+ * nothing is called: the state in memory stays, and state_file_changed is true. */
 void state_file_read(struct state_file *state_file, void (*forget)(void *context), state_file_line *line,
                      void *context);
-/* False and fault: the old file stays; also a file that could not be read. Durable: the file is on disk when this
- * returns. */
+/* False and fault: the old file stays; also a file that could not be read, and where the text is over STATE_FILE_MAX,
+ * which nobody would read back. Durable: the file is on disk when this returns. */
 bool state_file_write(struct state_file *state_file, const struct buffer *text, bool durable,
                       struct fault *fault);

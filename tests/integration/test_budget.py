@@ -226,6 +226,22 @@ def test_a_damaged_ledger_is_set_aside_and_stops_nobody(make_system, model, dama
     assert "budget.md" in system.log()
 
 
+def test_a_ledger_that_is_too_long_to_be_read_counts_as_spent_until_it_is_shorter(make_system, model):
+    system = make_system(model=model, extra=limits(tokens_per_day=100000))
+    (system.data / "shared").mkdir()
+    path = system.data / "shared/budget.md"
+    path.write_text("## orion\n- tokens: 5 on 2026-04-29\n" + "\n" * (16 << 20))
+    system.start()
+    system.add("first", "Do it")
+    wait_for_budget(system)
+    assert any("shared/budget.md could not be read" in problem for problem in system.agent_status()["problems"])
+    assert not model.requests() and path.stat().st_size > 16 << 20
+    path.write_text("## orion\n- tokens: 5 on 2026-04-29\n")
+    system.wait_done("first")
+    assert "- tokens: 5 on 2026-04-29" in ledger(system) and not list(path.parent.glob("*unreadable*"))
+    assert "is taken as it is now" in system.log()
+
+
 def test_a_ledger_that_could_not_be_written_for_one_agent_keeps_no_other_waiting(make_system, model):
     both = lambda tasks: agents_yaml(["orion"], limits(tasks_per_hour=tasks)) + agents_yaml(["iris"], limits(tasks_per_hour=9)).partition("\n")[2]
     system = make_system(("orion", "iris"), model=model, yaml=both(1)).start()

@@ -345,6 +345,22 @@ static void test_money_and_requests_outlive_the_text(void **state)
     assert_non_null(strstr(text.data, "- requests: 3 on 2026-04-29\n"));
 }
 
+static void test_no_agent_of_a_long_text_is_forgotten_when_the_text_is_read_again(void **state)
+{
+    enum { MANY = 30000 };
+    for (int reading = 0; reading < 2; reading++) {
+        budget_clear(*state);
+        for (int i = 0; i < MANY; i++) {
+            OWNED char *agent = memory_print("agent-%d", i);
+            assert_true(budget_line(*state, agent, "tokens", "7 on 2026-04-29"));
+        }
+        int64_t now = at("2026-04-29T10:00:00Z");
+        assert_int_equal(budget_spent(*state, "agent-0", now).tokens, 7);
+        assert_int_equal(budget_spent(*state, "agent-29999", now).tokens, 7);
+        assert_int_equal(budget_spent(*state, NULL, now).tokens, 7 * MANY);
+    }
+}
+
 static void test_sums_of_money_end_at_a_most_that_is_neither_nothing_nor_unknown(void **state)
 {
     struct question_usage sum = {.cost = USAGE_NO_COST};
@@ -397,6 +413,7 @@ int main(void)
         TEST(test_tasks_begun_in_the_future_hold_nobody_up_longer_than_an_hour),
         TEST(test_its_text_is_read_back_as_the_same),
         TEST(test_what_a_line_cannot_mean_is_refused),
+        TEST(test_no_agent_of_a_long_text_is_forgotten_when_the_text_is_read_again),
         TEST(test_sums_of_money_end_at_a_most_that_is_neither_nothing_nor_unknown),
         TEST(test_what_is_under_way_while_the_text_is_read_anew_is_settled_all_the_same),
     };

@@ -108,6 +108,19 @@ static void test_a_state_file_that_can_not_be_read_is_kept_and_not_written_over(
     assert_true(state_file_write(&state_file, &text, true, &fault));
 }
 
+static void test_a_state_file_that_nobody_could_read_back_is_not_written(void **state)
+{
+    struct fault fault = {{0}};
+    struct state_file state_file = {.data = data, .name = "budget.md"};
+    OWNED_BUFFER struct buffer text = {0};
+    memset(buffer_room(&text, STATE_FILE_MAX + 1), '\n', STATE_FILE_MAX + 1);
+    text.length = STATE_FILE_MAX + 1;
+    assert_false(state_file_write(&state_file, &text, true, &fault));
+    assert_non_null(strstr(fault.text, "shared/budget.md would have 16777217 bytes"));
+    text.length = STATE_FILE_MAX;
+    assert_true(state_file_write(&state_file, &text, true, &fault));
+}
+
 static void test_an_order_that_can_not_be_read_is_not_taken_for_none(void **state)
 {
     struct fault fault = {{0}};
@@ -131,6 +144,7 @@ int main(void)
         PROMISE(test_a_shared_folder_that_is_listed_in_part_is_a_fault),
         PROMISE(test_an_order_that_can_not_be_read_is_not_taken_for_none),
         PROMISE(test_a_state_file_that_can_not_be_read_is_kept_and_not_written_over),
+        PROMISE(test_a_state_file_that_nobody_could_read_back_is_not_written),
     };
     return cmocka_run_group_tests(promises, NULL, NULL);
 }
