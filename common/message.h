@@ -212,6 +212,10 @@ enum answer_kind {
     ANSWER_LENGTH, /* the prompt is too long: ask again with a prompt of at most the bytes of ROOM */
 };
 
+/* The most of a count in FIGURES and FINISHED: a larger number is no count of anything, and as JSON a negative or a
+ * rounded one; the marks of a streak, which double, would overflow and never be higher than it. */
+#define MESSAGE_COUNT_MOST (UINT64_C(1) << 53)
+
 /* The cost of one request to a model. */
 enum spent {
     SPENT_FREE, /* the request was sent, and certainly generated nothing: 400, 401, 403, 404, 413, 422, 429, 503 */

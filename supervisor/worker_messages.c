@@ -24,10 +24,6 @@ enum {
     STREAK_SAID_MS = 100,
 };
 
-/* A larger number is no count of anything, and as JSON a negative or a rounded one; the marks of a streak, which double,
- * would overflow and never be higher than it. */
-static const uint64_t count_max = UINT64_C(1) << 53;
-
 static void take_text(char **at, char *text)
 {
     free(*at);
@@ -147,7 +143,7 @@ static bool on_figures(struct agent *agent, struct reader *reader)
                                figures.outbox,     figures.dead_letters, figures.negative_streak,
                                figures.tasks_done, figures.tokens_today};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-        if (counts[i] > count_max)
+        if (counts[i] > MESSAGE_COUNT_MOST)
             return false;
     uint64_t before = agent->told.figures.negative_streak;
     bool more = agent->told.counted && figures.negative_streak > before;
@@ -204,7 +200,7 @@ static bool on_finished(struct agent *agent, struct reader *reader)
     OWNED char *task = NULL, *commit = NULL, *end = NULL, *reason = NULL;
     if (!message_read(reader, MESSAGE_FINISHED, &task, &reward, &commit, &tokens_in, &tokens_out, &end,
                       &reason) ||
-        reward > 2 || tokens_in > count_max || tokens_out > count_max)
+        reward > 2 || tokens_in > MESSAGE_COUNT_MOST || tokens_out > MESSAGE_COUNT_MOST)
         return false;
     watch_the_clock(agent);
     budget_gate_task_ended(agent, task);

@@ -165,6 +165,23 @@ def test_a_commit_tells_what_all_requests_of_its_task_took(make_system, serve):
     assert figures(system)["cost"] == pytest.approx(cost, abs=1e-8)
 
 
+@pytest.mark.parametrize("most", [2**53 + 1, 2**63 - 1])
+def test_a_card_that_says_more_than_can_be_counted_ends_no_worker(make_system, model, most):
+    system = make_system(model=model).start()
+    system.add("first", "Do it")
+    system.wait_done("first")
+    assert system.stop() == 0
+    card = system.tree() / ".agent"
+    said, count = re.subn(r"tokens_today: \d+", f"tokens_today: {most}", card.read_text())
+    assert count == 1
+    card.write_text(said)
+    system.start()
+    system.add("second", "Do it, too")
+    system.wait_done("second")
+    assert system.agent_status()["restarts"] == 0
+    assert 0 < system.agent_status()["tokens_today"] <= 2**53
+
+
 def test_requests_that_a_gateway_died_with_stand_in_the_commit_too(make_system, serve):
     server = serve(odd.silent, odd.silent)
     system = begin(make_system, server, end="prices:\n  test-model: {input: 2.5, output: 10}\n", LLM_TIMEOUT="600")

@@ -195,11 +195,18 @@ void worker_waits_on(struct worker *worker)
 
 /* --- tokens of today, the run of failures and the last task, kept in the card --- */
 
+/* The card may say any number: people write in it, and providers report what they like. */
+static uint64_t count_with(uint64_t count, uint64_t more)
+{
+    return count > MESSAGE_COUNT_MOST || more > MESSAGE_COUNT_MOST - count ? MESSAGE_COUNT_MOST
+                                                                           : count + more;
+}
+
 /* A list that is full of failures doesn't show how long the run is. */
 uint64_t report_negative_streak(const struct worker *worker, unsigned more)
 {
     uint64_t listed = (uint64_t)learning_negative_streak(worker->learning);
-    uint64_t counted = worker->figures.negative_streak + more;
+    uint64_t counted = count_with(worker->figures.negative_streak, more);
     return listed < REWARDS_MAX || counted < listed ? listed : counted;
 }
 
@@ -216,7 +223,7 @@ void report_tokens_load(struct worker *worker)
     int64_t count;
     if (day && day->text && tokens && yaml_integer(tokens, &count) && count >= 0) {
         strlcpy(worker->figures.day, day->text, sizeof worker->figures.day);
-        worker->figures.tokens_today = (uint64_t)count;
+        worker->figures.tokens_today = count_with((uint64_t)count, 0);
     }
     const struct yaml_node *streak = card ? yaml_get(card, "negative_streak") : NULL;
     if (streak && yaml_integer(streak, &count) && count >= 0)
@@ -230,7 +237,8 @@ void report_tokens_load(struct worker *worker)
 /* The tokens of `now`'s day once `tokens` more are spent. */
 static uint64_t tokens_with(const struct worker *worker, uint64_t tokens, const char *today)
 {
-    return strncmp(worker->figures.day, today, 10) == 0 ? worker->figures.tokens_today + tokens : tokens;
+    return count_with(strncmp(worker->figures.day, today, 10) == 0 ? worker->figures.tokens_today : 0,
+                      tokens);
 }
 
 void report_count_tokens(struct worker *worker, uint64_t tokens, int64_t now)
