@@ -222,6 +222,7 @@ enum spent {
     SPENT_KNOWN, /* the tokens that its reply reports */
     SPENT_UNKNOWN, /* the request was sent, and nobody says how many tokens it took: at least the tokens named, and its
                     * reservation */
+    SPENT_UNSENT, /* no request has ended: the gateway ends, and has not sent the question's next request */
 };
 
 /* What has become of an order to cancel a task. */

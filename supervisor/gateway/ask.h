@@ -86,6 +86,8 @@ void ask_free(struct ask *ask); /* the question leaves its state's list, and is 
 char *tell_masked(const struct scheduler *scheduler, const char *text);
 /* Tells the cost of the request that went out last; again: the question waits for leave to send another one. */
 void tell_spent(struct ask *ask, bool again);
+/* The question's next request was not sent, and won't be: the gateway ends. The question is freed by the caller. */
+void tell_unsent(const struct ask *ask);
 /* response: NULL where there is none to speak of. The question is freed by the caller. */
 void tell_answer(struct ask *ask, enum answer_kind kind, const char *text, const struct response *response,
                  const char *provider);

@@ -215,6 +215,8 @@ int gateway_run(int channel, struct keys *keys)
     while (!gateway.outdated || client_busy(gateway.client) || report_pending(gateway.report)) {
         loop_turn(gateway.loop, client_busy(gateway.client) ? TURN_MS : -1);
         check_resolver(&gateway);
+        if (gateway.outdated && !client_busy(gateway.client))
+            scheduler_give_back(gateway.scheduler);
     }
     report_flush(gateway.report);
     forget_keys(&gateway);

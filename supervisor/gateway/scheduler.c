@@ -1,4 +1,5 @@
 
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -337,6 +338,23 @@ void scheduler_recall(struct scheduler *scheduler, const char *url, const char *
 void scheduler_drain(struct scheduler *scheduler)
 {
     scheduler->setup.concurrency = 0;
+}
+
+static void give_back_of(const void *node, VISIT visit, void *context)
+{
+    struct agent *agent = *(struct agent *const *)node;
+    (void)context;
+    if (visit != postorder && visit != leaf)
+        return;
+    for (struct ask *ask; (ask = LIST_FIRST(&agent->asks));) {
+        tell_unsent(ask);
+        ask_free(ask);
+    }
+}
+
+void scheduler_give_back(struct scheduler *scheduler)
+{
+    twalk_r(scheduler->agents, give_back_of, NULL);
 }
 
 static void answered(void *context, const struct client_result *result)

@@ -1,6 +1,6 @@
 /* All questions to models: whose turn it is, which provider is asked, when a question is asked again, how it ended.
  *
- * Each ASK gets exactly one ANSWER, unless it is forgotten. Before that, the gateway tells of each request that went
+ * Each ASK gets exactly one ANSWER, unless it is forgotten or given back. Before that, the gateway tells of each request that went
  * out for the ASK with a SPENT; another request goes out when AGAIN has come. Agents take turns, and one agent's
  * questions are asked in order, so nobody holds up the others. A question that waits (for a retry, or because its
  * provider limits everybody) takes no place among those under way. */
@@ -42,3 +42,5 @@ void scheduler_retry(struct scheduler *scheduler, const char *agent);
 void scheduler_recall(struct scheduler *scheduler, const char *url, const char *model, const char *text);
 
 void scheduler_drain(struct scheduler *scheduler); /* no further request goes out */
+/* No request is under way: every question left goes back to the supervisor, which would else count a request for it. */
+void scheduler_give_back(struct scheduler *scheduler);

@@ -19,6 +19,13 @@ void tell_spent(struct ask *ask, bool again)
                 ask->request.usage.out, ask->request.usage.cached, (uint64_t)again);
 }
 
+void tell_unsent(const struct ask *ask)
+{
+    report_send(ask->scheduler->setup.report, MESSAGE_SPENT, ask->serial, ask->agent->name,
+                ask_provider_of(ask)->model, (uint64_t)SPENT_UNSENT, UINT64_C(0), UINT64_C(0), UINT64_C(0),
+                UINT64_C(0));
+}
+
 /* Tells the size of the agent's next prompt, where that is news or the answer is about it. */
 static void tell_room(struct ask *ask, const struct provider *provider, bool always)
 {

@@ -32,10 +32,11 @@ struct question {
     size_t put_in;  /* bytes of the texts, as they were put in last */
     unsigned askings;
     size_t length; /* of the message */
+    bool waits;    /* the worker was told so, and of no request since */
     bool reserved; /* the budget holds a reservation for the request under way */
     size_t bytes;  /* of the request */
     struct question_usage usage;
-    int64_t asked_at;     /* clock_monotonic_ms: went out first */
+    int64_t asked_at;     /* clock_monotonic_ms: went out first; 0: not yet */
     int64_t forgotten_at; /* clock_monotonic_ms; 0: not forgotten, else only its length is of interest */
     struct question *next;
 };
@@ -300,7 +301,8 @@ static enum sending send_out(struct relay *relay, struct question **at)
         release(relay, question);
         return NOT_NOW;
     }
-    if (question->askings++ == 0)
+    question->askings++;
+    if (question->asked_at == 0)
         question->asked_at = clock_monotonic_ms();
     return SENT;
 }
@@ -436,6 +438,14 @@ static void go_on(struct relay *relay, struct question **at)
         release(relay, question); /* the gateway is gone, and the next one is asked from the beginning */
 }
 
+/* The gateway was no trouble to the question, nor the question to the gateway. */
+static void give_back(const struct relay *relay, struct question *question)
+{
+    release(relay, question);
+    if (question->askings > 0)
+        question->askings--;
+}
+
 static bool on_spent(struct relay *relay, struct reader *reader)
 {
     uint64_t serial, kind, again;
@@ -443,11 +453,15 @@ static bool on_spent(struct relay *relay, struct reader *reader)
     OWNED char *name = NULL, *model = NULL;
     if (!message_read(reader, MESSAGE_SPENT, &serial, &name, &model, &kind, &spent.tokens_in,
                       &spent.tokens_out, &spent.cached, &again) ||
-        kind > SPENT_UNKNOWN)
+        kind > SPENT_UNSENT)
         return false;
     struct question **at = find(relay, serial);
     if (!at)
         return true;
+    if (kind == SPENT_UNSENT) {
+        give_back(relay, *at);
+        return true;
+    }
     spent.model = model;
     spent.kind = (enum spent)kind;
     spent.bytes = (*at)->bytes;
@@ -480,6 +494,14 @@ static bool on_answer(struct relay *relay, struct reader *reader)
     return true;
 }
 
+static void tell_wait(struct relay *relay, struct question *question, const char *why, uint64_t until,
+                      const char *sentence)
+{
+    message_make(&relay->message, MESSAGE_WAITING, question->theirs, question->name, why, until, sentence);
+    relay->owner.to_worker(question->asker, &relay->message);
+    question->waits = *why != '\0';
+}
+
 static bool on_waiting(struct relay *relay, struct reader *reader)
 {
     uint64_t serial, until;
@@ -489,8 +511,7 @@ static bool on_waiting(struct relay *relay, struct reader *reader)
     struct question **at = find(relay, serial);
     if (!at)
         return true;
-    message_make(&relay->message, MESSAGE_WAITING, (*at)->theirs, (*at)->name, why, until, sentence);
-    relay->owner.to_worker((*at)->asker, &relay->message);
+    tell_wait(relay, *at, why, until, sentence);
     return true;
 }
 
@@ -540,8 +561,11 @@ void relay_gateway_started(struct relay *relay)
         enum sending sending = send_out(relay, at);
         if (sending == NOT_NOW)
             return;
-        if (sending == SENT)
+        if (sending == SENT) {
+            if (question->waits) /* the wait was the last gateway's */
+                tell_wait(relay, question, "", 0, "");
             at = &question->next;
+        }
     }
 }
 

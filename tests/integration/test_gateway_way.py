@@ -1,6 +1,7 @@
 """The way from the gateway to a provider: certificates, proxies, and answers that come while nobody runs."""
 
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 
 import harness
 import needs
-from odd_servers import AUTH, FREE, KNOWN, OK, PASSING, completion, error, good, response
+from odd_servers import AUTH, FREE, KNOWN, OK, PASSING, UNSENT, completion, error, good, response
 from test_gateway import KEY, serve, start  # noqa: F401 (fixtures)
 from test_secrets_nowhere import places_with
 
@@ -240,18 +241,46 @@ def test_a_system_that_was_stopped_past_every_limit_asks_each_task_once(make_sys
     assert "task_seconds" not in system.log()
 
 
+class Etc:
+    """A copy of /etc that a program sees in place of the real one."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        subprocess.run(["cp", "-a", "/etc", folder], check=True)
+        self.prefix = ["unshare", "-m", "sh", "-c", f'mount --bind {folder} /etc && exec "$@"', "sh"]
+
+    def exchange_hosts(self):
+        (self.folder / "hosts.new").write_text("127.0.0.1 localhost\n")
+        (self.folder / "hosts.new").rename(self.folder / "hosts")
+
+
+@needs.mounting
+def test_a_gateway_that_makes_room_gives_back_what_it_has_not_asked(serve, start, tmp_path):
+    etc = Etc(tmp_path / "etc")
+    gateway = start(serve(error("503 Later", "not now", ["Retry-After: 600"])).url, prefix=etc.prefix)
+    serial = gateway.ask()
+    gateway.wait_for(lambda: gateway.waitings)
+    etc.exchange_hosts()
+
+    with contextlib.suppress(OSError):  # it has ended
+        gateway.wait_for(lambda: gateway.forget(99))
+    with contextlib.suppress(OSError):
+        while gateway.pump(0):
+            pass
+    assert gateway.process.wait(20 * harness.PATIENCE) == 0
+    assert [(request.serial, request.kind) for request in gateway.spent] == [(serial, FREE), (serial, UNSENT)]
+
+
 @needs.mounting
 def test_a_gateway_that_makes_room_for_the_next_one_stays_until_its_last_answer_is_read(serve, start, tmp_path):
     whole = "All of it. " * 90000
     goes = threading.Event()
     server = serve(lambda connection, request: goes.wait() and connection.sendall(good(whole)))
-    etc = tmp_path / "etc"
-    subprocess.run(["cp", "-a", "/etc", etc], check=True)
-    gateway = start(server.url, prefix=["unshare", "-m", "sh", "-c", f'mount --bind {etc} /etc && exec "$@"', "sh"])
+    etc = Etc(tmp_path / "etc")
+    gateway = start(server.url, prefix=etc.prefix)
     gateway.ask()
     gateway.wait_for(lambda: server.requests)
-    (etc / "hosts.new").write_text("127.0.0.1 localhost\n")
-    (etc / "hosts.new").rename(etc / "hosts")
+    etc.exchange_hosts()
     gateway.wait_for(lambda: "/etc/hosts is another file now" in gateway.log())
     goes.set()
     assert gateway.answer().text == whole

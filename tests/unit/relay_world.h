@@ -33,6 +33,23 @@ static void take(struct end *end, const struct buffer *message)
     end->count++;
 }
 
+static inline void expect_last(const struct end *end, const struct buffer *message)
+{
+    assert_int_equal(end->last.length, message->length);
+    assert_memory_equal(end->last.data, message->data, message->length);
+}
+
+static inline uint64_t answered_serial(const struct end *end)
+{
+    struct reader reader;
+    unsigned type;
+    uint64_t serial = 0;
+    assert_true(message_open(&reader, end->last.data, end->last.length, &type));
+    assert_int_equal(type, MESSAGE_ANSWER);
+    message_get_number(&reader, &serial);
+    return serial;
+}
+
 static bool to_gateway(void *context, const struct buffer *message)
 {
     struct world *world = context;

@@ -160,17 +160,6 @@ static void answer(struct world *world, uint64_t serial)
     assert_true(relay_gateway_says(world->relay, message.data, message.length));
 }
 
-static uint64_t answered_serial(const struct end *end)
-{
-    struct reader reader;
-    unsigned type;
-    uint64_t serial = 0;
-    assert_true(message_open(&reader, end->last.data, end->last.length, &type));
-    assert_int_equal(type, MESSAGE_ANSWER);
-    message_get_number(&reader, &serial);
-    return serial;
-}
-
 static void test_an_answer_goes_to_whom_asked_under_its_own_serial(void **state)
 {
     struct world *world = *state;
@@ -218,6 +207,20 @@ static void test_what_was_under_way_is_asked_again_of_the_next_gateway(void **st
     assert_int_equal(world->gateway.count, 4);
     answer(world, seen(world, NULL));
     assert_int_equal(world->iris.count, 1);
+}
+
+static void test_a_wait_in_a_gateway_that_ended_is_over_in_the_next_one(void **state)
+{
+    struct world *world = *state;
+    OWNED_BUFFER struct buffer message = {0};
+    assert_true(ask(world, &world->orion, "orion", 7));
+    message_make(&message, MESSAGE_WAITING, seen(world, NULL), "anybody", "provider", (uint64_t)9, "s");
+    assert_true(relay_gateway_says(world->relay, message.data, message.length));
+    relay_gateway_started(world->relay);
+    relay_gateway_started(world->relay); /* it is told once */
+    assert_int_equal(world->orion.count, 2);
+    message_make(&message, MESSAGE_WAITING, (uint64_t)7, "orion", "", (uint64_t)0, "");
+    expect_last(&world->orion, &message);
 }
 
 static void say_learned(struct world *world, const char *url, const char *model, const char *text)
@@ -540,6 +543,18 @@ static void test_a_gateway_that_dies_between_two_requests_costs_nothing_more(voi
     assert_purse(3, 1, 1, 0);
 }
 
+static void test_what_a_gateway_gives_back_unsent_costs_nothing_however_often(void **state)
+{
+    struct world *world = *state;
+    assert_true(ask(world, &world->orion, "orion", 1));
+    for (int i = 0; i < 2 * RELAY_ASKINGS; i++) {
+        spent(world, seen(world, NULL), SPENT_UNSENT, false);
+        relay_gateway_started(world->relay);
+    }
+    assert_purse(1 + 2 * RELAY_ASKINGS, 0, 2 * RELAY_ASKINGS, 0);
+    assert_int_equal(relay_under_way(world->relay), 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -547,6 +562,7 @@ int main(void)
         TEST(test_an_answer_goes_to_whom_asked_under_its_own_serial),
         TEST(test_an_answer_for_a_dead_worker_never_reaches_the_next_one),
         TEST(test_what_was_under_way_is_asked_again_of_the_next_gateway),
+        TEST(test_a_wait_in_a_gateway_that_ended_is_over_in_the_next_one),
         TEST(test_the_next_gateway_is_told_what_the_last_one_learned),
         TEST(test_what_a_gateway_may_leave_with_the_supervisor_is_bounded_and_more_does_not_end_it),
         TEST(test_a_question_that_kills_its_gateways_is_given_back),
@@ -567,6 +583,7 @@ int main(void)
         BUDGET(test_each_gateway_that_dies_with_a_question_is_paid_for_and_told_with_its_end),
         BUDGET(test_a_question_that_three_gateways_died_with_tells_what_all_of_them_took),
         BUDGET(test_a_gateway_that_dies_between_two_requests_costs_nothing_more),
+        BUDGET(test_what_a_gateway_gives_back_unsent_costs_nothing_however_often),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
