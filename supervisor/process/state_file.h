@@ -20,8 +20,8 @@ struct state_file {
     const char *name; /* borrowed: "budget.md" */
     struct file_stamp stamp;
     bool unread; /* the file could not be read, so it isn't written over */
-    bool
-        whole; /* nothing may go on without the file's lines: over STATE_FILE_MAX it is left as it is, unread */
+    /* Nothing may go on without the file's lines: over STATE_FILE_MAX the file is left as it is, unread. */
+    bool whole;
 };
 
 /* Takes a line; false: the line means nothing to its reader. The texts are borrowed. */
