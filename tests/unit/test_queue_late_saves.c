@@ -69,7 +69,7 @@ static void save(const char *before, const char *added)
 
 /* An append that lands on the file which the taking of a block has just exchanged. Returns the screen of an editor that
  * opens queue.md now: the screen lacks that block. */
-static char *append_behind_an_exchange(void)
+static char *append_to_what_came_out(void)
 {
     save(OLD, "");
     look();
@@ -79,9 +79,29 @@ static char *append_behind_an_exchange(void)
     close(writer);
     char *screen = text_now();
     assert_null(strstr(screen, "news"));
+    return screen;
+}
+
+static char *append_behind_an_exchange(void)
+{
+    char *screen = append_to_what_came_out();
     look();
     assert_non_null(named("n"));
     return screen;
+}
+
+/* Some editors remove the old file before the new one has its name. */
+static void test_a_queue_that_an_editor_is_about_to_save_is_not_made_anew(void **state)
+{
+    OWNED char *screen = append_to_what_came_out();
+    assert_int_equal(unlinkat(scratch.data, "queue.md", 0), 0);
+    (void)queue_look(queue, NULL, &(struct fault){{0}}); /* whether it can look now or not */
+    assert_int_not_equal(faccessat(scratch.data, "queue.md", F_OK, 0), 0);
+    save(screen, MINE);
+    look();
+    assert_non_null(named("n"));
+    assert_non_null(named("m"));
+    assert_null(named("t"));
 }
 
 static void test_a_save_that_never_saw_what_was_brought_home_does_not_lose_it(void **state)
@@ -157,6 +177,7 @@ int main(void)
 {
     const struct CMUnitTest promises[] = {
         PROMISE(test_a_save_that_never_saw_what_was_brought_home_does_not_lose_it),
+        PROMISE(test_a_queue_that_an_editor_is_about_to_save_is_not_made_anew),
         PROMISE(test_who_takes_it_out_again_means_it),
         PROMISE(test_what_was_taken_is_not_brought_home_again),
         PROMISE(test_it_is_not_lost_to_a_save_before_or_behind_a_restart),
