@@ -18,7 +18,8 @@ const char *keys_find(const struct keys *keys, const char *owner, const char **f
 const struct secrets *keys_secrets(const struct keys *keys);
 
 /* text with every key and every proxy's password in it replaced by "[masked]", also as JSON escapes them. Keys under
- * KEY_MASK_LEAST bytes are left: people set "none" or "ollama" where a server wants no key, and hiding such words would spoil a reply. */
+ * KEY_MASK_LEAST bytes are left: people set "none" or "ollama" where a server wants no key, and hiding such words would
+ * spoil a reply. */
 enum { KEY_MASK_LEAST = 8 };
 char *keys_mask(const struct keys *keys,
                 char *text); /* takes text, returns it or a new one; NULL stays NULL */

@@ -451,9 +451,9 @@ enum result_verdict { RESULT_TAKEN, RESULT_REFUSED, RESULT_LATER /* the request 
 enum result_verdict post_result(const struct box *sender, struct envelope *result, struct fault *why);
 
 /* far_sends.c: envelopes to other nodes */
-/* Whether the envelope was sent already, before a crash too. */
 /* The envelope of an agent that another node had counts as sent from there: its copy is written, durable. */
 void post_may_have_been_sent(struct box *sender, const struct envelope *envelope);
+/* Whether the envelope was sent already, before a crash too. */
 bool post_was_sent(struct box *sender, const char *id);
 /* Sends envelopes without a verdict once more, and tidies. Returns the room in the receiver's window that may be used
  * now; *expected: how many more of the waiting envelopes' senders need not be told. */

@@ -35,8 +35,7 @@ struct search {
     void (*visit)(void *context, const struct change *change);
     void *context;
     struct fault *fault;
-    char *
-        gone; /* a known folder that went, forgotten behind the walk: one at each look, since few go at a time. Owned */
+    char *gone; /* a known folder that went: forgotten behind the walk, one at each look. Owned */
 };
 
 /* Written by programs at any time; not people's edits. */

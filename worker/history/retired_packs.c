@@ -66,13 +66,11 @@ static void remove_index_of_many(struct history *history)
     unlinkat(history->folders.git, chain, 0);
     if (!is_there(history, "objects/pack/multi-pack-index"))
         return;
-    struct listing *files = listing_open(history->folders.git, folder, NULL);
+    /* A file that was not met goes with the next pack, or counts for nothing. */
+    OWNED_LISTING struct listing *files = listing_open(history->folders.git, folder, NULL);
     for (const char *file; files && (file = listing_next(files));)
         if (strncmp(file, name, strlen(name)) == 0)
             unlinkat(listing_folder(files), file, 0);
-    if (files)
-        (void)listing_close(files,
-                            NULL); /* a file that wasn't met goes with the next pack, or counts for nothing */
 }
 
 static void remove_pack(struct history *history, int folder, const char *name)
