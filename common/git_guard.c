@@ -14,6 +14,7 @@
 #include "common/git_config.h"
 #include "common/listing.h"
 #include "common/memory.h"
+#include "common/pack_index.h"
 
 enum {
     SAID_MAX = 20,
@@ -35,6 +36,7 @@ enum place {
     OBJECTS,
     OBJECTS_INFO,
     OBJECT_FILES,
+    PACKS,
     REFS,
     REMOTES,
     REBASE,
@@ -313,6 +315,9 @@ static void look_file(struct guard *guard, const struct folder *folder, const ch
 {
     static const char drivers[] = "names a filter, diff or merge driver, which is a program";
     bool alternates = strcmp(name, "alternates") == 0 || strcmp(name, "http-alternates") == 0;
+    bool counts =
+        folder->place == OBJECTS_INFO ||
+        (folder->place == PACKS && (has_end(name, ".idx") || strcmp(name, "multi-pack-index") == 0));
     bool attributes = strcmp(name, folder->place == INFO ? "attributes" : ".gitattributes") == 0;
     if (folder->place == WORK && strcmp(name, ".git") == 0)
         find(guard, folder, name, "names a repository somewhere else", "");
@@ -339,7 +344,9 @@ static void look_file(struct guard *guard, const struct folder *folder, const ch
         limit(guard, folder, name, REF_BYTES);
     else if (folder->place == INFO || strcmp(name, ".gitignore") == 0)
         limit(guard, folder, name, TEXT_BYTES);
-    else if (folder->place != WORK && folder->place != OBJECT_FILES)
+    else if (counts && !pack_index_fits(folder->fd, name))
+        find(guard, folder, name, "counts more objects than it holds, which would end whoever reads it", "");
+    else if (folder->place != WORK && folder->place != OBJECT_FILES && folder->place != PACKS)
         limit(guard, folder, name, LIST_BYTES);
 }
 
@@ -361,6 +368,7 @@ static const struct {
     {GIT, "rebase-merge", REBASE},
     {GIT, "worktrees", WORKTREES},
     {OBJECTS, "info", OBJECTS_INFO},
+    {OBJECTS, "pack", PACKS},
     {OBJECTS, NULL, OBJECT_FILES},
     {REFS, NULL, REFS},
     {WORKTREES, NULL, WORKTREES},

@@ -87,12 +87,14 @@ def plant_bombs(system, name):
 
 
 def plant_packs(system, name):
+    """Packs whose indexes count 2^30 objects, which times 28 bytes is nothing in 32 bits."""
     folder = system.tree(name) / ".git/objects/pack"
+    counts = [(byte + 1) << 22 for byte in range(256)]
     folder.mkdir(exist_ok=True)
     for number in range(MANY):
         path = folder / f"pack-{number:040x}"
         path.with_suffix(".pack").write_bytes(b"PACK" + struct.pack(">II", 2, 1 << 31) + os.urandom(200))
-        path.with_suffix(".idx").write_bytes(b"\xfftOc" + struct.pack(">I", 2) + struct.pack(">256I", *[1 << 30] * 256) + os.urandom(100))
+        path.with_suffix(".idx").write_bytes(b"\xfftOc" + struct.pack(">I", 2) + struct.pack(">256I", *counts) + os.urandom(100))
     assert b"pack" in subprocess.run(["git", "count-objects", "-v"], cwd=system.tree(name), capture_output=True, check=False).stdout
 
 

@@ -67,7 +67,10 @@ static void an_ordinary_repository_is_left_alone(void **state)
 {
     OWNED_BUFFER struct buffer said = {0};
     shell("cd x && echo '*.md text eol=lf diff=markdown' > .gitattributes && git gc -q && git tag one && "
-          "git worktree add -q ../y && git branch z && ln -s a.md b.md");
+          "git worktree add -q ../y && git branch z && ln -s a.md b.md && git commit-graph write --reachable "
+          "&& "
+          "git commit -q --allow-empty -m two && git -c pack.indexVersion=1 repack -dq && "
+          "git multi-pack-index write");
     assert_int_equal(look(true, &said), 0);
     assert_true(holds("cd x && ! test -e .agentos/set-aside && git fsck --strict"));
 }
@@ -117,6 +120,20 @@ static void files_of_absurd_size_are_set_aside(void **state)
     find_one("truncate -s 1500M x/.git/config", "config can't be read as a file of at most 1 MiB");
 }
 
+#define COUNTS                                                                                               \
+    "for i in $(seq 256); do printf '\\100\\0\\0\\0'; done; head -c 100 /dev/zero; } > x/.git/objects/"
+
+static void an_index_that_counts_more_than_it_holds_is_set_aside(void **state)
+{
+    find_one("{ printf '\\377tOc\\0\\0\\0\\2'; " COUNTS "pack/pack-2.idx", "pack-2.idx counts more objects");
+    find_one("{ " COUNTS "pack/pack-1.idx", "pack-1.idx counts more objects");
+    find_one("{ printf 'MIDX\\1\\1\\1\\0\\0\\0\\0\\1OIDF\\0\\0\\0\\0\\0\\0\\0\\30'; " COUNTS
+             "pack/multi-pack-index",
+             "multi-pack-index counts more objects");
+    find_one("{ printf 'CGPH\\1\\1\\1\\0OIDF\\0\\0\\0\\0\\0\\0\\0\\24'; " COUNTS "info/commit-graph",
+             "commit-graph counts more objects");
+}
+
 /* A worker that made .agentos a link doesn't get its things put where that leads. */
 static void nothing_is_put_behind_a_link(void **state)
 {
@@ -147,6 +164,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_leads_elsewhere_is_set_aside, begin, end),
         cmocka_unit_test_setup_teardown(a_repository_within_the_tree_is_looked_at_too, begin, end),
         cmocka_unit_test_setup_teardown(files_of_absurd_size_are_set_aside, begin, end),
+        cmocka_unit_test_setup_teardown(an_index_that_counts_more_than_it_holds_is_set_aside, begin, end),
         cmocka_unit_test_setup_teardown(nothing_is_put_behind_a_link, begin, end),
         cmocka_unit_test_setup_teardown(what_comes_again_and_again_does_not_fill_the_disk, begin, end),
     };
