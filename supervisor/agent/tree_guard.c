@@ -8,7 +8,7 @@
 
 #include "common/clock.h"
 #include "common/files.h"
-#include "common/git_guard.h"
+#include "common/guard/git_guard.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/names.h"

@@ -1,7 +1,7 @@
 /* `agentos git AGENT -- ARGS...`: git on the repository of an agent that isn't trusted. The verb needs no supervisor.
  *
  * Three walls, each of which would do. Files that git would obey are taken out of the tree first
- * (common/git_guard.h). Where a worker that was taken over writes them again at once, git can start no program but
+ * (common/guard/git_guard.h). Where a worker that was taken over writes them again at once, git can start no program but
  * git: no shell, so no pager, filter, alias or hook. And git is in a sandbox with that tree and no network, as the
  * agent itself is. */
 #include <elf.h>

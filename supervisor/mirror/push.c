@@ -14,7 +14,7 @@
 
 #include "common/files.h"
 #include "common/format/git_remote.h"
-#include "common/git_guard.h"
+#include "common/guard/git_guard.h"
 #include "common/memory.h"
 #include "common/repository/commits.h"
 #include "common/repository/library.h"

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "common/git_config.h"
+#include "common/guard/git_config.h"
 #include "common/memory.h"
 #include "tests/unit/cmocka.h"
 

@@ -3,7 +3,7 @@
 #include <sys/stat.h>
 
 #include "common/files.h"
-#include "common/git_guard.h"
+#include "common/guard/git_guard.h"
 #include "common/memory.h"
 #include "tests/unit/cmocka.h"
 

@@ -17,7 +17,7 @@
 #include "common/files.h"
 #include "common/format/entries.h"
 #include "common/format/roster.h"
-#include "common/git_guard.h"
+#include "common/guard/git_guard.h"
 #include "common/journal.h"
 #include "common/listing.h"
 #include "common/memory.h"

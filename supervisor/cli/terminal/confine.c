@@ -12,7 +12,7 @@
 
 #include "common/buffer.h"
 #include "common/files.h"
-#include "common/git_guard.h"
+#include "common/guard/git_guard.h"
 #include "common/memory.h"
 #include "common/sandbox/sandbox.h"
 #include "supervisor/cli/terminal/output.h"

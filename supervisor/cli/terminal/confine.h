@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-/* Takes files that git would obey out of the agent's folder DATA_DIR/agents/NAME (common/git_guard.h), and tells of
+/* Takes files that git would obey out of the agent's folder DATA_DIR/agents/NAME (common/guard/git_guard.h), and tells of
  * them on standard error. Before anything opens the repository. */
 void confine_guard(const char *data_dir, const char *name);
 

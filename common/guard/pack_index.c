@@ -1,4 +1,4 @@
-#include "common/pack_index.h"
+#include "common/guard/pack_index.h"
 
 #include <fcntl.h>
 #include <stdint.h>

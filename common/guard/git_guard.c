@@ -1,4 +1,4 @@
-#include "common/git_guard.h"
+#include "common/guard/git_guard.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,10 +11,10 @@
 
 #include "common/clock.h"
 #include "common/files.h"
-#include "common/git_config.h"
+#include "common/guard/git_config.h"
+#include "common/guard/pack_index.h"
 #include "common/listing.h"
 #include "common/memory.h"
-#include "common/pack_index.h"
 
 enum {
     SAID_MAX = 20,

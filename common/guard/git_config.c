@@ -1,6 +1,6 @@
 /* The grammar is a small part of git's, a line at a time: a line continued with a backslash, or with a quote left open,
  * is refused, so the line behind it is read for itself, by git too once the refused line is gone. */
-#include "common/git_config.h"
+#include "common/guard/git_config.h"
 
 #include <ctype.h>
 #include <stdbool.h>
