@@ -10,6 +10,7 @@ import socket
 import socketserver
 import subprocess
 import threading
+import traceback
 
 import pytest
 
@@ -169,6 +170,9 @@ def test_a_remote_that_is_down_costs_no_work_and_gets_everything_when_it_is_back
     assert git(remote, "fsck", "--strict", "--full") == ""
 
 
+HTTP_SEEN = []  # what the HTTP remotes of this process were asked, and what went wrong in them; shown by a test that fails
+
+
 class Backend(http.server.BaseHTTPRequestHandler):
     """git-http-backend behind a password."""
 
@@ -189,6 +193,7 @@ class Backend(http.server.BaseHTTPRequestHandler):
         env["CONTENT_LENGTH"] = str(len(body))
         said = subprocess.run([HTTP_BACKEND], env=env, input=body, stdout=subprocess.PIPE, check=True).stdout
         self.wfile.write(b"HTTP/1.0 200 OK\r\n" + said)
+        self.log_request(200, len(said))
 
     do_GET = do_POST
 
@@ -202,13 +207,20 @@ class Backend(http.server.BaseHTTPRequestHandler):
                 break
         return body
 
-    def log_message(self, *_):
-        pass
+    def log_message(self, form, *args):
+        HTTP_SEEN.append(f"{self.server.server_port} from {self.client_address[1]}: {form % args}")
+
+
+class BackendServer(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+
+    def handle_error(self, request, client_address):
+        HTTP_SEEN.append(f"{self.server_port} from {client_address[1]}: {traceback.format_exc()}")
 
 
 @contextlib.contextmanager
 def http_backend(remotes):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Backend)
+    server = BackendServer(("127.0.0.1", 0), Backend)
     server.remotes, server.wanted = remotes, "Basic " + base64.b64encode(b"robot:s3cr3t-token").decode()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

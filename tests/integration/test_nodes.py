@@ -12,7 +12,7 @@ import pytest
 from harness import agents_yaml, alive, free_port, send_signal, wait_until
 from nats_server import nats  # noqa: F401
 from test_http_v1 import V1
-from test_mirror import USER, bare, git_daemon, http_backend, ssh_server
+from test_mirror import HTTP_SEEN, USER, bare, git_daemon, http_backend, ssh_server
 
 
 def pinned(node):
@@ -299,7 +299,8 @@ def wait_pushed(node, folder):
     try:
         wait_until(lambda: tip().strip() == node.git("rev-parse", "HEAD").strip(), "the branch is at the remote", 60)
     except AssertionError as error:
-        raise AssertionError(f"{error}\n" + "\n".join(line for line in node.log().splitlines() if "[mirror]" in line)) from None
+        said = [line for line in node.log().splitlines() if "[mirror]" in line]
+        raise AssertionError("\n".join([str(error), *said, *HTTP_SEEN])) from None
 
 
 @pytest.mark.parametrize("remote", ["file", *REMOTES], indirect=True)
