@@ -43,6 +43,14 @@ def wait_until(condition, what, seconds=30, pause=0.02):
         time.sleep(pause)
 
 
+def end_accepting(listener, thread):
+    """Closes a listener that a thread accepts from. By close alone the thread would wait on, and could take a connection from
+    the next listener that is given the number of this one's descriptor."""
+    listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    listener.close()
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

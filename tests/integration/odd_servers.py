@@ -105,7 +105,8 @@ class Server:
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/v1"
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.accepting = threading.Thread(target=self.accept, daemon=True)
+        self.accepting.start()
 
     def accept(self):
         while True:
@@ -155,7 +156,7 @@ class Server:
             connection.close()
 
     def stop(self):
-        self.listener.close()
+        harness.end_accepting(self.listener, self.accepting)
 
 
 # ---- the gateway on its own ----

@@ -15,7 +15,7 @@ import threading
 
 import pytest
 
-from harness import BIN, KEY, agents_yaml, alive, child_table, free_port, program_of, send_signal, wait_until
+from harness import BIN, KEY, agents_yaml, alive, child_table, end_accepting, free_port, program_of, send_signal, wait_until
 from test_http import Http
 
 IRIS = "agentos.agent.iris"
@@ -420,11 +420,12 @@ def fake_server(speak):
             with contextlib.suppress(OSError):
                 speak(line)
 
-    threading.Thread(target=accept, daemon=True).start()
+    accepting = threading.Thread(target=accept, daemon=True)
+    accepting.start()
     try:
         yield listener.getsockname()[1], seen
     finally:
-        listener.close()
+        end_accepting(listener, accepting)
 
 
 def info(**more):

@@ -45,12 +45,14 @@ def tls(tmp_path):
                     stream.recv(65536)
                     stream.sendall(good())
             except OSError:
-                if listener.fileno() < 0:
+                if over.is_set():
                     return
 
-    threading.Thread(target=accept, daemon=True).start()
+    over, accepting = threading.Event(), threading.Thread(target=accept, daemon=True)
+    accepting.start()
     yield f"https://localhost:{listener.getsockname()[1]}/v1", pair[1]
-    listener.close()
+    over.set()
+    harness.end_accepting(listener, accepting)
 
 
 def test_a_certificate_of_an_unknown_authority_is_refused(tls, start):
