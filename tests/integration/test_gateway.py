@@ -211,6 +211,7 @@ def test_a_kept_connection_that_the_server_gave_up_costs_no_retry(serve, start):
     for _ in range(3):
         assert gateway.talk().kind == OK
     assert not gateway.waitings and len(server.requests) == 4
+    assert [spent.kind for spent in gateway.spent] == [odd.KNOWN] * 2 + [odd.UNKNOWN, odd.KNOWN]
 
 
 def test_a_server_that_speaks_no_http_is_given_up_at_once(serve, start):
