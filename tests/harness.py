@@ -7,11 +7,14 @@ length of time; each waits for a condition.
 
 import atexit
 import collections
+import contextlib
 import datetime
 import functools
+import itertools
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -51,10 +54,24 @@ def end_accepting(listener, thread):
     listener.close()
 
 
+PORTS_EACH = 1000
+
+
+@functools.cache
+def ports():
+    """Numbers below those that Linux gives to whoever names none (32768 to 60999), another thousand for each worker of pytest-xdist."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 12000 + worker % 20 * PORTS_EACH
+    return itertools.cycle(random.sample(range(first, first + PORTS_EACH), PORTS_EACH))
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port at which nobody listens now, and which nobody is given by chance before its server listens or while it is down."""
+    for port in itertools.islice(ports(), PORTS_EACH):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 @functools.cache
