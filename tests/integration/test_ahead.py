@@ -228,13 +228,15 @@ def test_an_answer_that_its_worker_could_not_commit_before_a_restart_is_not_aske
     system.assert_sound()
 
 
-def first_at_its_flush(system):
-    """The task first is being committed, and guessed is asked about: for three seconds."""
-    pid = system.worker("orion")
-    tracer = trace(pid, "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=3000000:when=1")
-    system.append(blocks(["first", "guessed"]))
-    flushing = lambda: pathlib.Path(f"/proc/{pid}/syscall").read_text().split()[0] == FDATASYNC  # noqa: E731
-    wait_until(flushing, "the first commit at its flush", 20, 0.002)
+def flushes(system):
+    return pathlib.Path(f"/proc/{system.worker('orion')}/syscall").read_text().split()[0] == FDATASYNC
+
+
+def first_at_its_flush(system, first="first", guessed="guessed"):
+    """The first task is being committed, and guessed may be asked about: for three seconds."""
+    tracer = trace(system.worker("orion"), "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=3000000:when=1")
+    system.append(blocks([first, guessed]))
+    wait_until(lambda: flushes(system), "the first commit at its flush", 20, 0.002)
     return tracer
 
 
@@ -259,8 +261,10 @@ def test_what_was_asked_ahead_is_next_though_something_more_urgent_comes_and_not
 
 @attaching
 @pytest.mark.skipif(not FDATASYNC, reason="the number of fdatasync isn't known here")
-def test_a_question_that_was_asked_ahead_is_taken_back_when_somebody_changes_its_task(make_system, model):
-    system = make_system(model=model).start()
+def test_a_question_that_was_asked_ahead_is_taken_back_when_somebody_changes_its_task_and_none_is_for_an_hour(make_system, model):
+    system = make_system(model=model)
+    clock = system.movable_clock()
+    system.start()
     tracer = first_at_its_flush(system)
     queue = system.tree("orion") / "queue.md"
     changed = queue.with_name("queue.md.new")
@@ -272,3 +276,16 @@ def test_a_question_that_was_asked_ahead_is_taken_back_when_somebody_changes_its
     assert "The answer to: Handle the matter otherwise with care" in system.read("outputs/guessed.md")
     system.assert_each_once(["first", "guessed"])
     system.assert_sound()
+
+    def asked_at_the_flush(first, guessed):
+        tracer = first_at_its_flush(system, first, guessed)
+        wait_until(lambda: asked(model, guessed), "the question", 20)
+        ahead = flushes(system)
+        system.wait_done(guessed)
+        release(tracer)
+        assert asked(model, guessed) == 1
+        return ahead
+
+    assert not asked_at_the_flush("second", "not-yet"), "the next wrong guess may cost money, too"
+    clock.move(0, monotonic=3600)
+    assert asked_at_the_flush("third", "again")
