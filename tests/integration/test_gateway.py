@@ -5,6 +5,7 @@ import gzip
 import os
 import select
 import socket
+import threading
 import time
 
 import pytest
@@ -212,6 +213,21 @@ def test_a_kept_connection_that_the_server_gave_up_costs_no_retry(serve, start):
         assert gateway.talk().kind == OK
     assert not gateway.waitings and len(server.requests) == 4
     assert [spent.kind for spent in gateway.spent] == [odd.KNOWN] * 2 + [odd.UNKNOWN, odd.KNOWN]
+
+
+def test_a_question_is_asked_again_at_once_for_one_kept_connection_and_not_for_each(serve, start):
+    together = threading.Barrier(3)
+
+    def keeps(connection, request):
+        together.wait(odd.PATIENCE)
+        connection.sendall(good())
+
+    server = serve(keeps, keeps, keeps, odd.hang_up)
+    gateway = start(server.url, LLM_MAX_RETRIES=0)
+    for serial in [gateway.ask(f"Say {number}.") for number in range(3)]:
+        assert gateway.answer(serial).kind == OK
+    assert server.connections == 3
+    assert gateway.talk().kind == PASSING and len(server.requests) == 3 + 2, "each of them may be paid"
 
 
 def test_a_server_that_speaks_no_http_is_given_up_at_once(serve, start):
@@ -533,8 +549,6 @@ def held(event_server):
 
 
 def test_no_more_requests_are_under_way_than_allowed(serve, start):
-    import threading
-
     server = serve()
     server.let = threading.Event()
     server.answers = [held(server)]
@@ -598,8 +612,6 @@ def test_two_hundred_agents_at_once_are_each_answered_once(serve, start):
 
 
 def test_a_hundred_agents_keep_their_connections(serve, start):
-    import threading
-
     server = serve()
     gateway = start(server.url)
     for _ in range(3):
