@@ -9,7 +9,7 @@
 #include "supervisor/agent/rested.h"
 #include "supervisor/agent/tree_list.h"
 
-enum { GUARD_MS = 50, GLANCE_EACH_MS = 25, SCANNED_S = 60, SCANNED_AT_LEAST = 256 };
+enum { GUARD_MS = 50, GLANCE_EACH_MS = 25, SCANNED_S = 60, SCANNED_AT_LEAST = 256, SCANNED_EACH_MS = 50 };
 
 void agents_begin(struct agents *agents)
 {
@@ -69,7 +69,8 @@ static void glance(struct agents *agents, struct agent *agent)
  * them. */
 static bool is_scanned(struct agents *agents, struct agent *agent, int64_t now_ms)
 {
-    int64_t each_ms = (int64_t)(agents->found.with_process / SCANNED_AT_LEAST) * agents->poll_seconds * 1000;
+    size_t all = agents->found.with_process;
+    int64_t each_ms = all > SCANNED_AT_LEAST ? (int64_t)all * SCANNED_EACH_MS : 0;
     int64_t most_ms = (SCANNED_S - agents->poll_seconds) * 1000;
     bool told = agent->life.state == STATE_IDLE && !agent->notice.dirty && watch_is_whole(&agent->watched);
     if (told && now_ms - agent->looks.scanned_ms < (each_ms < most_ms ? each_ms : most_ms))

@@ -17,7 +17,7 @@ enum {
     SLICE_MS = 5,
     REST_MS = 15,
     ACTIVE_SHARE = 10, /* a tenth of the time */
-    QUIET_SHARE = 100,
+    QUIET_SHARE = 300,
     AT_LEAST = 1024, /* agents that a scan looks at; more are all looked at within WITHIN_S */
     WITHIN_S = 60,
     GROWTH = 20, /* a twentieth */
@@ -38,6 +38,11 @@ struct disk_limit {
     } now;
 };
 
+static bool has_worked(struct agent *agent)
+{
+    return agent_worked_ns(agent) != agent->disk.worked_ns;
+}
+
 /* A tree without a worker is looked at once: after that only people write there. */
 static bool is_due(const struct agents *agents, struct agent *agent)
 {
@@ -46,7 +51,7 @@ static bool is_due(const struct agents *agents, struct agent *agent)
         return true;
     if (agent->worker.pid <= 0)
         return account->problem != NULL;
-    int64_t share = agent_worked_ns(agent) != account->worked_ns ? ACTIVE_SHARE : QUIET_SHARE;
+    int64_t share = has_worked(agent) ? ACTIVE_SHARE : QUIET_SHARE;
     int64_t apart = (int64_t)agents->count * account->spent_us * share / 1000;
     return clock_monotonic_ms() - account->counted_ms >= apart;
 }
@@ -191,13 +196,15 @@ static void count(struct disk_limit *disk, struct agent *agent, int64_t until_ms
         rested_note(agent);
 }
 
-/* Whether every name in the tree stands as at the last count, whose result then holds now, too. */
+/* Whether every name in the tree stands as at the last count, whose result then holds now, too. Where the tree's turn
+ * has come because its worker did something, the comparison that agents_guard made after that will do. */
 static bool is_as_counted(struct agent *agent)
 {
     struct disk_account *account = &agent->disk;
     int64_t worked_ns = agent_worked_ns(agent);
+    bool (*stands)(struct tree_list *, int, int64_t) = has_worked(agent) ? tree_list_holds : tree_list_stands;
     if (!account->list || account->problem || account->limit_mb != agent->definition->limits.disk_mb ||
-        !tree_list_stands(account->list, agent->tree, worked_ns))
+        !stands(account->list, agent->tree, worked_ns))
         return false;
     account->worked_ns = worked_ns;
     account->counted_ms = clock_monotonic_ms();

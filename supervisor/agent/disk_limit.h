@@ -4,8 +4,8 @@
  * A tree that is too large at its first count only becomes a problem in status: its owner must have a chance to see
  * that, so the agent is paused when the tree has grown by a twentieth more.
  *
- * Counting takes at most a tenth of the time for trees whose worker has done something since, and a hundredth for the
- * others: where trees are so many that a scan doesn't come round, it goes on in the next. A tree all of whose names
+ * Counting takes at most a tenth of the time for trees whose worker has done something since, and a three-hundredth for
+ * the others: where trees are so many that a scan doesn't come round, it goes on in the next. A tree all of whose names
  * stand as they did is not counted anew. */
 #pragma once
 

@@ -26,7 +26,7 @@ enum {
     SCAN_MS = 5,            /* and of a scan */
     SCANNED_AT_LEAST = 256, /* agents without a process that each scan looks at; all of them within */
     SCANNED_WITHIN_MS = 60 * 1000,
-    UP_EACH_MS = 20,
+    UP_EACH_MS = 50,
     UP_WITHIN_MS = 50 * 1000,   /* between two scans of an agent with a process, where they are many */
     OTHERS_EACH_MS = 30 * 1000, /* between two looks at outbox and dead letters of an agent without one */
     OUTBOX_REST_MS = 100,       /* between two looks at a whole outbox */
