@@ -223,7 +223,6 @@ void config_warnings_list(const struct roster *roster, const char *data_dir, str
     warn_of_listening(out);
     warn_of_owners(roster, out);
     warn_of_limits(roster, out);
-    for (size_t i = 0; i < roster->agent_count; i++)
-        tree_mounts_list(data_dir, roster->agents[i].name, out);
+    tree_mounts_list(data_dir, roster, out);
     config_warnings_file(roster, data_dir, out);
 }

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/message.h"
+#include "common/names.h"
 #include "common/tree.h"
 #include "supervisor/agent/agent.h"
 #include "supervisor/agent/folders.h"
@@ -449,6 +450,7 @@ static void set_definition(struct agent *agent, const struct roster_agent *defin
     roster_encode(definition, &text);
     roster_agent_free(agent->definition);
     agent->definition = roster_decode(text.data, text.length);
+    agent->definition_hash = names_hash(text.data, text.length);
     agent->name = agent->definition->name;
     agent->agents->callbacks->defined(agent);
 }

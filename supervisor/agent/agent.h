@@ -26,6 +26,7 @@ struct figures {
 struct agent {
     struct agents *agents;
     struct roster_agent *definition; /* owned; name points into it */
+    uint64_t definition_hash;        /* of the definition's text (roster_encode) */
     const char *name;
     char *path; /* DATA_DIR/agents/NAME */
     int tree;   /* descriptor of path; -1: the folder can't be opened, or isn't open: agent_tree */

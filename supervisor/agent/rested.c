@@ -46,13 +46,6 @@ static void print_head(char *head, size_t size)
         *head = '\0';
 }
 
-static uint64_t hash_of_definition(const struct agent *agent)
-{
-    OWNED_BUFFER struct buffer text = {0};
-    roster_encode(agent->definition, &text);
-    return names_hash(text.data, text.length);
-}
-
 /* A tree with a finding, or a tree that is too large, is looked at anew by the next supervisor, which has to tell of
  * it. */
 static void print_looks(const struct agent *agent, struct buffer *out)
@@ -70,7 +63,7 @@ static void print_agent(const struct agent *agent, struct buffer *out)
     const struct file_stamp *stamp = &agent->notice.queue_stamp;
     const struct figures *figures = &agent->told.figures;
     buffer_print(out, "+%s %" PRIx64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRId64 " %" PRId64, agent->name,
-                 hash_of_definition(agent), stamp->device, stamp->inode, stamp->size, stamp->modified_ns,
+                 agent->definition_hash, stamp->device, stamp->inode, stamp->size, stamp->modified_ns,
                  stamp->changed_ns);
     buffer_print(out, " %" PRIu64 " %" PRIu64 " %" PRIu64, figures->dead_letters, figures->negative_streak,
                  figures->tasks_done);
@@ -121,7 +114,7 @@ static void take_line(struct agents *agents, const char *line)
     if (!agent)
         return;
     forget_looks(agent);
-    agent->notice.slept = *line == '+' && fields == FIELDS && definition == hash_of_definition(agent);
+    agent->notice.slept = *line == '+' && fields == FIELDS && definition == agent->definition_hash;
     if (!agent->notice.slept)
         return;
     agent->notice.queue_stamp = stamp;

@@ -184,8 +184,8 @@ static void examine_root(struct doctor *doctor)
 static void examine_mounts(struct doctor *doctor, const struct roster *roster)
 {
     OWNED_BUFFER struct buffer lines = {0};
-    for (size_t i = 0; roster && i < roster->agent_count; i++)
-        tree_mounts_list(doctor->invocation->data_dir, roster->agents[i].name, &lines);
+    if (roster)
+        tree_mounts_list(doctor->invocation->data_dir, roster, &lines);
     find_lines(doctor, MISSING, "mounts", lines.data);
 }
 

@@ -158,9 +158,12 @@ def test_what_the_worker_accepts_log_verify_and_export_accept(make_system, model
 
 
 @needs.mounting
-@pytest.mark.parametrize("folder", [".git", "outputs", "iac", ".agentos"])
-def test_a_folder_that_is_a_mount_of_its_own_is_foreseen_by_check_and_doctor(make_system, model, folder):
+@pytest.mark.parametrize(
+    "folder, data", [(".git", "data"), ("outputs", "data"), ("iac", "data"), (".agentos", "data"), (".git", "my data")]
+)
+def test_a_folder_that_is_a_mount_of_its_own_is_foreseen_by_check_and_doctor(make_system, model, folder, data):
     system = make_system(model=model, env={"LLM_BASE_URL": "offline"})
+    system.data = system.data.rename(system.folder / data)
     place, other = system.tree() / folder, system.folder / "other"
     place.mkdir(parents=True)
     other.mkdir()
