@@ -8,7 +8,7 @@
 
 enum { KILLED = 42, POINTS_MAX = 40 };
 
-static int kill_at, steps;
+static int kill_at, steps, flushes, flush_fails_at;
 
 static void step(void)
 {
@@ -50,7 +50,8 @@ ssize_t write(int fd, const void *bytes, size_t length)
 int fsync(int fd)
 {
     step();
-    return (int)syscall(SYS_fsync, fd);
+    errno = EIO;
+    return ++flushes == flush_fails_at ? -1 : (int)syscall(SYS_fsync, fd);
 }
 
 int unlinkat(int folder, const char *name, int flags)
@@ -132,6 +133,32 @@ static void test_what_is_no_file_steps_aside(void **state)
     office_command("test -f %s/shared/queues/reviews/.work.taken", office->folder);
 }
 
+static int take_anew(struct office *office, int fails_at)
+{
+    struct envelope item = an_item();
+    int64_t attempts;
+    office_command("rm -f %s/shared/queues/reviews/.work.taken", office->folder);
+    office_put(office, "iris", FOLDER_HANDOFFS, &item);
+    flush_fails_at = fails_at;
+    flushes = 0;
+    int found = take(office, &attempts);
+    flush_fails_at = 0;
+    return found;
+}
+
+/* A copy whose original may come back after a power cut is not built on. */
+static void test_an_item_whose_flush_fails_is_not_taken(void **state)
+{
+    struct office *office = *state;
+    close(queue_of(office));
+    assert_int_equal(take_anew(office, 0), 1);
+    int all = flushes;
+    assert_in_range(all, 3, POINTS_MAX); /* the bytes of the copy, its name, and the going of the original */
+    for (int at = 1; at <= all; at++)
+        assert_int_equal(take_anew(office, at), -1);
+    assert_int_equal(take_anew(office, 0), 1);
+}
+
 /* True: the process was killed at this point, and not done before it. */
 static bool take_until(struct office *office, int point)
 {
@@ -177,6 +204,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_item_is_taken_back_across_file_systems, office_setup,
                                         office_teardown),
         cmocka_unit_test_setup_teardown(test_what_is_no_file_steps_aside, office_setup, office_teardown),
+        cmocka_unit_test_setup_teardown(test_an_item_whose_flush_fails_is_not_taken, office_setup,
+                                        office_teardown),
         cmocka_unit_test_setup_teardown(test_a_kill_at_any_of_its_steps_leaves_it_somewhere_and_is_made_good,
                                         office_setup, office_teardown),
     };
