@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #include "worker/cycle/prompt.h"
 
 static struct prompt_input input;
+static struct kept_file files[PROMPT_FILES];
 static struct prompt_places places;
 static struct learning *learning;
 static struct buffer out, problems;
@@ -19,12 +21,14 @@ static struct buffer out, problems;
 static int start(void **state)
 {
     int failed = scratch_begin(state);
-    input = (struct prompt_input){.tree = scratch.data, .task = "a task"};
+    input = (struct prompt_input){.tree = scratch.data, .files = files, .task = "a task"};
     return failed;
 }
 
 static int end(void **state)
 {
+    for (size_t i = 0; i < PROMPT_FILES; i++)
+        kept_file_free(&files[i]);
     learning_close(learning);
     learning = NULL;
     buffer_free(&out);
@@ -255,6 +259,44 @@ static void test_messages_wait_where_the_task_leaves_them_no_room(void **state)
     assert_int_equal(prompt_messages_room(&(struct prompt_room){.bytes = 20004}, "work"), 5000);
 }
 
+static void write_in_place(const char *path, const char *text)
+{
+    OWNED_FD int fd = openat(input.tree, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    assert_true(fd >= 0 && files_write_all(fd, text, strlen(text)));
+}
+
+static void test_an_edit_counts_at_once_however_soon_it_follows_the_last(void **state)
+{
+    write_in_place(TREE_SYSTEM_PROMPT, "{{persona}}");
+    for (char text[] = "A"; *text <= 'Z'; ++*text) {
+        write_in_place(TREE_PERSONA, text);
+        assert_string_equal(build(), text);
+    }
+    write_in_place(TREE_SYSTEM_PROMPT, "{{goals}}->");
+    assert_string_equal(build(), "None.->");
+}
+
+static void test_a_text_that_stays_is_read_once(void **state)
+{
+    struct fault fault;
+    struct kept_file *file = &files[PROMPT_PERSONA];
+    put(TREE_PERSONA, "I am.");
+    while (!file->stamp.inode) /* until the kernel's clock has moved on */
+        assert_int_equal(kept_file_read(file, input.tree, TREE_PERSONA, 16, &fault), 1);
+    file->text[0] = 'U';
+    assert_int_equal(kept_file_read(file, input.tree, TREE_PERSONA, 16, &fault), 1);
+    assert_string_equal(file->text, "U am.");
+    write_in_place(TREE_PERSONA, "I be.");
+    assert_int_equal(kept_file_read(file, input.tree, TREE_PERSONA, 16, &fault), 1);
+    assert_string_equal(file->text, "I be.");
+    put(TREE_PERSONA, "I was.");
+    assert_int_equal(kept_file_read(file, input.tree, TREE_PERSONA, 16, &fault), 1);
+    assert_string_equal(file->text, "I was.");
+    assert_int_equal(unlinkat(input.tree, TREE_PERSONA, 0), 0);
+    assert_int_equal(kept_file_read(file, input.tree, TREE_PERSONA, 16, &fault), 0);
+    assert_null(file->text);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, start, end)
@@ -264,6 +306,8 @@ int main(void)
         T(test_an_unknown_placeholder_stays),
         T(test_what_is_filled_in_is_no_template),
         T(test_without_a_usable_template_the_built_in_one_counts),
+        T(test_an_edit_counts_at_once_however_soon_it_follows_the_last),
+        T(test_a_text_that_stays_is_read_once),
         T(test_a_copy_of_the_template_is_not_acted_on),
         T(test_nothing_makes_it_larger_than_its_budget),
         T(test_what_the_prompt_lacks_of_a_persons_file_is_told),

@@ -64,6 +64,7 @@ static void make_prompt(struct worker *worker, const struct block *block)
 {
     struct prefetch *prefetch = &worker->prefetch;
     const struct prompt_input input = {.tree = worker->tree,
+                                       .files = worker->looks.prompt,
                                        .learning = worker->learning,
                                        .task = block->task,
                                        .room = &worker->trouble.room};

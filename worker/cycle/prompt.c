@@ -140,20 +140,23 @@ static void cut_to(struct buffer *text, size_t limit)
 }
 
 /* A state file without its front matter; a text longer than budget is told, and the caller cuts it. */
-static void add_file(const struct prompt_input *input, const char *path, size_t budget, struct buffer *out,
-                     struct buffer *problems)
+static void add_file(const struct prompt_input *input, enum prompt_file which, size_t budget,
+                     struct buffer *out, struct buffer *problems)
 {
-    OWNED char *text = NULL;
-    size_t length;
+    struct kept_file *file = &input->files[which];
+    const char *path = which == PROMPT_PERSONA ? TREE_PERSONA : TREE_CONSTRAINTS;
     struct fault fault;
-    if (files_read(input->tree, path, TREE_FILE_MAX, &text, &length, NULL, &fault) < 0) {
+    int read = kept_file_read(file, input->tree, path, TREE_FILE_MAX, &fault);
+    if (read < 0) {
         buffer_print(problems, "%s; the prompt goes without it\n", fault.text);
         return;
     }
-    if (!text) {
+    if (read == 0) {
         buffer_print(problems, "%s is missing; the prompt goes without it\n", path);
         return;
     }
+    const char *text = file->text;
+    size_t length = file->length;
     OWNED char *clean =
         utf8_valid(text, length) && !memchr(text, '\0', length) ? NULL : utf8_clean(text, length);
     if (clean) {
@@ -183,10 +186,10 @@ static void fill(enum piece piece, const struct prompt_input *input, const struc
     size_t budget = place->room;
     switch (piece) {
     case PIECE_PERSONA:
-        add_file(input, TREE_PERSONA, budget, out, problems);
+        add_file(input, PROMPT_PERSONA, budget, out, problems);
         break;
     case PIECE_CONSTRAINTS:
-        add_file(input, TREE_CONSTRAINTS, budget, out, problems);
+        add_file(input, PROMPT_CONSTRAINTS, budget, out, problems);
         break;
     case PIECE_GOALS:
         learning_prompt_goals(input->learning, out);
@@ -214,13 +217,14 @@ static void fill(enum piece piece, const struct prompt_input *input, const struc
         out->data[--out->length] = '\0';
 }
 
-/* The template that counts; *owned is the text that the caller frees. */
-static const char *template_text(const struct prompt_input *input, char **owned, struct buffer *problems)
+/* The template that counts. */
+static const char *template_text(const struct prompt_input *input, struct buffer *problems)
 {
-    size_t length = 0;
+    struct kept_file *file = &input->files[PROMPT_TEMPLATE];
     struct fault fault = {0};
-    int read = files_read(input->tree, TREE_SYSTEM_PROMPT, TEMPLATE_MAX, owned, &length, NULL, &fault);
-    const char *text = *owned;
+    int read = kept_file_read(file, input->tree, TREE_SYSTEM_PROMPT, TEMPLATE_MAX, &fault);
+    const char *text = file->text;
+    size_t length = file->length;
     const char *why = read < 0    ? fault.text
                       : read == 0 ? TREE_SYSTEM_PROMPT " is missing"
                       : !utf8_valid(text, length) || memchr(text, '\0', length) ? TREE_SYSTEM_PROMPT
@@ -361,8 +365,7 @@ void prompt_build(const struct prompt_input *input, struct buffer *out, struct p
                                      .segments = MESSAGE_NOWHERE,
                                      .budget = MESSAGE_NOWHERE,
                                      .pieces = MESSAGE_NOWHERE};
-    OWNED char *owned = NULL;
-    const char *template = template_text(input, &owned, problems);
+    const char *template = template_text(input, problems);
     struct buffer filled[PIECE_COUNT] = {0};
     size_t used[PIECE_COUNT] = {0}, placeholder_length;
     enum piece piece;

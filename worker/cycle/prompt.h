@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
+#include "worker/memory/kept_file.h"
 #include "worker/memory/learning.h"
 
 enum {
@@ -19,8 +20,11 @@ struct prompt_room {
     uint64_t pieces; /* bytes of peers, segments and budget as the supervisor put them in last */
 };
 
+enum prompt_file { PROMPT_TEMPLATE, PROMPT_PERSONA, PROMPT_CONSTRAINTS, PROMPT_FILES };
+
 struct prompt_input {
     int tree;
+    struct kept_file *files; /* PROMPT_FILES, kept from prompt to prompt */
     const struct learning *learning;
     const char *task;               /* the text that relevance is measured against */
     const char *messages;           /* ready-made text, NULL or "" for none */

@@ -21,6 +21,7 @@ static bool asked_ahead(struct worker *worker, const char *messages, struct buff
     if (!messages && prefetch_stands(worker))
         return true;
     const struct prompt_input input = {.tree = worker->tree,
+                                       .files = worker->looks.prompt,
                                        .learning = worker->learning,
                                        .task = task->by_post ? task->opened.envelope.body : task->text,
                                        .messages = messages,

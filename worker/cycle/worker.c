@@ -468,6 +468,8 @@ static void close_parts(struct worker *worker)
     free(worker->task.text);
     free(worker->task.from);
     deferred_close(worker->trouble.deferred);
+    for (size_t i = 0; i < PROMPT_FILES; i++)
+        kept_file_free(&worker->looks.prompt[i]);
     free(worker->orders.rollback);
     free(worker->activity.detail);
     free(worker->figures.last_task);

@@ -135,6 +135,7 @@ struct looks {
     struct merged_file merged[TREE_STATE_FILES];
     int64_t names_ms;    /* new files among people's edits */
     int64_t learning_ms; /* the learned files */
+    struct kept_file prompt[PROMPT_FILES];
     struct pruning_at pruning[KEPT_FEW];
     size_t tracked_unknown[KEPT_FEW]; /* so many more files until the tracked ones are counted again */
 };
