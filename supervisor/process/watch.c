@@ -45,7 +45,7 @@ struct watch {
     uint32_t own_rename; /* cookie of a rename that the supervisor makes there itself; 0: none */
     struct loop_watch *loop_watch;
     struct timer pause; /* set: the loop leaves the notices in the kernel until it rings */
-    void *places; /* tsearch: struct place by descriptor */
+    void *places;       /* tsearch: struct place by descriptor */
     bool complained;
 };
 

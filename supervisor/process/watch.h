@@ -14,7 +14,8 @@ struct watch;
 
 enum {
     WATCHED_FOLDERS = 3,
-    WATCH_PAUSE_MS = 3, /* a change is told at most so late, and at once after as long a time without changes */
+    WATCH_PAUSE_MS =
+        3, /* a change is told at most so late, and at once after as long a time without changes */
 };
 
 /* An agent's watches; lives in its owner, zeroed at first. */

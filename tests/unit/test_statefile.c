@@ -80,6 +80,29 @@ static void test_a_glance_takes_our_own_stamp_for_our_text_and_no_other(void **s
     assert_string_equal(file.known, "theirs");
 }
 
+static void test_the_text_of_a_commit_serves_while_its_stamp_stands_and_no_longer(void **state)
+{
+    size_t length = 0;
+    bool sure = false;
+    put("a person's");
+    propose("ours"); /* a person saved between the commit's rename and the look at its stamp */
+    statefile_kept(&file, tree);
+    struct file_stamp now = files_stamp_at(tree, file.path), other = now;
+    const char *text;
+    while ((text = statefile_text(&file, &now, &length, &sure)) !=
+           NULL) { /* for a moment only, and said so */
+        assert_false(sure);
+        assert_int_equal(length, strlen("ours"));
+    }
+    assert_int_equal(statefile_look(&file, tree), STATEFILE_CHANGED);
+    text = statefile_text(&file, &now, &length, &sure);
+    assert_string_equal(text, "a person's");
+    assert_true(sure);
+    other.changed_ns++;
+    assert_null(statefile_text(&file, &other, &length, &sure));
+    assert_null(statefile_text(&file, &(struct file_stamp){0}, &length, &sure));
+}
+
 static void test_what_stands_there_already_is_not_written(void **state)
 {
     OWNED_BUFFER struct buffer same = {0};
@@ -132,6 +155,7 @@ int main(void)
         T(test_a_change_is_seen_once),
         T(test_a_save_that_no_stamp_can_tell_from_ours_is_seen),
         T(test_a_glance_takes_our_own_stamp_for_our_text_and_no_other),
+        T(test_the_text_of_a_commit_serves_while_its_stamp_stands_and_no_longer),
         T(test_what_stands_there_already_is_not_written),
         T(test_after_forgetting_the_file_counts_again),
         T(test_what_is_set_aside_is_never_lost_and_known_things_stay),

@@ -20,6 +20,23 @@ static const char *const state_files[TREE_STATE_FILES] = {
     TREE_SKILLS, TREE_GOALS,   TREE_REWARDS,     TREE_REFLECTIONS,
 };
 
+/* The line of a merge's first mark in the file of that stamp; 0: there is none. The texts of the worker's last commit are
+ * known. A stamp that doesn't tell for sure is not kept, so the file is looked at again. */
+static unsigned mark_in(struct worker *worker, const char *path, const struct file_stamp *now,
+                        struct file_stamp *kept)
+{
+    OWNED char *text = NULL;
+    size_t length;
+    bool sure = true;
+    const char *known = learning_text(worker->learning, path, now, &length, &sure);
+    if (known) {
+        *kept = sure ? *now : (struct file_stamp){0};
+        return markdown_conflict(known, length, true);
+    }
+    bool read = files_read(worker->tree, path, TREE_FILE_MAX, &text, &length, kept, NULL) == 1;
+    return read ? markdown_conflict(text, length, true) : 0;
+}
+
 /* False: marks stand where they stood, as they do after each commit of the worker's own. The worker looks for no trace
  * of people behind such a commit: the supervisor tells of people's changes in the tree. */
 static bool look_for_marks(struct worker *worker)
@@ -28,13 +45,9 @@ static bool look_for_marks(struct worker *worker)
     for (size_t i = 0; i < TREE_STATE_FILES; i++) {
         struct merged_file *file = &worker->looks.merged[i];
         struct file_stamp now = files_stamp_at(worker->tree, state_files[i]);
-        OWNED char *text = NULL;
-        size_t length;
         if (files_stamp_equal(&now, &file->stamp))
             continue;
-        bool read =
-            files_read(worker->tree, state_files[i], TREE_FILE_MAX, &text, &length, &file->stamp, NULL) == 1;
-        unsigned line = read ? markdown_conflict(text, length, true) : 0;
+        unsigned line = mark_in(worker, state_files[i], &now, &file->stamp);
         moved = moved || line != file->line;
         file->line = line;
     }

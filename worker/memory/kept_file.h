@@ -6,7 +6,7 @@
 
 #include "common/files.h"
 
-struct kept_file { /* zeroed at first */
+struct kept_file {           /* zeroed at first */
     struct file_stamp stamp; /* zero: the text may be older than the file */
     char *text;              /* owned */
     size_t length;

@@ -179,6 +179,15 @@ void learning_glance(struct learning *learning, struct buffer *problems)
     refresh(learning, false, problems);
 }
 
+const char *learning_text(const struct learning *learning, const char *path, const struct file_stamp *stamp,
+                          size_t *length, bool *sure)
+{
+    for (enum state state = 0; state < STATE_COUNT; state++)
+        if (strcmp(learning->files[state].path, path) == 0)
+            return statefile_text(&learning->files[state], stamp, length, sure);
+    return NULL;
+}
+
 void learning_propose(struct learning *learning, struct change_list *changes)
 {
     /* Before the list: a text that is younger than the list counts as a text that a person has just put there. */

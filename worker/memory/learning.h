@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
+#include "common/files.h"
 #include "worker/memory/changes.h"
 #include "worker/reply/reply.h"
 
@@ -20,6 +21,10 @@ void learning_close(struct learning *learning);
 void learning_refresh(struct learning *learning, struct buffer *problems);
 /* learning_refresh for a prompt, which may be a moment behind (statefile_glance): no write follows. */
 void learning_glance(struct learning *learning, struct buffer *problems);
+
+/* statefile_text of one of the four files; NULL for another path, too. Borrowed until the next call. */
+const char *learning_text(const struct learning *learning, const char *path, const struct file_stamp *stamp,
+                          size_t *length, bool *sure);
 
 /* A finished task. now: epoch seconds. audit_score: AUDIT_NONE when there is none. */
 enum {

@@ -160,6 +160,17 @@ enum statefile_news statefile_glance(struct statefile *file, int tree)
     return statefile_look(file, tree);
 }
 
+const char *statefile_text(const struct statefile *file, const struct file_stamp *now, size_t *length,
+                           bool *sure)
+{
+    bool same = file->seen && !file->blocked && now->inode && files_stamp_equal(&file->stamp, now);
+    if (!same || (file->fresh && !young(now)))
+        return NULL;
+    *length = file->known_length;
+    *sure = !file->fresh;
+    return file->known;
+}
+
 void statefile_mend(struct statefile *file, int tree, const char *text, size_t length)
 {
     struct fault fault = {0};

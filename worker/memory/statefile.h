@@ -43,6 +43,10 @@ enum statefile_news statefile_look(struct statefile *file, int tree);
 /* The same for a caller that only reads: a file that has the stamp of our own write of this very moment counts as that
  * write. The next look finds a change that no stamp tells from it, at the latest before the file is written. */
 enum statefile_news statefile_glance(struct statefile *file, int tree);
+/* The file's text, borrowed, if it has the stamp now. NULL: it is to be read, since the text isn't known, or the stamp
+ * was young when it was taken and would show a change by now. sure: false while a change could hide behind the stamp. */
+const char *statefile_text(const struct statefile *file, const struct file_stamp *now, size_t *length,
+                           bool *sure);
 /* Put a whole file in the place of the file that was set aside. */
 void statefile_mend(struct statefile *file, int tree, const char *text, size_t length);
 
