@@ -212,13 +212,25 @@ static void define(struct schedule *schedule, const struct entries *before, cons
     add(&schedule->entries, &entry);
 }
 
+/* The entry's agent, where it lives on this node: another node gives the agent's times there, and a block in a directory
+ * that is left or about to be carried away is nobody's. The times stay due: a node that takes the agent over gives the
+ * latest of them, and the ledger, which has come along, knows its id where the former node gave it. NULL: not here; the
+ * safety scan asks again. */
+static struct agent *agent_here(const struct schedule *schedule, const struct entry *entry)
+{
+    struct agent *agent = agents_find(&schedule->supervisor->agents, entry->agent);
+    return agent && !agent->order.elsewhere ? agent : NULL;
+}
+
 static void set_timer(struct schedule *schedule)
 {
     struct loop *loop = schedule->supervisor->loop;
     schedule->next = INT64_MAX;
-    for (size_t i = 0; i < schedule->entries.count; i++)
-        if (schedule->entries.items[i].next < schedule->next)
-            schedule->next = schedule->entries.items[i].next;
+    for (size_t i = 0; i < schedule->entries.count; i++) {
+        const struct entry *entry = &schedule->entries.items[i];
+        if (entry->next < schedule->next && agent_here(schedule, entry))
+            schedule->next = entry->next;
+    }
     int64_t left = schedule->next < INT64_MAX / 1000 ? schedule->next * 1000 - clock_now_ms() : INT64_MAX;
     if (schedule->dirty || schedule->failed)
         timer_set(loop, &schedule->timer, RETRY_MS);
@@ -317,7 +329,7 @@ static void mind_the_clock(struct schedule *schedule, struct entry *entry, int64
 static void look_at(struct schedule *schedule, struct entry *entry, int64_t now)
 {
     int64_t due;
-    struct agent *agent = agents_find(&schedule->supervisor->agents, entry->agent);
+    struct agent *agent = agent_here(schedule, entry);
     mind_the_clock(schedule, entry, now);
     if (!agent || entry->next > now || !cron_latest(&entry->cron, entry->last, now, &due) ||
         !give(schedule, agent, entry, due, now))

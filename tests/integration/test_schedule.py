@@ -249,3 +249,22 @@ def test_without_schedules_nothing_is_written(system):
     system.add("first", "Do it")
     system.wait_done("first")
     assert not (system.data / "shared/schedule.md").exists()
+
+
+def test_the_times_of_an_agent_are_given_on_the_node_that_it_lives_on(make_system, model):
+    def yaml(node):
+        entry = schedule((YEARLY, "Look back on the year"))
+        return agents_yaml(["orion"], entry) + agents_yaml(["iris"], f"    node: {node}\n{entry}").removeprefix("agents:\n")
+
+    system = make_system(["orion"], model=model, yaml=yaml("there"), env={"AGENTOS_NODE": "here"}).start()
+    wait_until(lambda: book(system).count("- entry:") == 2, "the entries noted")
+    assert system.stop() == 0
+    set_last(system, "2019-06-01T00:00:00Z")
+    system.start()
+    system.wait_done(THIS_YEAR)
+    wait_until(lambda: last_of(system) == [new_year(), "2019-06-01T00:00:00Z"], "orion's time alone noted")
+    assert not (system.data / "agents/iris").exists()
+    (system.data / "agents.yaml").write_text(yaml("here"))
+    system.cli("reload")
+    wait_until(lambda: last_of(system) == [new_year()] * 2, "the time that iris missed noted")
+    wait_until(lambda: system.done("iris") == {THIS_YEAR: 1}, "iris has done it, once", 30)
