@@ -236,7 +236,7 @@ static void read_queue(struct tasks *tasks)
     struct block_list blocks;
     size_t length;
     int64_t next;
-    int found = read_files(tasks, &text, &length, &seen);
+    int found = post_owns(box) ? read_files(tasks, &text, &length, &seen) : -1;
     if (found == 0)
         expiry_clear(post->expiry, &tasks->entry);
     else if (found < 0)
@@ -261,7 +261,7 @@ static void task_due(void *tasks)
 void post_tasks_look(struct box *box)
 {
     OWNED char *path = path_in(box, TREE_QUEUE);
-    if (box == box->post->people)
+    if (!has_tree(box)) /* the agent's own queue.md, with its tasks, is on another node */
         return;
     struct file_stamp stamp = files_stamp_at(box->post->data, path);
     if (!box->tasks) {

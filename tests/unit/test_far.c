@@ -389,6 +389,25 @@ static size_t lie_in_inbox(const struct office *office, const char *agent)
 }
 
 /* iris moves with her dead letters, and each node tells of them under a name of its own. */
+/* Such as that of a node that comes back when another has taken the agent over, and has done the task. */
+static void test_a_task_in_a_directory_that_the_agent_has_left_does_not_expire(void **state)
+{
+    office_command("mkdir -p %s/agents/iris && printf '## t1\\ntask: late\\ncreated: 2026-04-29T10:05:00Z\\n"
+                   "ttl_seconds: 5\\n' > %s/agents/iris/queue.md",
+                   a->folder, a->folder);
+    post_worker_down(a->post, "iris");
+    post_queue_changed(a->post, "iris");
+    two_settle();
+    assert_false(office_lies(a, "iris", FOLDER_DEAD_LETTERS, "t1"));
+    assert_false(office_said(a, "iris event expired t1: its time to live was over"));
+    two.lease_over = "iris";
+    post_lives(a->post, "iris", NULL, true);
+    two_settle();
+    assert_false(office_lies(a, "iris", FOLDER_DEAD_LETTERS, "t1"));
+    two.lease_over = NULL;
+    UNTIL_TWO(office_lies(a, "iris", FOLDER_DEAD_LETTERS, "t1"));
+}
+
 static void test_of_a_dead_letter_that_moves_its_sender_is_told_once(void **state)
 {
     struct envelope letter = brief("h1", "orion", "iris"), second = brief("h2", "orion", "iris");
@@ -510,6 +529,7 @@ int main(void)
         ROW(test_what_was_sent_ends_as_its_receivers_node_says_though_its_time_is_over),
         ROW(test_what_came_into_a_tree_whose_lease_was_over_is_told_nobody),
         ROW(test_what_is_over_in_a_tree_whose_lease_is_over_has_no_end_there),
+        ROW(test_a_task_in_a_directory_that_the_agent_has_left_does_not_expire),
         ROW(test_of_a_dead_letter_that_moves_its_sender_is_told_once),
         ROW(test_what_was_sent_ends_once_though_its_sender_lives_here_only_later),
         ROW(test_what_a_former_node_may_have_sent_ends_as_its_receivers_node_says),
