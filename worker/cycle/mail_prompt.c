@@ -88,9 +88,15 @@ static void add_letter(const struct mail *mail, const struct envelope *envelope,
     OWNED char *label = memory_print("%s from %s, %s", envelope_kind_name(envelope->kind), envelope->from,
                                      clock_format(envelope->created, at));
     add_asked(mail, envelope, out);
-    if (envelope->reason && *envelope->reason)
-        buffer_print(out, "It ended so: %s\n", envelope->reason);
     prompt_quote(out, label, body);
+}
+
+/* Of an agent's envelope the reason is the agent's text, too: it stands in front of the body. Caller frees. */
+static char *text_of(const struct envelope *envelope)
+{
+    bool reason = !from_operator(envelope) && envelope->reason && *envelope->reason;
+    return reason ? memory_print("It ended so: %s\n\n%s", envelope->reason, envelope->body)
+                  : memory_text(envelope->body);
 }
 
 static bool joins(const struct letter *letter, const char *work, int64_t now)
@@ -114,15 +120,15 @@ static int take(struct mail *mail, const struct letter *letter, int64_t now, str
 static void show(const struct mail *mail, const struct opened_envelope *opened, size_t left,
                  struct buffer *out)
 {
-    const char *body = opened->envelope.body;
-    size_t length = strlen(body), room = left > LABELS + 200 ? left - LABELS - 200 : 0;
+    OWNED char *text = text_of(&opened->envelope);
+    size_t length = strlen(text), room = left > LABELS + 200 ? left - LABELS - 200 : 0;
     if (length + LABELS <= left) {
-        add_letter(mail, &opened->envelope, body, out);
+        add_letter(mail, &opened->envelope, text, out);
         return;
     }
-    size_t kept = utf8_cut(body, length, room);
+    size_t kept = utf8_cut(text, length, room);
     OWNED char *shown = memory_print("%.*s\n[… cut here: %zu bytes more are kept in %s/%s.md]\n", (int)kept,
-                                     body, length - kept, TREE_ARCHIVE, opened->envelope.id);
+                                     text, length - kept, TREE_ARCHIVE, opened->envelope.id);
     add_letter(mail, &opened->envelope, shown, out);
 }
 
