@@ -1,10 +1,11 @@
 /* A block that came to the file behind the worker's back, was brought home, and is taken away again by an editor that
- * has never seen it. */
+ * has never seen it; and writers who are still at a file that came out. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/files.h"
 #include "common/memory.h"
 #include "tests/unit/cmocka.h"
@@ -171,6 +172,48 @@ static void test_an_edit_of_what_was_brought_home_counts(void **state)
     assert_int_equal(queue_blocks(queue)->count, 3);
 }
 
+static void look_until_there(const char *id)
+{
+    int64_t until = clock_monotonic_ms() + 20000;
+    while (!named(id) && clock_monotonic_ms() < until)
+        look();
+    assert_non_null(named(id));
+}
+
+/* A writer has the file open when t is taken out of it, so that it comes out; c may be half-written, and stays in it. */
+static int take_while_a_writer_is_at_it(void)
+{
+    save(OLD, "");
+    int writer = openat(scratch.data, "queue.md", O_RDWR | O_APPEND | O_CLOEXEC);
+    look();
+    take("t");
+    assert_null(named("c"));
+    return writer;
+}
+
+static void test_the_last_block_comes_home_though_its_writer_writes_no_more(void **state)
+{
+    close(take_while_a_writer_is_at_it());
+    look_until_there("c");
+    assert_int_equal(queue_blocks(queue)->count, 2);
+}
+
+static void test_what_a_writer_has_not_written_again_yet_is_not_taken_out(void **state)
+{
+    static const char begun[] = MINE "\n## a\nta", rest[] = "sk: x\n\n## c\ntask: z\n";
+    int writer = take_while_a_writer_is_at_it();
+    look_until_there("c");
+    assert_int_equal(ftruncate(writer, 0), 0);
+    assert_true(files_write_all(writer, begun, strlen(begun)));
+    look_until_there("m");
+    assert_non_null(named("a"));
+    assert_non_null(named("c"));
+    assert_true(files_write_all(writer, rest, strlen(rest)));
+    close(writer);
+    look();
+    assert_int_equal(queue_blocks(queue)->count, 3);
+}
+
 #define PROMISE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -183,6 +226,8 @@ int main(void)
         PROMISE(test_it_is_not_lost_to_a_save_before_or_behind_a_restart),
         PROMISE(test_a_save_while_nobody_looks_does_not_lose_it),
         PROMISE(test_an_edit_of_what_was_brought_home_counts),
+        PROMISE(test_the_last_block_comes_home_though_its_writer_writes_no_more),
+        PROMISE(test_what_a_writer_has_not_written_again_yet_is_not_taken_out),
     };
     return cmocka_run_group_tests(promises, NULL, NULL);
 }
