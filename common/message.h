@@ -216,6 +216,9 @@ enum answer_kind {
  * rounded one; the marks of a streak, which double, would overflow and never be higher than it. */
 #define MESSAGE_COUNT_MOST (UINT64_C(1) << 53)
 
+/* Bytes, at most, of a task's id in ACTIVITY, AHEAD and LOCK, and of the text of PROBLEMS. A longer one ends its worker. */
+enum { MESSAGE_TASK_MOST = 1024, MESSAGE_PROBLEMS_MOST = 64 * 1024 };
+
 /* The cost of one request to a model. */
 enum spent {
     SPENT_FREE, /* the request was sent, and certainly generated nothing: 400, 401, 403, 404, 413, 422, 429, 503 */

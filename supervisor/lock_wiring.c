@@ -334,7 +334,7 @@ void shared_locks_far_turn(struct shared_locks *shared)
 bool shared_locks_ask(struct shared_locks *shared, const char *name, const char *task, const char *lock)
 {
     struct agent *agent = agents_find(&shared->supervisor->agents, name);
-    if (!agent || strlen(task) > ID_MAX || !lock_is_name(lock))
+    if (!agent || strlen(task) > MESSAGE_TASK_MOST || !lock_is_name(lock))
         return false;
     int64_t lease_seconds = agent->definition->limits.task_seconds;
     if (!home_of(shared, lock)) {

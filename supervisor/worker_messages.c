@@ -16,9 +16,7 @@
 
 enum {
     MESSAGES_MAX = 100000,
-    PROBLEMS_MAX = 64 * 1024,
     PROBLEMS_TOLD = 100,
-    DOING_MAX = 1024,
     STRAYS_MAX = 2,
     /* The streak of a worker whose failures are faster isn't in the log with each of them. */
     STREAK_SAID_MS = 100,
@@ -93,7 +91,7 @@ static bool on_activity(struct agent *agent, struct reader *reader)
     char *what = NULL;
     if (!message_read(reader, MESSAGE_ACTIVITY, &activity, &what, &until))
         return false;
-    if (activity >= sizeof events / sizeof events[0] || strlen(what) > DOING_MAX) {
+    if (activity >= sizeof events / sizeof events[0] || strlen(what) > MESSAGE_TASK_MOST) {
         free(what);
         return false;
     }
@@ -182,7 +180,7 @@ static bool on_problems(struct agent *agent, struct reader *reader)
     char *problems = NULL;
     if (!message_read(reader, MESSAGE_PROBLEMS, &problems))
         return false;
-    if (strlen(problems) > PROBLEMS_MAX) {
+    if (strlen(problems) > MESSAGE_PROBLEMS_MOST) {
         free(problems);
         return false;
     }
@@ -279,7 +277,7 @@ static bool on_rolled(struct agent *agent, struct reader *reader)
 static bool on_ahead(struct agent *agent, struct reader *reader)
 {
     OWNED char *task = NULL;
-    if (!message_read(reader, MESSAGE_AHEAD, &task) || strlen(task) > DOING_MAX)
+    if (!message_read(reader, MESSAGE_AHEAD, &task) || strlen(task) > MESSAGE_TASK_MOST)
         return false;
     budget_gate_task_began(agent, task, true);
     return true;

@@ -120,7 +120,7 @@ static void do_cancel(struct request *request)
     uint64_t serial = ++request->control->serial;
     struct agent *agent = request->agent;
     const char *task = request_text(request, "task");
-    if (!task || strlen(task) > ID_MAX) {
+    if (!task || strlen(task) > MESSAGE_TASK_MOST) {
         client_complain(request->client, EX_USAGE, "cancel names a task by its id");
         return;
     }

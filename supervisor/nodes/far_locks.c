@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "common/memory.h"
+#include "common/message.h"
 #include "common/names.h"
-#include "common/tree.h"
 #include "supervisor/nodes/local_node.h"
 #include "supervisor/nodes/word.h"
 #include "supervisor/shared/lock_claims.h"
@@ -55,7 +55,8 @@ static bool is_good(const struct lock_word *word)
 {
     bool claims = strcmp(word->what, "claims") == 0;
     for (size_t i = 0; i < word->count; i++)
-        if (claims && (!names_agent(word->claims[i].agent) || strlen(word->claims[i].task) > ID_MAX))
+        if (claims &&
+            (!names_agent(word->claims[i].agent) || strlen(word->claims[i].task) > MESSAGE_TASK_MOST))
             return false;
     return true;
 }

@@ -89,14 +89,14 @@ static char *task_text(struct box *box, const struct envelope *envelope, struct 
     return NULL;
 }
 
-/* The task's own id, from which the dead letter's is made. */
+/* The task's own id, from which the dead letter's is made; the latter where a new task may not have so long an id. */
 static const char *task_id(const struct envelope *envelope)
 {
     if (!envelope->trace)
         return envelope->id;
     OWNED char *now = names_file(envelope->trace), *before = names_file_before(envelope->trace);
     bool same = strcmp(now, envelope->id) == 0 || strcmp(before, envelope->id) == 0;
-    return same ? envelope->trace : envelope->id;
+    return same && strlen(envelope->trace) <= ID_MAX ? envelope->trace : envelope->id;
 }
 
 /* Puts a task back into its queue, as a block like that of a new task. */

@@ -63,6 +63,36 @@ def test_a_block_that_lacks_task_stays_blocks_nothing_and_is_reported_with_its_l
     assert "## no-task" in system.read("queue.md")
 
 
+def test_two_thousand_blocks_that_lack_task_block_nothing_and_the_first_of_them_are_told(system):
+    system.append("".join(f"\n## no-task-{i}\npriority: high\n" for i in range(2000)) + task_block("fine", "I am fine"))
+    system.wait_done("fine")
+    problems = wait_until(lambda: system.agent_status()["problems"], "problems")
+    assert any("'no-task-0'" in text for text in problems)
+    assert re.fullmatch(r"and \d+ more; the agent's log has each of them", problems[-1])
+    assert "'no-task-999'" in system.log() and "queue.md: 1000 more blocks stay where they are" in system.log()
+    system.append(task_block("next", "Me too"))
+    system.wait_done("next")
+    assert system.log().count("'no-task-999' stays") == 1
+    assert system.agent_status()["restarts"] == 0
+
+
+def test_headings_of_a_sentence_and_of_a_page_end_no_worker(system, model):
+    sentence, page = "Всем известный вопрос о том, " * 4, "a page of it " * 100
+    system.append(f"\n## {sentence}\ntask: In time\nlock: db\n\n## {page}\ntask: Do the page\nlock: db\n"
+                  f"\n## {sentence} too late\ntask: Too late\ncreated: 2026-04-29T10:05:00Z\nttl_seconds: 5\n")
+    system.append(task_block("fine", "I am fine"))
+    system.wait_done(sentence.strip(), "fine")
+    system.wait_queue_empty()
+    assert set(model.asked()) == {"In time", "I am fine"}
+    letters = {path: path.read_text() for path in (system.tree() / "iac/dead-letter").iterdir()}
+    assert sorted(re.search(r"^(?:reason|status): (.*1024.*|expired)$", text, re.MULTILINE)[1] for text in letters.values()) == [
+        "expired", "its id is longer than 1024 bytes"]
+    [late] = [path for path, text in letters.items() if "\nstatus: expired\n" in text]
+    system.cli("requeue", late.stem)
+    wait_until(lambda: "Too late" not in system.read("queue.md"), "the requeued one gone again")
+    assert system.agent_status()["restarts"] == 0 and "is killed" not in system.log()
+
+
 def test_a_malformed_block_that_a_person_mends_is_done(system):
     system.append("\n## mended\npriority: high\n")
     wait_until(lambda: system.agent_status()["problems"], "the problem reported")

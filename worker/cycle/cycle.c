@@ -78,6 +78,8 @@ static int ends_at_once(struct worker *worker, const struct block *block)
     OWNED char *spent = memory_text(deferred_spent(worker->trouble.deferred, block->id, block->hash));
     if (spent)
         return task_ends_dead_letter(worker, block, "failed", spent) ? 1 : -1;
+    if (strlen(block->id) > MESSAGE_TASK_MOST) /* the supervisor could not be told of it */
+        return task_ends_dead_letter(worker, block, "failed", "its id is longer than 1024 bytes") ? 1 : -1;
     if (strlen(block->task) > TASK_MAX)
         return task_ends_dead_letter(worker, block, "failed", "too large") ? 1 : -1;
     if (block->lock && !leases_name(block->lock))

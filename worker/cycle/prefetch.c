@@ -46,6 +46,7 @@ static const struct block *guess(struct worker *worker)
         return NULL;
     const struct block *block = choice_ahead(worker);
     bool plain = block && !block->lock && block->ttl_seconds == 0 && strlen(block->task) <= TASK_AHEAD_MAX &&
+                 strlen(block->id) <= MESSAGE_TASK_MOST &&
                  attempts_failed(worker->attempts, block->id, block->hash) == 0 &&
                  !history_known(worker->history, block->id, block->hash);
     return plain ? block : NULL;

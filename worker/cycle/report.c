@@ -18,7 +18,9 @@
 #include "worker/memory/card.h"
 
 enum {
-    STAMP_GRAIN_MS = 20, /* a younger stamp may stay the same over another change */
+    LISTED_MOST = MESSAGE_PROBLEMS_MOST / 2, /* bytes of problems; the reasons for waits come behind them */
+    BLOCKS_TOLD = 1000,                      /* of queue.md: each is looked for in the problems before */
+    STAMP_GRAIN_MS = 20,                     /* a younger stamp may stay the same over another change */
     COUNT_AGAIN_MS = 1000
 };
 
@@ -108,6 +110,34 @@ static void log_new_problems(const struct worker *worker, const struct buffer *p
     }
 }
 
+/* The whole lines of the text that have room in out. Returns how many have none. */
+static size_t list_lines(const char *text, size_t length, size_t most, struct buffer *out)
+{
+    size_t left_out = 0;
+    for (size_t at = 0, end; at < length; at = end) {
+        const char *newline = memchr(text + at, '\n', length - at);
+        end = newline ? (size_t)(newline - text) + 1 : length;
+        if (out->length + (end - at) <= most)
+            buffer_add(out, text + at, end - at);
+        else
+            left_out++;
+    }
+    return left_out;
+}
+
+/* listed: the bytes of the problems in front of the reasons for waits, the last of which is told as such. A queue.md of a
+ * thousand broken blocks has more to tell than the supervisor takes. */
+static void tell_problems(struct worker *worker, const struct buffer *all, size_t listed)
+{
+    OWNED_BUFFER struct buffer told = {0};
+    size_t left_out = list_lines(all->data, listed, LISTED_MOST, &told);
+    if (left_out)
+        buffer_print(&told, "and %zu more; the agent's log has each of them\n", left_out);
+    list_lines(all->data + listed, all->length - listed, MESSAGE_PROBLEMS_MOST, &told);
+    buffer_add(&told, "", 0);
+    worker_say(worker, MESSAGE_PROBLEMS, told.data);
+}
+
 void report_problems(struct worker *worker)
 {
     const struct buffer *const parts[] = {&worker->problems.tree,   &worker->problems.learning,
@@ -117,6 +147,7 @@ void report_problems(struct worker *worker)
     OWNED_BUFFER struct buffer all = {0};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         buffer_add(&all, parts[i]->data, parts[i]->length);
+    size_t listed = all.length;
     if (worker->trouble.sentence)
         buffer_print(&all, "%s\n", worker->trouble.sentence);
     deferred_print(worker->trouble.deferred, &all);
@@ -127,7 +158,7 @@ void report_problems(struct worker *worker)
          i++) /* the first were logged where they were found */
         log_new_problems(worker, parts[i]);
     memory_set(&worker->problems.said, all.data);
-    worker_say(worker, MESSAGE_PROBLEMS, all.data);
+    tell_problems(worker, &all, listed);
 }
 
 void report_queue(struct worker *worker, const char *fault)
@@ -136,10 +167,13 @@ void report_queue(struct worker *worker, const char *fault)
     const struct block_list *blocks = queue_blocks(worker->queue);
     if (fault)
         buffer_print(&now, "queue.md: %s\n", fault);
+    size_t stay = 0;
     for (size_t i = 0; i < blocks->count; i++)
-        if (blocks->items[i].problem && !blocks->items[i].stray)
+        if (blocks->items[i].problem && !blocks->items[i].stray && ++stay <= BLOCKS_TOLD)
             buffer_print(&now, "queue.md:%u: block '%s' stays where it is: %s\n", blocks->items[i].line,
                          blocks->items[i].id, blocks->items[i].problem);
+    if (stay > BLOCKS_TOLD)
+        buffer_print(&now, "queue.md: %zu more blocks stay where they are\n", stay - BLOCKS_TOLD);
     OWNED_BUFFER struct buffer hints = {0};
     if (queue_hints(worker->queue, &hints)) {
         buffer_drop(&worker->problems.queue_hints, worker->problems.queue_hints.length);
