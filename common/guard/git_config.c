@@ -352,3 +352,38 @@ size_t git_config_filter(const char *text, size_t length, const char *agents, st
     }
     return count;
 }
+
+/* --- other texts --- */
+
+bool git_text_names_program(const char *text)
+{
+    static const char *const built_in =
+        " ada bash bibtex cpp csharp css dts elixir fortran fountain golang html java "
+        "kotlin markdown matlab objc pascal perl php python ruby rust scheme tex "
+        "text binary union ";
+    static const char *const keys[] = {"filter=", "diff=", "merge="};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        for (const char *at = text; (at = strstr(at, keys[i])); at++) {
+            const char *value = at + strlen(keys[i]);
+            OWNED char *name = memory_print(" %.*s ", (int)strcspn(value, " \t\r\n"), value);
+            if (!strstr(built_in, name))
+                return true;
+        }
+    return false;
+}
+
+bool git_text_holds_command(const char *text)
+{
+    for (const char *at = text; at; at = strchr(at, '\n')) {
+        at += strspn(at, " \t\r\n");
+        size_t n = strcspn(at, " \t\r\n");
+        if ((n == 1 && *at == 'x') || (n == 4 && strncmp(at, "exec", n) == 0))
+            return true;
+    }
+    return false;
+}
+
+bool git_text_leads_elsewhere(const char *text)
+{
+    return strcmp(text, "../..\n") != 0 && strcmp(text, "../..") != 0;
+}

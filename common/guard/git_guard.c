@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,8 +24,13 @@ enum {
     LOCK_STALE_SECONDS = 10,
     REF_BYTES = 4 * 1024,
     TEXT_BYTES = 1024 * 1024,
+    CONFIG_BYTES = 256 * 1024,
+    ALL_TEXT_BYTES = 8 * 1024 * 1024,
     LIST_BYTES = 16 * 1024 * 1024,
     INDEX_BYTES = 256 * 1024 * 1024, /* some two million files */
+    FINDING_COST = 32,
+    TEXT_COST_BYTES = 1024, /* of a text cost as much as a name */
+    PART_COST = 256,        /* is looked at in any case, however slow the machine is now */
 };
 
 /* A folder's role for git. */
@@ -44,18 +50,25 @@ enum place {
     OTHER
 };
 
-struct guard {
-    const struct guard_look *look;
-    struct buffer *said;
-    int tree;
-    int aside; /* GUARD_ASIDE; -1: not open */
-    size_t found, seen;
+struct folder {
+    int fd;     /* listing's, or the tree's */
+    char *path; /* below the tree; "" is the tree. Owned */
+    enum place place;
+    struct listing *names; /* owned; NULL: the folder can't be listed */
+    bool whole;            /* the tree's own .git, with a HEAD */
 };
 
-struct folder {
-    int fd;
-    const char *path; /* below the tree; "" is the tree */
-    enum place place;
+struct guard {
+    struct guard_look look;
+    char *agents; /* look's; owned */
+    struct buffer said;
+    int tree;
+    int aside; /* GUARD_ASIDE; -1: not open */
+    size_t found, seen, text_bytes;
+    uint64_t cost; /* of a part: a name is one */
+    struct guard_texts texts;
+    struct folder folders[DEPTH_MAX + 1]; /* each lies in the folder before it */
+    size_t depth;
 };
 
 /* --- taking out --- */
@@ -70,16 +83,18 @@ static void __attribute__((format(printf, 2, 3))) say(struct guard *guard, const
     for (char *at = text; *at; at++) /* a file's name may have a line end */
         if ((unsigned char)*at < ' ' || *at == '\x7f')
             *at = '?';
+    guard->cost += FINDING_COST;
     if (guard->found++ < SAID_MAX)
-        buffer_print(guard->said, "%s\n", text);
+        buffer_print(&guard->said, "%s\n", text);
 }
 
-static size_t count_entries(int folder)
+/* most: the worker may have put any number there */
+static size_t count_entries(int folder, size_t most)
 {
     size_t count = 0;
     int again = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     OWNED_LISTING struct listing *names = listing_take(again, GUARD_ASIDE, NULL);
-    while (names && listing_next(names))
+    while (names && count < most && listing_next(names))
         count++;
     return count;
 }
@@ -106,7 +121,7 @@ static char *aside_name(struct guard *guard, const char *name)
 
 static bool is_full(const struct guard *guard)
 {
-    return guard->aside >= 0 && count_entries(guard->aside) >= ASIDE_MAX;
+    return guard->aside >= 0 && count_entries(guard->aside, ASIDE_MAX) == ASIDE_MAX;
 }
 
 /* Beside its place, under a name that git gives no meaning to, where .agentos can't be written. */
@@ -141,7 +156,7 @@ static void find(struct guard *guard, const struct folder *folder, const char *n
                  const char *own)
 {
     const char *slash = *folder->path ? "/" : "";
-    if (!guard->look->take) {
+    if (!guard->look.take) {
         say(guard, "%s%s%s %s", folder->path, slash, name, could);
         return;
     }
@@ -156,48 +171,29 @@ static void find(struct guard *guard, const struct folder *folder, const char *n
 
 /* --- files whose text matters --- */
 
-static bool holds_driver(const char *text)
-{
-    static const char *const built_in =
-        " ada bash bibtex cpp csharp css dts elixir fortran fountain golang html java "
-        "kotlin markdown matlab objc pascal perl php python ruby rust scheme tex "
-        "text binary union ";
-    static const char *const keys[] = {"filter=", "diff=", "merge="};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        for (const char *at = text; (at = strstr(at, keys[i])); at++) {
-            const char *value = at + strlen(keys[i]);
-            OWNED char *name = memory_print(" %.*s ", (int)strcspn(value, " \t\r\n"), value);
-            if (!strstr(built_in, name))
-                return true;
-        }
-    return false;
-}
-
-/* A rebase's list of next steps may hold commands for the shell. */
-static bool holds_command(const char *text)
-{
-    for (const char *at = text; at; at = strchr(at, '\n')) {
-        at += strspn(at, " \t\r\n");
-        size_t n = strcspn(at, " \t\r\n");
-        if ((n == 1 && *at == 'x') || (n == 4 && strncmp(at, "exec", n) == 0))
-            return true;
-    }
-    return false;
-}
-
 /* The text of a file that is small enough; NULL: the file is a finding, or is gone. Caller frees. */
 static char *read_text(struct guard *guard, const struct folder *folder, const char *name, size_t *length)
 {
     char *text = NULL;
-    bool own = strcmp(folder->path, ".git") == 0 && strcmp(name, "config") == 0;
-    int got = files_read(folder->fd, name, TEXT_BYTES, &text, length, NULL, NULL);
-    if (guard->look->texts && !own)
-        ++*guard->look->texts;
-    if (guard->look->config && own && got == 1)
-        buffer_add(guard->look->config, text, *length);
+    bool config = strcmp(name, "config") == 0, own = config && strcmp(folder->path, ".git") == 0;
+    if (guard->text_bytes > ALL_TEXT_BYTES) {
+        find(guard, folder, name, "is one of more such files than can be read", "");
+        return NULL;
+    }
+    int got = files_read(folder->fd, name, config ? CONFIG_BYTES : TEXT_BYTES, &text, length, NULL, NULL);
+    guard->texts.others += !own;
     if (got < 0 && (files_lasting(errno) || errno == EWOULDBLOCK)) /* the latter: a lease is on the file */
-        find(guard, folder, name, "can't be read as a file of at most 1 MiB", "");
-    return got == 1 ? text : NULL;
+        find(guard, folder, name,
+             config ? "can't be read as a file of at most 256 KiB"
+                    : "can't be read as a file of at most 1 MiB",
+             "");
+    if (got != 1)
+        return NULL;
+    guard->text_bytes += *length;
+    guard->cost += *length / TEXT_COST_BYTES;
+    if (own)
+        buffer_add(&guard->texts.config, text, *length);
+    return text;
 }
 
 #define OWN_CONFIG                                                                                           \
@@ -231,7 +227,7 @@ static void look_config(struct guard *guard, const struct folder *folder)
     OWNED_BUFFER struct buffer kept = {0}, refused = {0};
     size_t length = 0;
     OWNED char *text = read_text(guard, folder, "config", &length);
-    if (!text || git_config_filter(text, length, guard->look->agents, &kept, &refused) == 0)
+    if (!text || git_config_filter(text, length, guard->look.agents, &kept, &refused) == 0)
         return;
     for (char *at = refused.data; (at = strchr(at, '\n'));)
         *at = at[1] ? ',' : '\0';
@@ -239,7 +235,7 @@ static void look_config(struct guard *guard, const struct folder *folder)
         memcpy(refused.data + 300, "...", 4);
     OWNED char *where = NULL;
     struct fault fault = {0};
-    if (!guard->look->take)
+    if (!guard->look.take)
         say(guard, "%s/config has keys that could run, include or lead to something (%s)", folder->path,
             refused.data);
     else if (!keep_copy(guard, text, length, &where))
@@ -261,11 +257,6 @@ static void look_text(struct guard *guard, const struct folder *folder, const ch
     OWNED char *text = read_text(guard, folder, name, &length);
     if (text && (bad(text) || strlen(text) != length))
         find(guard, folder, name, could, own);
-}
-
-static bool leads_elsewhere(const char *text)
-{
-    return strcmp(text, "../..\n") != 0 && strcmp(text, "../..") != 0;
 }
 
 /* --- one file --- */
@@ -291,7 +282,7 @@ static void look_git_file(struct guard *guard, const struct folder *folder, cons
     } else if (strcmp(name, "commondir") == 0) {
         find(guard, folder, name, "names another repository to be read in this one's place", "");
     } else if (strcmp(name, "config.lock") == 0) {
-        if (guard->look->take && fstatat(folder->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        if (guard->look.take && fstatat(folder->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
             clock_kernel_ns() / 1000000000 - status.st_mtime > LOCK_STALE_SECONDS)
             unlinkat(folder->fd, name, 0); /* of a look, or a git, that was killed */
     } else if (strcmp(name, "config") == 0) {
@@ -322,7 +313,7 @@ static void look_file(struct guard *guard, const struct folder *folder, const ch
     if (folder->place == WORK && strcmp(name, ".git") == 0)
         find(guard, folder, name, "names a repository somewhere else", "");
     else if ((folder->place == WORK || folder->place == INFO) && attributes)
-        look_text(guard, folder, name, holds_driver, drivers,
+        look_text(guard, folder, name, git_text_names_program, drivers,
                   "; a person who set that writes it to ~/.config/git/attributes");
     else if (folder->place == GIT)
         look_git_file(guard, folder, name);
@@ -336,10 +327,10 @@ static void look_file(struct guard *guard, const struct folder *folder, const ch
         find(guard, folder, name, "is a remote of the old kind, which could lead anywhere",
              "; `git remote add NAME URL` makes one of the new kind");
     else if (folder->place == REBASE && strcmp(name, "git-rebase-todo") == 0)
-        look_text(guard, folder, name, holds_command, "holds commands that `git rebase --continue` would run",
-                  "");
+        look_text(guard, folder, name, git_text_holds_command,
+                  "holds commands that `git rebase --continue` would run", "");
     else if (folder->place == WORKTREES && strcmp(name, "commondir") == 0)
-        look_text(guard, folder, name, leads_elsewhere, "names another repository", "");
+        look_text(guard, folder, name, git_text_leads_elsewhere, "names another repository", "");
     else if (folder->place == REFS)
         limit(guard, folder, name, REF_BYTES);
     else if (folder->place == INFO || strcmp(name, ".gitignore") == 0)
@@ -388,26 +379,47 @@ static bool has(int folder, const char *name)
     return fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static void walk(struct guard *guard, int fd, const char *path, enum place place, int depth);
-
-static void look_folder(struct guard *guard, const struct folder *folder, const char *name, int depth)
+/* A folder that git would take for a repository when somebody stands in it, whatever its name. */
+static enum place true_place(int fd, enum place place)
 {
-    static const char head[] = "ref: refs/heads/main\n";
-    OWNED char *inner = memory_print("%s%s%s", folder->path, *folder->path ? "/" : "", name);
+    bool open = place == WORK || place == OTHER;
+    return open && has(fd, "HEAD") && (has(fd, "objects") || has(fd, "commondir")) ? GIT : place;
+}
+
+/* The names of the folder are looked at next. */
+static void enter(struct guard *guard, int fd, char *path, enum place place)
+{
+    guard->folders[guard->depth++] = (struct folder){
+        .fd = fd, .path = path, .place = true_place(fd, place), .names = listing_take(fd, path, NULL)};
+}
+
+static void look_folder(struct guard *guard, const struct folder *folder, const char *name)
+{
+    bool top = guard->depth == 1, deep = guard->depth > DEPTH_MAX;
     int fd = files_open(folder->fd, name, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
         return; /* gone, or closed to git run by the same user too */
-    enum place is = place_of(folder->place, name);
-    if ((folder->place == GIT && strcmp(name, "HEAD") == 0) || depth >= DEPTH_MAX) {
-        find(guard, folder, name, depth >= DEPTH_MAX ? "lies deeper than is looked at" : "is no file", "");
+    if ((folder->place == GIT && strcmp(name, "HEAD") == 0) || deep) {
+        find(guard, folder, name, deep ? "lies deeper than is looked at" : "is no file", "");
         close(fd);
         return;
     }
-    bool whole = is == GIT && folder->place == WORK && depth == 0 && has(fd, "HEAD");
-    OWNED_FD int again = whole ? dup(fd) : -1;
-    walk(guard, fd, inner, is, depth + 1);
-    if (again >= 0 && guard->look->take && !has(again, "HEAD"))
-        files_write(again, "HEAD", head, sizeof head - 1, true, NULL); /* git knows the repository by it */
+    enum place is = place_of(folder->place, name);
+    bool whole = top && is == GIT && folder->place == WORK && has(fd, "HEAD");
+    enter(guard, fd, memory_print("%s%s%s", folder->path, *folder->path ? "/" : "", name), is);
+    guard->folders[guard->depth - 1].whole = whole;
+}
+
+static void leave(struct guard *guard)
+{
+    static const char head[] = "ref: refs/heads/main\n";
+    struct folder *folder = &guard->folders[--guard->depth];
+    if (folder->whole && guard->look.take && !has(folder->fd, "HEAD"))
+        files_write(folder->fd, "HEAD", head, sizeof head - 1, true,
+                    NULL); /* git knows the repository by it */
+    if (folder->names)
+        (void)listing_close(folder->names, NULL);
+    free(folder->path);
 }
 
 /* type: where the file system tells it, else DT_UNKNOWN. */
@@ -419,13 +431,12 @@ static mode_t kind_of(int folder, const char *name, unsigned char type)
     return fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 ? status.st_mode & S_IFMT : 0;
 }
 
-static void look_entry(struct guard *guard, const struct folder *folder, const char *name, unsigned char type,
-                       int depth)
+static void look_entry(struct guard *guard, const struct folder *folder, const char *name, unsigned char type)
 {
     mode_t kind = kind_of(folder->fd, name, type);
     bool matters = folder->place != WORK || strcmp(name, ".git") == 0 || strcmp(name, ".gitattributes") == 0;
     if (kind == S_IFDIR)
-        look_folder(guard, folder, name, depth);
+        look_folder(guard, folder, name);
     else if (kind == S_IFREG)
         look_file(guard, folder, name);
     else if (kind && matters && !strstr(name, ".set-aside-"))
@@ -433,46 +444,81 @@ static void look_entry(struct guard *guard, const struct folder *folder, const c
              kind == S_IFLNK ? "is a link, which could lead anywhere" : "is no regular file", "");
 }
 
-/* A folder that git would take for a repository when somebody stands in it, whatever its name. */
-static enum place true_place(int fd, enum place place)
+struct guard *guard_begin(int tree, const struct guard_look *look)
 {
-    bool open = place == WORK || place == OTHER;
-    return open && has(fd, "HEAD") && (has(fd, "objects") || has(fd, "commondir")) ? GIT : place;
+    struct guard *guard = memory_new(1, sizeof *guard);
+    *guard = (struct guard){.look = *look,
+                            .agents = memory_text(look->agents),
+                            .tree = fcntl(tree, F_DUPFD_CLOEXEC, 0),
+                            .aside = -1};
+    guard->look.agents = guard->agents;
+    guard->folders[guard->depth++] = (struct folder){
+        .fd = guard->tree,
+        .path = memory_text(""),
+        .place = WORK,
+        .names = listing_take(openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "", NULL)};
+    look_entry(guard, &guard->folders[0], ".git", DT_UNKNOWN); /* first, however many files there are */
+    return guard;
 }
 
-static void walk(struct guard *guard, int fd, const char *path, enum place place, int depth)
+static void look_on(struct guard *guard)
 {
-    OWNED_LISTING struct listing *names = listing_take(fd, path, NULL);
-    struct folder folder = {.fd = fd, .path = path, .place = true_place(fd, place)};
-    for (const char *name; guard->seen <= guard->look->most && (name = listing_next(names));) {
-        if (depth == 0 && strcmp(name, ".git") == 0)
-            continue; /* guard_tree has looked there, first of all */
+    const struct folder *folder = &guard->folders[guard->depth - 1];
+    const char *name = folder->names && guard->seen <= guard->look.most ? listing_next(folder->names) : NULL;
+    guard->cost++;
+    if (!name) {
+        leave(guard);
+    } else if (guard->depth > 1 || strcmp(name, ".git") != 0) { /* guard_begin has looked there */
         guard->seen++;
-        look_entry(guard, &folder, name, listing_type(names), depth);
+        look_entry(guard, folder, name, listing_type(folder->names));
     }
+}
+
+bool guard_go(struct guard *guard, int64_t until_ms)
+{
+    uint64_t enough = guard->cost + PART_COST;
+    while (guard->depth > 0 && (guard->cost < enough || clock_monotonic_ms() < until_ms))
+        look_on(guard);
+    return guard->depth == 0;
+}
+
+size_t guard_end(struct guard *guard, struct buffer *said, struct guard_texts *texts)
+{
+    size_t found;
+    if (guard->depth == 0 && guard->seen > guard->look.most)
+        say(guard,
+            "the folder holds more than %zu files; the files beyond are not searched for settings that git "
+            "could run",
+            guard->look.most);
+    if (guard->found > SAID_MAX)
+        buffer_print(&guard->said, "%zu more of the kind\n", guard->found - SAID_MAX);
+    while (guard->depth > 0)
+        leave(guard);
+    if (said)
+        buffer_add(said, guard->said.data ? guard->said.data : "", guard->said.length);
+    if (texts) {
+        *texts = guard->texts;
+        guard->texts.config = (struct buffer){0};
+    }
+    found = guard->found;
+    buffer_free(&guard->texts.config);
+    buffer_free(&guard->said);
+    memory_close_at(&guard->aside);
+    memory_close_at(&guard->tree);
+    free(guard->agents);
+    free(guard);
+    return found;
 }
 
 size_t guard_tree(int tree, const struct guard_look *look, struct buffer *said)
 {
-    struct guard guard = {.look = look, .said = said, .tree = tree, .aside = -1};
-    struct folder root = {.fd = tree, .path = "", .place = WORK};
-    look_entry(&guard, &root, ".git", DT_UNKNOWN, 0); /* first, however many files there are */
-    int fd = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0)
-        walk(&guard, fd, "", WORK, 0);
-    if (guard.seen > look->most)
-        say(&guard,
-            "the folder holds more than %zu files; the files beyond are not searched for settings that git "
-            "could run",
-            look->most);
-    if (guard.found > SAID_MAX)
-        buffer_print(said, "%zu more of the kind\n", guard.found - SAID_MAX);
-    memory_close_at(&guard.aside);
-    return guard.found;
+    struct guard *guard = guard_begin(tree, look);
+    guard_go(guard, INT64_MAX);
+    return guard_end(guard, said, NULL);
 }
 
 bool guard_has_aside(int tree)
 {
     OWNED_FD int folder = files_open(tree, GUARD_ASIDE, O_RDONLY | O_DIRECTORY, 0);
-    return folder >= 0 && count_entries(folder) > 0;
+    return folder >= 0 && count_entries(folder, 1) > 0;
 }

@@ -111,7 +111,7 @@ void agent_start(struct agent *agent)
     send_spawn(agent); /* while the zygote is away agent_spawn_again does it */
     /* The worker waits at its gate for the end of this turn: the rest of this function runs while the worker is
      * forked. */
-    tree_guard_look(&agent->guard, agent->agents->data, agent->name, agent->path);
+    long_look(agent);
     agent->notice.queue_stamp = files_stamp_at(agent->tree, TREE_QUEUE);
     watch_forget(agent->agents->watch, &agent->watched);
     watch_tree(agent->agents->watch, &agent->watched, agent->tree, agent);
@@ -494,6 +494,7 @@ void agent_free(struct agent *agent)
         rested_forget(agent);
     warm_forget(agent);
     leavings_forget(agent);
+    long_look_forget(agent);
     watch_forget(agent->agents->watch, &agent->watched);
     agent->agents->callbacks->asker_gone(agent);
     line_close(agent->line);

@@ -46,9 +46,10 @@ struct agent {
     } found; /* lookup.c's */
 
     struct {
-        struct left left;   /* leavings.c's */
-        int64_t guarded_ms; /* monotonic: the tree's turn in agents_guard's round */
-        int64_t scanned_ms; /* monotonic: agent_scan, while the agent has a process */
+        struct left left;        /* leavings.c's */
+        struct long_look longer; /* long_looks.c's */
+        int64_t guarded_ms;      /* monotonic: the tree's turn in agents_guard's round */
+        int64_t scanned_ms;      /* monotonic: agent_scan, while the agent has a process */
     } looks;
 
     struct {

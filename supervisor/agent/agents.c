@@ -6,7 +6,6 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "supervisor/agent/agent.h"
-#include "supervisor/agent/rested.h"
 #include "supervisor/agent/tree_list.h"
 
 enum { GUARD_MS = 50, GLANCE_EACH_MS = 25, SCANNED_S = 60, SCANNED_AT_LEAST = 256, SCANNED_EACH_MS = 50 };
@@ -16,6 +15,7 @@ void agents_begin(struct agents *agents)
     starts_begin(agents, agent_start);
     warm_begin(agents);
     leavings_begin(agents);
+    long_looks_begin(agents);
 }
 
 struct agent *agents_find(const struct agents *agents, const char *name)
@@ -57,12 +57,10 @@ void agents_remove(struct agents *agents, struct agent *agent)
 static void glance(struct agents *agents, struct agent *agent)
 {
     bool told = watch_has_top(&agent->watched);
-    bool looked = tree_guard_glance(&agent->guard, agents->data, agent->name, agent->path, agents->count,
-                                    TREE_GUARD_GLANCE_MS, told);
-    if (looked)
-        buffer_free(&agent->guard.config); /* the text is needed for a living worker's tree alone */
-    if (looked && agent->notice.listed)
-        rested_note(agent); /* the next supervisor reads the findings */
+    if (!agent->looks.longer.goes_on &&
+        tree_guard_glance(&agent->guard, agents->data, agent->name, agent->path, agents->count,
+                          TREE_GUARD_GLANCE_MS, told))
+        long_look_begun(agent);
 }
 
 /* The kernel tells of changes in an idle worker's tree; where idle workers are very many, the scan looks at some of
@@ -91,7 +89,7 @@ void agents_scan(struct agents *agents)
     size_t slice = agents->count * (size_t)agents->poll_seconds / SCANNED_S + 1;
     int64_t end = clock_monotonic_ms() + GUARD_MS;
     for (size_t i = 0; i < slice && i < agents->count; i++) {
-        agent = agents->list[agents->scan_next++ % agents->count];
+        agent = agents->list[agents->scans.next++ % agents->count];
         if (agent->worker.pid > 0)
             continue;
         agent_scan(agent);
@@ -106,19 +104,22 @@ void agents_scan(struct agents *agents)
 static void guard(struct agents *agents, struct agent *agent, int64_t glance_ms)
 {
     struct tree_guard *guard = &agent->guard;
+    if (agent->looks.longer.goes_on)
+        return; /* the worker's time shows that it has worked since the look began, and the next scan looks anew */
     /* The clock is read anew: in the second before, the worker may have written something. */
     agent->worker.worked_at_ms = 0;
     int64_t worked_ns = agent_worked_ns(agent);
     if (guard->looked_ms && guard->worked_ns == worked_ns) {
-        tree_guard_glance(guard, agents->data, agent->name, agent->path, agents->count, glance_ms,
-                          watch_has_top(&agent->watched));
+        if (tree_guard_glance(guard, agents->data, agent->name, agent->path, agents->count, glance_ms,
+                              watch_has_top(&agent->watched)))
+            long_look_begun(agent);
     } else if (guard->looked_ms && agent->disk.list &&
                guard->whole_ms > tree_list_begun_ms(agent->disk.list) &&
                tree_guard_holds(guard, agent->tree) &&
                tree_list_holds(agent->disk.list, agent->tree, worked_ns)) {
         guard->looked_ms = clock_monotonic_ms();
     } else {
-        tree_guard_look(guard, agents->data, agent->name, agent->path);
+        long_look(agent);
     }
     guard->worked_ns = worked_ns;
 }
@@ -130,14 +131,14 @@ void agents_guard(struct agents *agents)
     struct agent *agent;
     LIST_FOREACH(agent, &agents->found.living, found.living_link)
     {
-        if (agent->looks.guarded_ms >= agents->guarded_ms)
+        if (agent->looks.guarded_ms >= agents->scans.guarded_ms)
             continue; /* in this round already */
         if (clock_monotonic_ms() >= end)
             return;
         agent->looks.guarded_ms = clock_monotonic_ms();
         guard(agents, agent, glance_ms < TREE_GUARD_GLANCE_MS ? glance_ms : TREE_GUARD_GLANCE_MS);
     }
-    agents->guarded_ms = clock_monotonic_ms() + 1; /* the next scan begins a round */
+    agents->scans.guarded_ms = clock_monotonic_ms() + 1; /* the next scan begins a round */
 }
 
 void agents_free(struct agents *agents)
@@ -146,5 +147,6 @@ void agents_free(struct agents *agents)
         agent_free(agents->list[i]);
     starts_end(agents);
     leavings_end(agents);
+    long_looks_end(agents);
     free(agents->list);
 }

@@ -11,6 +11,7 @@
 #include "supervisor/agent/begin.h"
 #include "supervisor/agent/detail.h"
 #include "supervisor/agent/leavings.h"
+#include "supervisor/agent/long_looks.h"
 #include "supervisor/agent/lookup.h"
 #include "supervisor/agent/starts.h"
 #include "supervisor/agent/warm.h"
@@ -55,12 +56,15 @@ struct agents {
     struct starts starts;
     struct warm warm;
     struct leavings leavings;
+    struct long_looks long_looks;
     struct disk_limit *disk;
     struct memory_groups *memory_groups; /* NULL: this machine has none */
     uint64_t generations; /* of workers, of all agents together: a number is never given twice */
-    size_t scan_next;     /* the agent whose turn it is in agents_scan, if it has no process */
-    int64_t
-        guarded_ms; /* clock_monotonic_ms: trees that agents_guard looked at since then wait for its next round */
+    struct {
+        size_t next; /* the agent whose turn it is in agents_scan, if it has no process */
+        /* clock_monotonic_ms: trees that agents_guard looked at since then wait for its next round */
+        int64_t guarded_ms;
+    } scans;
     bool ending; /* the supervisor ends: all agents are stopped for good */
     struct {
         bool lacks;       /* the machine had no room for another worker when it was looked at last */

@@ -2,21 +2,12 @@
 
 #include "common/clock.h"
 #include "supervisor/agent/agent.h"
-#include "supervisor/agent/rested.h"
 
 enum {
     AFTER_MS = 150,
     SLICE_MS = 10,
     REST_MS = 20 /* for the others, where many workers have ended together */
 };
-
-static void look(struct agent *agent)
-{
-    tree_guard_look(&agent->guard, agent->agents->data, agent->name, agent->path);
-    buffer_free(&agent->guard.config); /* the text is needed for a living worker's tree alone */
-    if (agent->notice.listed)
-        rested_note(agent); /* the next supervisor reads the finding */
-}
 
 static void trees_are_looked_at(void *context)
 {
@@ -27,7 +18,7 @@ static void trees_are_looked_at(void *context)
     while ((agent = TAILQ_FIRST(&leavings->waiting)) && agent->looks.left.since_ms + AFTER_MS <= now_ms &&
            clock_monotonic_ms() < until_ms) {
         leavings_forget(agent);
-        look(agent);
+        long_look(agent);
     }
     if (agent) {
         int64_t wait_ms = agent->looks.left.since_ms + AFTER_MS - now_ms;

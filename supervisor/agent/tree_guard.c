@@ -75,29 +75,37 @@ static void tell(struct tree_guard *guard, const char *name, const char *lines)
     }
 }
 
-void tree_guard_look(struct tree_guard *guard, int data, const char *name, const char *path)
+static void begin(struct tree_guard *guard, int data, const char *name, const char *path)
 {
-    OWNED_BUFFER struct buffer said = {0};
     OWNED char *below = memory_print("agents/%s", name);
     OWNED char *agents = memory_slice(path, strlen(path) - strlen(name) - 1);
     OWNED_FD int tree = files_open(data, below, O_RDONLY | O_DIRECTORY, 0);
     guard->looked_ms = guard->whole_ms = clock_monotonic_ms();
     guard->mark = guard->top_mark = 0;
-    guard->top_quiet = false;
+    guard->top_quiet = guard->again = false;
     buffer_free(&guard->config);
     if (tree < 0)
         return;
     guard->there = ALL_PLACES;
     /* Before the look, so that a change during it is looked at again. */
-    uint64_t mark = mark_of(data, name, false, &guard->there),
-             top_mark = mark_of(data, name, true, &guard->there);
-    size_t texts = 0;
-    struct guard_look look = {
-        .agents = agents, .take = true, .most = FILES_MOST, .texts = &texts, .config = &guard->config};
-    size_t found = guard_tree(tree, &look, &said);
-    guard->mark = found == 0 && top_mark ? mark : 0;
-    guard->top_mark = top_mark;
-    if (found > 0 || texts > 0 || guard->config.length > CONFIG_BYTES)
+    guard->next_mark = mark_of(data, name, false, &guard->there);
+    guard->next_top_mark = mark_of(data, name, true, &guard->there);
+    guard->under_way =
+        guard_begin(tree, &(struct guard_look){.agents = agents, .take = true, .most = FILES_MOST});
+}
+
+static void end(struct tree_guard *guard, int data, const char *name)
+{
+    OWNED_BUFFER struct buffer said = {0};
+    OWNED char *below = memory_print("agents/%s", name);
+    OWNED_FD int tree = files_open(data, below, O_RDONLY | O_DIRECTORY, 0);
+    struct guard_texts texts;
+    size_t found = guard_end(guard->under_way, &said, &texts);
+    guard->under_way = NULL;
+    guard->config = texts.config;
+    guard->mark = found == 0 && guard->next_top_mark ? guard->next_mark : 0;
+    guard->top_mark = guard->next_top_mark;
+    if (found > 0 || texts.others > 0 || guard->config.length > CONFIG_BYTES)
         buffer_free(&guard->config);
     if (found > 0) {
         tell(guard, name, said.data);
@@ -109,6 +117,25 @@ void tree_guard_look(struct tree_guard *guard, int data, const char *name, const
             memory_text("a file or setting that git would have run or followed lies in " GUARD_ASIDE
                         "; the log and `agentos verify` said why. Remove it when you have seen it");
     }
+}
+
+bool tree_guard_go(struct tree_guard *guard, int data, const char *name, const char *path)
+{
+    int64_t until_ms = clock_monotonic_ms() + TREE_GUARD_PART_MS;
+    while (guard->under_way) {
+        if (!guard_go(guard->under_way, until_ms))
+            return false;
+        end(guard, data, name);
+        if (guard->again)
+            begin(guard, data, name, path);
+    }
+    return true;
+}
+
+bool tree_guard_look(struct tree_guard *guard, int data, const char *name, const char *path)
+{
+    begin(guard, data, name, path);
+    return tree_guard_go(guard, data, name, path);
 }
 
 static bool top_is_as_it_was(struct tree_guard *guard, int data, const char *name, bool told)
@@ -149,13 +176,21 @@ bool tree_guard_holds(const struct tree_guard *guard, int tree)
     const struct buffer *config = &guard->config;
     OWNED char *text = NULL;
     size_t length;
-    return config->length > 0 && clock_monotonic_ms() - guard->whole_ms < WHOLE_MS &&
+    return !guard->under_way && config->length > 0 && clock_monotonic_ms() - guard->whole_ms < WHOLE_MS &&
            files_read(tree, ".git/config", CONFIG_BYTES, &text, &length, NULL, NULL) == 1 &&
            length == config->length && memcmp(text, config->data, length) == 0;
 }
 
+void tree_guard_put_off(struct tree_guard *guard)
+{
+    if (guard->under_way)
+        guard_end(guard->under_way, NULL, NULL);
+    guard->under_way = NULL;
+}
+
 void tree_guard_free(struct tree_guard *guard)
 {
+    tree_guard_put_off(guard);
     free(guard->problem);
     buffer_free(&guard->config);
 }

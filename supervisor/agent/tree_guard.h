@@ -22,17 +22,25 @@ struct tree_guard {    /* zeroed at first */
     /* The text of .git/config that the last look judged, when it found nothing and read no other text; empty: else,
      * or the text is larger than 4 KiB. Owned; an owner that won't ask tree_guard_holds may free it before. */
     struct buffer config;
+    struct guard *under_way;           /* a look that is not ended yet; NULL: none. Owned, with the rest */
+    uint64_t next_mark, next_top_mark; /* of that look */
+    bool again; /* another look was wanted meanwhile, of a tree that may be otherwise now */
 };
 
-/* A look, at most some 50 ms long, whose findings are logged. data: descriptor of DATA_DIR; path: the agent's folder,
- * absolute. The problem stays until a person has emptied the folder of files set aside. */
-void tree_guard_look(struct tree_guard *guard, int data, const char *name, const char *path);
-enum { TREE_GUARD_GLANCE_MS = 55 * 1000 }; /* once a minute */
+/* A look, whose findings are logged when it has ended. data: descriptor of DATA_DIR; path: the agent's folder,
+ * absolute. The problem stays until a person has emptied the folder of files set aside. A worker can make a tree that
+ * takes seconds to look through, so a look has TREE_GUARD_PART_MS at a time: false, the look goes on with each
+ * tree_guard_go, which says true at its end. Not while one is under way: `again` has another follow. */
+bool tree_guard_look(struct tree_guard *guard, int data, const char *name, const char *path);
+bool tree_guard_go(struct tree_guard *guard, int data, const char *name, const char *path);
+enum { TREE_GUARD_PART_MS = 10 };
+void tree_guard_put_off(struct tree_guard *guard); /* the look that is under way is given up */
+enum { TREE_GUARD_GLANCE_MS = 55 * 1000 };         /* once a minute */
 
 /* For a tree that no worker has written since the last look. A glance, after TREE_GUARD_GLANCE_MS, compares the
  * places where git's own files are made and altered; a look follows when a place has changed since the last look, or
  * after ten minutes; of very many trees, within an hour. told: the kernel tells of changes in the tree's top, and the
- * receiver of such a notice makes top_quiet false. True: the tree was looked at. */
+ * receiver of such a notice makes top_quiet false. True: the tree was looked at, or a look has begun (under_way). */
 bool tree_guard_glance(struct tree_guard *guard, int data, const char *name, const char *path, size_t trees,
                        int64_t after_ms, bool told);
 /* For a tree all of whose names stand as they did at the last look: that look found nothing, and a look now would

@@ -117,7 +117,20 @@ static void files_of_absurd_size_are_set_aside(void **state)
     find_one("truncate -s 1500M x/.git/index", "index is larger");
     find_one("truncate -s 1500M x/.git/packed-refs", "packed-refs is larger");
     find_one("truncate -s 1500M x/.git/refs/heads/big", "big is larger");
-    find_one("truncate -s 1500M x/.git/config", "config can't be read as a file of at most 1 MiB");
+    find_one("truncate -s 1500M x/.git/config", "config can't be read as a file of at most 256 KiB");
+}
+
+static void of_more_texts_than_can_be_read_the_rest_is_set_aside_unread(void **state)
+{
+    OWNED_BUFFER struct buffer said = {0}, none = {0};
+    shell("cd x && yes diff=ada | head -c 1048000 > text && for i in $(seq 12); do mkdir $i && ln text "
+          "$i/.gitattributes; done");
+    assert_int_equal(look(true, &said), 3);
+    assert_non_null(
+        strstr(said.data, ".gitattributes is one of more such files than can be read; it lies in "));
+    assert_true(holds("test $(ls -d x/*/.gitattributes | wc -l) -eq 9"));
+    shell("cd x && find . -name .gitattributes -delete");
+    assert_int_equal(look(true, &none), 0);
 }
 
 #define COUNTS                                                                                               \
@@ -165,6 +178,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_repository_within_the_tree_is_looked_at_too, begin, end),
         cmocka_unit_test_setup_teardown(files_of_absurd_size_are_set_aside, begin, end),
         cmocka_unit_test_setup_teardown(an_index_that_counts_more_than_it_holds_is_set_aside, begin, end),
+        cmocka_unit_test_setup_teardown(of_more_texts_than_can_be_read_the_rest_is_set_aside_unread, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(nothing_is_put_behind_a_link, begin, end),
         cmocka_unit_test_setup_teardown(what_comes_again_and_again_does_not_fill_the_disk, begin, end),
     };

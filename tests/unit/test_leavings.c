@@ -27,6 +27,7 @@ static int begin(void **state)
     assert_non_null(mkdtemp(folder));
     fleet = (struct agents){.loop = loop_new(), .data = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     leavings_begin(&fleet);
+    long_looks_begin(&fleet);
     memset(all, 0, sizeof all);
     for (size_t i = 0; i < AGENTS; i++) {
         all[i] = (struct agent){
@@ -43,10 +44,12 @@ static int end(void **state)
     OWNED char *line = memory_print("rm -rf %s", folder);
     for (size_t i = 0; i < AGENTS; i++) {
         leavings_forget(&all[i]);
+        long_look_forget(&all[i]);
         tree_guard_free(&all[i].guard);
         free(all[i].path);
     }
     leavings_end(&fleet);
+    long_looks_end(&fleet);
     loop_free(fleet.loop);
     close(fleet.data);
     return system(line);
@@ -54,7 +57,7 @@ static int end(void **state)
 
 static void wait_for(const struct agent *agent)
 {
-    while (!agent->guard.looked_ms)
+    while (!agent->guard.looked_ms || agent->looks.longer.goes_on)
         loop_turn(fleet.loop, -1);
 }
 
@@ -101,6 +104,31 @@ static void test_a_worker_that_starts_meanwhile_takes_its_tree_out_of_the_line(v
     assert_true(all[2].guard.looked_ms != 0);
 }
 
+/* Descriptors and memory are held for some of the long looks; the other trees wait for their turn. */
+static void test_of_many_large_trees_every_one_is_looked_through(void **state)
+{
+    for (size_t i = 0; i < AGENTS; i++) {
+        OWNED char *line =
+            memory_print("cd %s && mkdir d && cd d && yes diff=ada | head -c 1048000 > x && for i in "
+                         "$(seq 6); do mkdir $i && ln x $i/.gitattributes; done && mkdir -p z/.git && printf "
+                         "'[core]\\n\\tpager = x\\n' > z/.git/config",
+                         all[i].path);
+        assert_int_equal(system(line), 0);
+        if (i == 0)
+            fleet.long_looks.under_way = LONG_LOOKS_MOST - 1; /* of other agents */
+        long_look(&all[i]);
+        assert_true(all[i].looks.longer.goes_on);
+    }
+    assert_non_null(all[0].guard.under_way);
+    assert_null(all[1].guard.under_way);
+    for (size_t i = 0; i < AGENTS; i++) {
+        wait_for(&all[i]);
+        assert_non_null(all[i].guard.problem);
+        assert_null(all[i].guard.under_way);
+    }
+    assert_int_equal(fleet.long_looks.under_way, LONG_LOOKS_MOST - 1);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, begin, end)
 
 int main(void)
@@ -109,6 +137,7 @@ int main(void)
         TEST(test_a_tree_that_was_written_just_now_is_not_walked_again),
         TEST(test_a_setting_that_its_worker_has_left_there_is_found),
         TEST(test_a_worker_that_starts_meanwhile_takes_its_tree_out_of_the_line),
+        TEST(test_of_many_large_trees_every_one_is_looked_through),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/files.h"
@@ -220,6 +221,78 @@ static void test_a_text_that_is_too_long_to_keep_is_looked_at_each_time(void **s
     assert_true(tree_guard_holds(&guard, folder_of_tree));
 }
 
+/* Trees that a worker can make within a second, and that take several parts to look through. */
+static const char *const large[] = {
+    "mkdir d && cd d && yes diff=ada | head -c 1048000 > x && for i in $(seq 6); do mkdir $i && ln x "
+    "$i/.gitattributes; done",
+    "mkdir d && cd d && (echo '[user]'; yes a=b | head -c 262000) > x && for i in $(seq 4); do mkdir -p "
+    "$i/.git && ln x $i/.git/config; done",
+    "mkdir d && cd d && seq 2000 | xargs mkdir",
+    "mkdir d && cd d && yes diff=ada | head -c 1048000 > x && for i in $(seq 12); do mkdir $i && ln x "
+    "$i/.gitattributes; done",
+    "mkdir -p .agentos/set-aside && cd .agentos/set-aside && seq 1000 | xargs touch && mkdir "
+    "../../.git/hooks && cd "
+    "../../.git/hooks && seq 1000 | xargs touch",
+};
+
+enum { LARGE = sizeof large / sizeof *large, PART_MOST_MS = 90 };
+
+static int64_t cpu_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* A part of a look, of which the caller's other clients wait for the end. */
+static bool look_on(bool first)
+{
+    int64_t begun_ms = cpu_ms(), most_ms = PART_MOST_MS;
+#ifdef __SANITIZE_ADDRESS__
+    most_ms *= 10;
+#endif
+    bool whole =
+        first ? tree_guard_look(&guard, data, "orion", path) : tree_guard_go(&guard, data, "orion", path);
+    assert_in_range(cpu_ms() - begun_ms, 0, most_ms);
+    return whole;
+}
+
+static void test_nobody_waits_for_a_look_whatever_the_tree_is_like(void **state)
+{
+    for (size_t i = 0; i < LARGE; i++) {
+        in_tree(large[i]);
+        size_t parts = 1;
+        for (bool whole = look_on(true); !whole; whole = look_on(false))
+            parts++;
+        assert_true(parts > 1);
+        in_tree("rm -rf d .git/hooks .agentos/set-aside");
+        assert_true(tree_guard_look(&guard, data, "orion", path));
+    }
+}
+
+static void test_a_look_that_was_wanted_in_the_middle_of_another_follows_it(void **state)
+{
+    in_tree(large[0]);
+    assert_false(tree_guard_look(&guard, data, "orion", path));
+    in_tree("printf '[core]\\n\\tfsmonitor = /tmp/x\\n' >> .git/config"); /* .git was looked at first */
+    guard.again = true;
+    while (!look_on(false))
+        assert_null(guard.problem);
+    assert_non_null(strstr(guard.problem, "core.fsmonitor"));
+}
+
+static void test_what_lies_behind_a_look_that_was_given_up_is_found_by_the_next(void **state)
+{
+    in_tree(large[0]);
+    in_tree("mkdir d/.git && echo '[alias]' > d/.git/config && echo ' x = !y' >> d/.git/config");
+    assert_false(tree_guard_look(&guard, data, "orion", path));
+    tree_guard_put_off(&guard);
+    assert_int_equal(guard.mark, 0);
+    for (bool whole = look_on(true); !whole;)
+        whole = look_on(false);
+    assert_non_null(strstr(guard.problem, "alias.x"));
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, begin, end)
 
 int main(void)
@@ -234,6 +307,9 @@ int main(void)
         TEST(test_a_tree_is_asked_for_once_more_when_the_kernel_begins_to_tell),
         TEST(test_a_text_that_was_written_through_a_mapping_is_seen),
         TEST(test_a_text_that_is_too_long_to_keep_is_looked_at_each_time),
+        TEST(test_nobody_waits_for_a_look_whatever_the_tree_is_like),
+        TEST(test_a_look_that_was_wanted_in_the_middle_of_another_follows_it),
+        TEST(test_what_lies_behind_a_look_that_was_given_up_is_found_by_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
