@@ -32,6 +32,15 @@ void connections_serve(struct connection *connection)
     connection->served = true;
 }
 
+bool connections_may_serve(const struct connections *connections)
+{
+    const struct connection *connection;
+    int served = 0;
+    TAILQ_FOREACH(connection, &connections->all, link)
+    served += connection->served;
+    return served < CONNECTIONS_SERVED_MAX;
+}
+
 void connections_rest(struct connection *connection, int64_t now)
 {
     connection->busy = connection->served = false;

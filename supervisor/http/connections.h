@@ -13,6 +13,9 @@
 enum {
     CONNECTIONS_MAX = 128, /* the rest waits in the socket's backlog */
     CONNECTIONS_CROWD = 64,
+    /* Clients that wait for this process, with a call of the supervisor's each: others, a container's probes among
+     * them, always find a place here, and one there (CLIENTS_ADOPTED). */
+    CONNECTIONS_SERVED_MAX = 64,
     /* Times for a request's head to come whole, and for the answer to be read; and both in a crowd. */
     CONNECTIONS_REQUEST_MS = 10 * 1000,
     CONNECTIONS_ANSWER_MS = 30 * 1000,
@@ -40,6 +43,7 @@ struct connection *connections_come(struct connections *connections, int fd, int
 void connections_ask(struct connection *connection, int64_t now);
 /* The answer takes the supervisor's time: until it is ready, the connection has no deadline. */
 void connections_serve(struct connection *connection);
+bool connections_may_serve(const struct connections *connections); /* one more */
 void connections_rest(struct connection *connection, int64_t now); /* the request is answered */
 void connections_leave(struct connections *connections, struct connection *connection);
 

@@ -368,15 +368,28 @@ static enum MHD_Result read_files(struct visit *visit)
     return document_send(visit->connection, &document);
 }
 
+/* An answer that may take minutes, and is not all of this process's doing. */
+static bool may_take_long(const struct visit *visit)
+{
+    enum route_asks asks = visit->route->asks;
+    return asks == ASKS_ORDER || asks == ASKS_EVENTS || asks == ASKS_READ ||
+           (asks == ASKS_TASK && json_integer_value(json_object_get(visit->query, "wait")) > 0);
+}
+
 static enum MHD_Result begin(struct visit *visit)
 {
-    struct document document;
+    struct document document = {0};
     if (visit->too_large)
         return say_too_large(visit->connection);
     if (!visit->route->open) { /* probes and browsers may add what they like */
         visit->query = query_read(visit->connection, visit->route->query, &document);
         if (!visit->query)
             return document_send(visit->connection, &document);
+    }
+    if (may_take_long(visit) && !connections_may_serve(&visit->http->connections)) {
+        document_problem(&document, 429, "%d other clients wait for their answers", CONNECTIONS_SERVED_MAX);
+        document.retry_after = 1;
+        return document_send(visit->connection, &document);
     }
     switch (visit->route->asks) {
     case ASKS_ORDER:

@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import re
+import select
 import signal
 
 import pytest
@@ -193,6 +194,32 @@ def test_a_wait_ends_with_the_state_of_the_task_when_its_time_is_over(make_v1, m
     assert status == 200 and told["state"] in ("pending", "working")
     problem(http.get("/v1/agents/orion/tasks/nothing?wait=60"), 404)
     model.release()
+
+
+WAITING = {
+    "a task's end": "GET /v1/agents/orion/tasks/held?wait=60 HTTP/1.1",
+    "an order": "POST /v1/agents/orion/stop HTTP/1.1\r\nContent-Length: 0",
+}
+
+
+@pytest.mark.parametrize("what", WAITING)
+def test_clients_that_wait_leave_room_for_all_others(make_v1, model, what):
+    http = make_v1(scenario="hold", env={"STOP_GRACE": "60"})
+    http.task({"text": "Hold it", "id": "held"})
+    model.wait_open()
+    request = f"{WAITING[what]}\r\nHost: localhost\r\n\r\n"
+    crowd = [http.connect() for _ in range(120)]
+    for client in crowd:
+        client.sendall(request.encode())
+    refused = wait_until(lambda: len(told := select.select(crowd, [], [], 0)[0]) >= 56 and told, "56 answers")
+    assert len(refused) == 56 and all(client.recv(4096).startswith(b"HTTP/1.1 429 ") for client in refused)
+    assert http.ask("/healthz")[0] == 200 and http.get("/v1/agents")[0] == 200
+    answer = http.get("/v1/agents/orion/tasks/held?wait=60")
+    assert "wait" in problem(answer, 429)["detail"] and answer[1]["retry-after"] == "1"
+    model.release()
+    assert next(client for client in crowd if client not in refused).recv(4096).startswith(b"HTTP/1.1 200 ")
+    for client in crowd:
+        client.close()
 
 
 def test_a_task_that_ended_without_an_answer_says_why(make_v1, model):
