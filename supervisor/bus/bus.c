@@ -126,6 +126,13 @@ static void in_trouble(void *context, const char *why)
         tell_state(bus, "");
 }
 
+static void have_dropped(void *context, const char *why)
+{
+    struct bus *bus = context;
+    in_trouble(bus, why);
+    consumers_dropped(bus->consumers);
+}
+
 /* --- NATS's messages --- */
 
 static void hear_message(void *context, natsMsg *message)
@@ -275,6 +282,7 @@ static bool begin(struct bus *bus, int channel, const struct bus_servers *server
                                                                  .up = is_up,
                                                                  .down = is_down,
                                                                  .trouble = in_trouble,
+                                                                 .dropped = have_dropped,
                                                                  .message = hear_message,
                                                                  .context = bus},
                                       fault);

@@ -21,7 +21,7 @@ enum {
     JITTER_PARTS = 4
 };
 
-enum happening { TRIES, IS_UP, IS_DOWN, TROUBLE, MESSAGE };
+enum happening { TRIES, IS_UP, IS_DOWN, TROUBLE, DROPPED, MESSAGE };
 
 struct event {
     enum happening what;
@@ -110,7 +110,7 @@ static void on_error(natsConnection *nc, natsSubscription *subscription, natsSta
     (void)nc;
     (void)subscription;
     if (status == NATS_SLOW_CONSUMER)
-        tell(context, TROUBLE,
+        tell(context, DROPPED,
              memory_text("a slow consumer: more messages came than could be taken, and the dropped ones come "
                          "again later"));
     else if (status == NATS_NOT_PERMITTED)
@@ -278,6 +278,8 @@ static void handle(struct connection *connection, const struct event *event)
         is_down(connection, event);
     else if (event->what == TROUBLE && current)
         owner->trouble(owner->context, event->text);
+    else if (event->what == DROPPED && current)
+        owner->dropped(owner->context, event->text);
     else if (event->what == MESSAGE && current)
         owner->message(owner->context, event->message);
 }

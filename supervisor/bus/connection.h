@@ -28,9 +28,10 @@ struct connection_owner {
     const struct bus_servers *servers; /* borrowed for good, as credentials are */
     const struct credentials *credentials;
     void (*up)(void *context);
-    void (*down)(void *context, const char *why); /* also when the connection never was up: a new reason */
-    void (*trouble)(void *context,
-                    const char *why); /* the connection stands, and a request was refused or a message lost */
+    void (*down)(void *context, const char *why);    /* also when the connection never was up: a new reason */
+    void (*trouble)(void *context, const char *why); /* the connection stands, and a request was refused */
+    void (*dropped)(void *context,
+                    const char *why); /* the connection stands, and messages to it were dropped */
     void (*message)(void *context, natsMsg *message); /* a message to the inbox; borrowed */
     void *context;
 };

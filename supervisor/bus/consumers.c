@@ -263,6 +263,23 @@ static void mend(const void *node, VISIT visit, void *context)
     ask(consumer);
 }
 
+/* A former question that has not ended may stand beside the new one for CONSUMER_ASKS_MS: the server still hands out
+ * no more than CONSUMER_TOKENS_MAX unacknowledged messages. */
+static void ask_anew(const void *node, VISIT visit, void *context)
+{
+    struct consumer *consumer = *(struct consumer *const *)node;
+    (void)context;
+    if (visit != postorder && visit != leaf)
+        return;
+    consumer->asked = 0;
+    ask(consumer);
+}
+
+void consumers_dropped(struct consumers *consumers)
+{
+    twalk_r(consumers->all, ask_anew, NULL);
+}
+
 /* Tells the server that messages which are long in hand are worked on: without that word the server would hand them
  * out again. */
 static void tell_of_work(struct consumers *consumers, int64_t now)

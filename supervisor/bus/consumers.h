@@ -28,6 +28,9 @@ bool consumers_know(const char *subject);
 bool consumers_follow(struct consumers *consumers, const char *subject, bool follow);
 void consumers_begin(struct consumers *consumers); /* the stream is there */
 void consumers_end(struct consumers *consumers);   /* the stream is gone; tokens are void */
+/* Messages from the server were dropped unseen, and perhaps the ends of questions with them: every subject is asked for
+ * anew. The server hands the messages out again after CONSUMER_ACK_MS. */
+void consumers_dropped(struct consumers *consumers);
 /* ms: MESSAGE_NOWHERE: acknowledged; else the message comes again after that time. An unknown token is passed over. */
 void consumers_settle(struct consumers *consumers, uint64_t token, uint64_t ms);
 /* True: the message was a consumer's. */

@@ -38,7 +38,11 @@ static const struct {
     {NATS_OK, "authentication expired", "the credentials of AGENTOS_BUS_CREDS_FILE have expired"},
     {NATS_TIMEOUT, NULL, "it takes the connection and then says nothing"},
     {NATS_STALE_CONNECTION, NULL, "it has not answered for some seconds"},
-    {NATS_CONNECTION_CLOSED, NULL, "it has closed the connection"},
+    /* nats-server says no word to a slow consumer, and logs it; unread bytes make its end a reset */
+    {NATS_CONNECTION_CLOSED, NULL,
+     "it has closed the connection; its log says why (it ended, or this node was a slow consumer)"},
+    {NATS_IO_ERROR, NULL,
+     "the connection to it broke; its log may say why (it ended, or this node was a slow consumer)"},
 };
 
 const char *unreached_text(const char *text)

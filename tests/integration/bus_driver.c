@@ -80,8 +80,9 @@ static void flood(const char *subject, uint64_t count, uint64_t length)
 {
     OWNED char *bytes = memory_new(length + 1, 1);
     memset(bytes, 'x', length);
+    static unsigned long long sent;
     for (uint64_t i = 0; i < count; i++) {
-        OWNED char *id = memory_print("flood-%d-%llu", (int)getpid(), (unsigned long long)i);
+        OWNED char *id = memory_print("flood-%d-%llu", (int)getpid(), sent++);
         bus_link_publish(bus, subject, id, bytes, length, bus_link_ticket(bus));
     }
 }
