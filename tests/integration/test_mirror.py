@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import http.server
+import itertools
 import os
 import pathlib
 import pwd
@@ -10,6 +11,7 @@ import socket
 import socketserver
 import subprocess
 import threading
+import time
 import traceback
 
 import pytest
@@ -168,6 +170,19 @@ def test_a_remote_that_is_down_costs_no_work_and_gets_everything_when_it_is_back
     with git_daemon(remotes, port):
         is_mirrored(system, remote)
     assert git(remote, "fsck", "--strict", "--full") == ""
+
+
+def test_a_remote_that_ends_each_push_is_tried_after_pauses_that_double(make_system, model, remotes):
+    times = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(60)
+        port = listener.getsockname()[1]
+        mirrored(make_system, model, remotes, url=f"git://127.0.0.1:{port}/{{agent}}.git").start()
+        for _ in range(3):
+            listener.accept()[0].close()
+            times.append(time.monotonic())
+    pauses = [after - before for before, after in itertools.pairwise(times)]
+    assert all(pause > least for pause, least in zip(pauses, (1.5, 3))), pauses
 
 
 HTTP_SEEN = []  # what the HTTP remotes of this process were asked, and what went wrong in them; shown by a test that fails
