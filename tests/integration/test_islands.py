@@ -1,6 +1,6 @@
 """Three nodes on lines of their own that are cut, made deaf, slow and lossy, with a server that dies, a node that dies and one that
-sleeps past its lease, while thousands of envelopes go between their agents, two of which want the same lock and write the same
-segment (contract section 12).
+sleeps for a minute and wakes as a former owner, while thousands of envelopes go between their agents, two of which want the same lock
+and write the same segment and two of which have a work queue, and chains go over all three nodes (contract section 12).
 
 AGENTOS_ISLANDS_SEED chooses senders and receivers, AGENTOS_ISLANDS_BATCH the number of envelopes that are sent at once.
 """
@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import harness
 import needs
@@ -33,6 +34,8 @@ SEED = int(os.environ.get("AGENTOS_ISLANDS_SEED", "17"))
 BATCH = int(os.environ.get("AGENTOS_ISLANDS_BATCH", "100"))
 RUNS = ("idle", "working", "waiting")
 RIVALS = ("orion", "iris")  # about a lock and a segment, each from its node
+CONSUMERS, ASKERS = ("iris", "nova"), ("orion", "vega", "mira")  # of the work queue
+SLEEP_S = 60  # four leases
 
 
 def yaml_of():
@@ -41,7 +44,8 @@ def yaml_of():
         pin = f"    node: {node}\n" if node else ""
         size = "slow" if name == SLOW else "fast"
         text += agents_yaml([name], f"{pin}    throughput_class: {size}\n").removeprefix("agents:\n")
-    return "agents:\n" + text + "segments:\n  - {name: glossary, writers: [orion, iris], readers: [nova]}\n"
+    segments = "segments:\n  - {name: glossary, writers: [orion, iris], readers: [nova]}\n"
+    return f"agents:\n{text}{segments}queues:\n  - {{name: reviews, consumers: [{', '.join(CONSUMERS)}], max_attempts: 50}}\n"
 
 
 class World:
@@ -50,6 +54,7 @@ class World:
         self.chance = random.Random(SEED)
         self.sent = {}  # id -> (sender, receiver, kind)
         self.fights, self.writes = [], {}  # (rival, task); id -> (rival, base version)
+        self.items, self.chains = {}, []  # id -> who asked for it; the traces
         self.numbers = collections.defaultdict(int)  # of (node, file): the last that was seen
         self.start_server()
         self.nodes = {name: self.make_node(name, make_system) for name in NODES}
@@ -121,6 +126,20 @@ class World:
             sender, to = self.chance.sample(list(HOMES), 2)
             self.send(sender, to, self.chance.choice(["handoff", "message", "message", "message"]), self.chance.choice([0, 0, 0, 3, 30]))
 
+    def enqueue(self, count=8, how=""):
+        for _ in range(count):
+            identity, sender = f"i{len(self.items):04}", self.chance.choice(ASKERS)
+            text = envelope(identity, "item", sender, "queue:reviews", f"Review {identity}. {how}\n", status="pending")
+            drop(self.home(sender), sender, "outbox", identity, text)
+            self.items[identity] = sender
+
+    def chain(self):
+        """A task of the first node's agent, who hands a part on to the second's, who hands a part of that on to the third's."""
+        trace = f"chain-{len(self.chains)}"
+        third = handing("nova", f"Third of {trace}.")
+        self.home("orion").add(trace, f"First of {trace}. {handing('iris', f'Second of {trace}. {third}')}", name="orion")
+        self.chains.append(trace)
+
     # -- what two of them want for themselves --
 
     def number(self, node, path):
@@ -186,7 +205,17 @@ class World:
             count = len(theirs & {"archive", "dead-letter"}) + ("dead-letter" in mine)
             if count != 1 or "outbox" in mine or theirs & {"inbox", "handoffs"} or not mine:
                 left.append((identity, sender, to, mine, theirs))
+        left += self.unfinished_items(lies)
         return left or [(agent, identity) for agent in HOMES for identity, where in lies[agent].items() if "outbox" in where]
+
+    def unfinished_items(self, lies):
+        queued = {path.stem for node in self.nodes.values() for path in (node.data / "shared/queues/reviews").glob("*.md")}
+        left = []
+        for identity, sender in self.items.items():
+            where = {agent: lies[agent].get(identity, set()) for agent in (sender, *CONSUMERS)}
+            if identity in queued or not any("archive" in where[name] for name in CONSUMERS) or any("handoffs" in found for found in where.values()):
+                left.append((identity, sender, identity in queued, where))
+        return left
 
     def wait_ends(self):
         try:
@@ -194,6 +223,25 @@ class World:
         except AssertionError as error:
             left = self.unfinished()
             raise AssertionError(f"{error}: {len(left)} of {len(self.sent)}: {left[:20]}") from None
+
+    def results(self, agent):
+        return [fields for name, _, fields in everywhere(self.home(agent)) if name == agent and fields["to"] == agent and fields["kind"] == "result"]
+
+    def assert_each_item_was_done_once_and_is_answered(self):
+        done = sum((self.home(name).done(name) for name in CONSUMERS), collections.Counter())
+        dead = {agent: [identity for identity, where in self.lies(agent).items() if identity in self.items and "dead-letter" in where] for agent in HOMES}
+        assert {identity: done[identity] for identity in self.items if done[identity] != 1} == {} and not any(dead.values()), dead
+        told = collections.Counter((name, fields["in_reply_to"]) for name in ASKERS for fields in self.results(name))
+        assert {identity: told[sender, identity] for identity, sender in self.items.items() if told[sender, identity] != 1} == {}
+
+    def assert_each_chain_came_back_over_all_three(self):
+        def came_back():
+            return [collections.Counter(fields["trace"] for fields in self.results(name) if fields["trace"] in self.chains) for name in ("orion", "iris")]
+
+        wait_until(lambda: all(set(found) == set(self.chains) for found in came_back()), "each chain's results", 60, 0.5)
+        assert came_back() == [dict.fromkeys(self.chains, 1)] * 2
+        for name, begins in ("iris", "Second of"), ("nova", "Third of"):
+            assert sorted(fields["trace"] for fields in with_text(self.home(name), name, "archive", begins)) == sorted(self.chains)
 
     # -- what happens meanwhile --
 
@@ -230,7 +278,10 @@ class World:
             self.batch()
 
     def a_node_that_is_down(self):
+        """One of the queue's two consumers dies with items in hand."""
         node = self.nodes["dc3"]
+        self.enqueue(40, "[[model:delay-100]]")
+        wait_until(lambda: any(identity in self.items and "handoffs" in where for identity, where in self.lies("nova").items()), "nova has an item", 60)
         node.process.kill()
         node.process.wait()
         for _ in range(BATCH):
@@ -239,13 +290,14 @@ class World:
         node.start(wait=False)
         self.wait_in_time(self.all_run, "the node's agents run again")
 
-    def a_node_that_sleeps_past_its_lease(self):
+    def a_node_that_sleeps_for_a_minute(self):
         """The node wakes as mira's former owner, with all its work under way; another node that has her directory has gone
-        on."""
+        on, and the server has died meanwhile."""
         asleep = self.mira
         worker, family = asleep.worker("mira"), [asleep.process.pid, *asleep.family()]
         for pid in family:
             send_signal(pid, signal.SIGSTOP)
+        awake_again = time.monotonic() + SLEEP_S
         other = self.mira = next(node for node in self.nodes.values() if node is not asleep)
         shutil.copytree(asleep.tree("mira"), other.folder / "mira", symlinks=True)
         (other.folder / "mira").rename(other.tree("mira"))
@@ -253,10 +305,15 @@ class World:
         asleep.names.remove("mira")
         other.names.append("mira")
         self.batch()
+        self.enqueue()
+        self.a_server_that_is_killed()
+        wait_until(lambda: time.monotonic() > awake_again, "the minute is over", SLEEP_S)
         for pid in reversed(family):
             send_signal(pid, signal.SIGCONT)
         wait_until(lambda: not alive(worker), "her worker of before has ended", 10)
         asleep.wait_log("does not run on this node any more: .*; its worker is killed")
+        lives = f"it lives on node '{other.env['AGENTOS_NODE']}'"
+        wait_until(lambda: lives in asleep.cli("task", "mira", "Do it", check=False).stderr, "the node says where she lives")
 
 
 @pytest.fixture
@@ -297,13 +354,13 @@ def assert_every_sender_has_its_answer(world):
                 finished.add(fields["id"])
             if mine and folder == "dead-letter" and fields["kind"] in ("handoff", "message"):
                 dead.add(fields["id"])
-    for identity in finished | dead:
-        copies = [(node.env["AGENTOS_NODE"], agent, folder, fields) for node in world.nodes.values() for agent, folder, fields in everywhere(node) if identity in (fields["id"], fields.get("in_reply_to"))]
-        assert told[identity] == 1, "\n".join(map(str, copies))
+    wrong = {identity for identity in finished | dead if told[identity] != 1}
+    copies = [(node.env["AGENTOS_NODE"], *copy) for node in world.nodes.values() for copy in everywhere(node) if wrong & {copy[2]["id"], copy[2].get("in_reply_to")}]
+    assert not wrong, "\n".join(map(str, copies))
 
 
 @needs.islands
-def test_thousands_of_envelopes_through_partitions_deaths_and_a_nodes_sleep_have_each_one_end_that_its_sender_knows(world):
+def test_thousands_of_envelopes_through_partitions_deaths_and_a_nodes_minute_of_sleep_have_each_one_end_that_its_sender_knows(world):
     for happens in (
         world.a_flood_onto_a_slow_agent,
         world.a_line_that_is_cut,
@@ -311,8 +368,10 @@ def test_thousands_of_envelopes_through_partitions_deaths_and_a_nodes_sleep_have
         world.a_line_that_loses_packets,
         world.a_server_that_is_killed,
         world.a_node_that_is_down,
-        world.a_node_that_sleeps_past_its_lease,
+        world.a_node_that_sleeps_for_a_minute,
     ):
+        world.chain()
+        world.enqueue()
         world.batch()
         world.rivalry()
         happens()
@@ -320,6 +379,8 @@ def test_thousands_of_envelopes_through_partitions_deaths_and_a_nodes_sleep_have
     world.wait_ends()
     world.assert_never_two_held_the_lock()
     world.assert_each_version_was_written_upon_the_one_before()
+    world.assert_each_item_was_done_once_and_is_answered()
+    world.assert_each_chain_came_back_over_all_three()
     counts = collections.Counter(status for node in world.nodes.values() for found in ends(node).values() for status, *_ in found)
     print(len(world.sent), counts)
     assert sum(counts.values()) > 2000 and min(counts[end] for end in ("read", "finished", "expired", "refused")) > 20
@@ -327,8 +388,9 @@ def test_thousands_of_envelopes_through_partitions_deaths_and_a_nodes_sleep_have
     world.end()
     for node in world.nodes.values():
         node.cli("verify")
-    now = assert_epochs_only_grow(world.mira, "mira")
-    [former] = [node for node in world.nodes.values() if node is not world.mira and node.tree("mira").exists()]
+    now = {agent: assert_epochs_only_grow(world.home(agent), agent) for agent in HOMES}["mira"]
+    trees = [(node, agent) for node in world.nodes.values() for agent in HOMES if node.tree(agent).exists()]
+    [(former, _)] = [(node, agent) for node, agent in trees if node is not world.home(agent)]
     before = assert_epochs_only_grow(former, "mira")
     assert max(before.values()) < max(now.values())
     assert all(before[commit] == epoch for commit, epoch in now.items() if commit in before)
@@ -345,11 +407,6 @@ def test_a_chain_over_three_nodes_with_results_back_though_the_server_and_a_line
     world.net.cut("dc3")
     wait_until(lambda: with_text(world.nodes["dc2"], "iris", "archive", "Second."), "the second's work", 60)
     world.net.mend("dc3")
-
-    def result(agent):
-        found = [fields for name, _, fields in everywhere(world.home(agent)) if name == agent and fields["to"] == agent and fields["kind"] == "result"]
-        return found if found else None
-
-    [first] = wait_until(lambda: result("orion"), "orion's result", 60)
-    [second] = wait_until(lambda: result("iris"), "iris's result", 60)
+    [first] = wait_until(lambda: world.results("orion"), "orion's result", 60)
+    [second] = wait_until(lambda: world.results("iris"), "iris's result", 60)
     assert first["trace"] == second["trace"] == "start"
