@@ -138,6 +138,7 @@ void look_rest_on(struct agent *agent)
 
 bool look_is_due(const struct agent *agent)
 {
+    watch_catch_up(agent->agents->watch); /* work may have come while the worker left */
     return agent->notice.called || is_work(agent, agent->notice.dirty);
 }
 
