@@ -123,7 +123,7 @@ static void files_of_absurd_size_are_set_aside(void **state)
 static void of_more_texts_than_can_be_read_the_rest_is_set_aside_unread(void **state)
 {
     OWNED_BUFFER struct buffer said = {0}, none = {0};
-    shell("cd x && yes diff=ada | head -c 1048000 > text && for i in $(seq 12); do mkdir $i && ln text "
+    shell("cd x && yes '# ' | head -c 1048000 > text && for i in $(seq 12); do mkdir $i && ln text "
           "$i/.gitattributes; done");
     assert_int_equal(look(true, &said), 3);
     assert_non_null(

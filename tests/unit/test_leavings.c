@@ -108,11 +108,11 @@ static void test_a_worker_that_starts_meanwhile_takes_its_tree_out_of_the_line(v
 static void test_of_many_large_trees_every_one_is_looked_through(void **state)
 {
     for (size_t i = 0; i < AGENTS; i++) {
-        OWNED char *line =
-            memory_print("cd %s && mkdir d && cd d && yes diff=ada | head -c 1048000 > x && for i in "
-                         "$(seq 6); do mkdir $i && ln x $i/.gitattributes; done && mkdir -p z/.git && printf "
-                         "'[core]\\n\\tpager = x\\n' > z/.git/config",
-                         all[i].path);
+        OWNED char *line = memory_print(
+            "cd %s && mkdir d && cd d && (echo '[user]'; yes a=b | head -c 262000) > x && for i in "
+            "$(seq 4); do mkdir -p $i/.git && ln x $i/.git/config; done && mkdir -p z/.git && printf "
+            "'[core]\\n\\tpager = x\\n' > z/.git/config",
+            all[i].path);
         assert_int_equal(system(line), 0);
         if (i == 0)
             fleet.long_looks.under_way = LONG_LOOKS_MOST - 1; /* of other agents */
