@@ -223,15 +223,15 @@ static void give_back_memory(struct supervisor *supervisor)
     supervisor->timers.trimmed_ms = now;
 }
 
-/* The safety scan in three parts, a turn of the loop each: a client of the supervisor waits for one part, not for
- * all. */
+/* The safety scan in three parts, a turn of the loop each (the first takes several where it is long): a client of the
+ * supervisor waits for one part, not for all. */
 static void scan(void *context)
 {
     struct supervisor *supervisor = context;
     unsigned part = supervisor->timers.scan_part++;
     watch_catch_up(supervisor->agents.watch); /* the guard looks at no tree of whose top no change was told */
-    if (part == 0)
-        agents_scan(&supervisor->agents);
+    if (part == 0 && !agents_scan(&supervisor->agents))
+        supervisor->timers.scan_part = 0;
     else if (part == 1)
         agents_guard(&supervisor->agents);
     if (part < 2) {

@@ -77,7 +77,7 @@ static bool is_scanned(struct agents *agents, struct agent *agent, int64_t now_m
     return true;
 }
 
-void agents_scan(struct agents *agents)
+static void scan_living(struct agents *agents)
 {
     struct agent *agent;
     int64_t now_ms = clock_monotonic_ms();
@@ -86,17 +86,26 @@ void agents_scan(struct agents *agents)
         if (is_scanned(agents, agent, now_ms))
             agent_scan(agent);
     }
-    size_t slice = agents->count * (size_t)agents->poll_seconds / SCANNED_S + 1;
+}
+
+bool agents_scan(struct agents *agents)
+{
     int64_t end = clock_monotonic_ms() + GUARD_MS;
-    for (size_t i = 0; i < slice && i < agents->count; i++) {
-        agent = agents->list[agents->scans.next++ % agents->count];
+    if (agents->scans.left == 0) {
+        scan_living(agents);
+        agents->scans.left = agents->count * (size_t)agents->poll_seconds / SCANNED_S + 1;
+    }
+    if (agents->scans.left > agents->count)
+        agents->scans.left = agents->count;
+    for (; agents->scans.left > 0 && clock_monotonic_ms() < end; agents->scans.left--) {
+        struct agent *agent = agents->list[agents->scans.next++ % agents->count];
         if (agent->worker.pid > 0)
             continue;
         agent_scan(agent);
-        if (!agent->looks.left.since_ms &&
-            clock_monotonic_ms() < end) /* else the next scan comes a minute later */
+        if (!agent->looks.left.since_ms)
             glance(agents, agent);
     }
+    return agents->scans.left == 0;
 }
 
 /* A worker that has used no CPU time since the last look has written nothing, as it can start no process that would;

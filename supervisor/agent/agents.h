@@ -62,6 +62,7 @@ struct agents {
     uint64_t generations; /* of workers, of all agents together: a number is never given twice */
     struct {
         size_t next; /* the agent whose turn it is in agents_scan, if it has no process */
+        size_t left; /* of the slice of them that is under way */
         /* clock_monotonic_ms: trees that agents_guard looked at since then wait for its next round */
         int64_t guarded_ms;
     } scans;
@@ -83,8 +84,10 @@ bool agents_all_down(const struct agents *agents); /* no agent has a process */
 struct agent *agents_add(struct agents *agents, const struct roster_agent *definition); /* not begun yet */
 void agents_remove(struct agents *agents, struct agent *agent);                         /* frees it */
 /* The safety scan: agents with a process each time, the others in slices, within a minute; idle workers whose trees
- * the kernel tells of are looked at in slices too, where they are many hundreds. */
-void agents_scan(struct agents *agents);
+ * the kernel tells of are looked at in slices too, where they are many hundreds. False: the slice takes more than some
+ * 50 ms, and the next call, a turn of the loop later, goes on with it; a tree that is left out would wait a minute, and
+ * in a large fleet the same trees again and again. */
+bool agents_scan(struct agents *agents);
 /* The safety scan's look for files that git would obey in the trees of living workers, for some 50 ms; the next scan
  * goes on with the trees that are left. The other trees are looked at when their worker has ended, and by
  * agents_scan. */
