@@ -229,7 +229,6 @@ static void scan(void *context)
 {
     struct supervisor *supervisor = context;
     unsigned part = supervisor->timers.scan_part++;
-    watch_catch_up(supervisor->agents.watch); /* the guard looks at no tree of whose top no change was told */
     if (part == 0 && !agents_scan(&supervisor->agents))
         supervisor->timers.scan_part = 0;
     else if (part == 1)

@@ -138,17 +138,14 @@ void look_rest_on(struct agent *agent)
 
 bool look_is_due(const struct agent *agent)
 {
-    watch_catch_up(agent->agents->watch); /* work may have come while the worker left */
     return agent->notice.called || is_work(agent, agent->notice.dirty);
 }
 
 void look_state_changed(struct agent *agent)
 {
     set_rest_timer(agent);
-    if (agent->life.state != STATE_IDLE)
-        return;
-    watch_catch_up(agent->agents->watch); /* the notices of the task's end and those before it are one LOOK */
-    send_dirty(agent);
+    if (agent->life.state == STATE_IDLE)
+        send_dirty(agent);
 }
 
 void look_begin(struct agent *agent)

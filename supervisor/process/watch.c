@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <search.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -24,7 +23,6 @@ enum {
     CHANGES = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE,
     ENDS = IN_DELETE_SELF | IN_MOVE_SELF,
     READ_SIZE = 64 * 1024,
-    EVENT_MOST = sizeof(struct inotify_event) + NAME_MAX + 1,
 };
 
 static const char *const folders[WATCHED_FOLDERS] = {".", TREE_INBOX, TREE_HANDOFFS};
@@ -44,8 +42,7 @@ struct watch {
     size_t shared_count;
     uint32_t own_rename; /* cookie of a rename that the supervisor makes there itself; 0: none */
     struct loop_watch *loop_watch;
-    struct timer pause; /* set: the loop leaves the notices in the kernel until it rings */
-    void *places;       /* tsearch: struct place by descriptor */
+    void *places; /* tsearch: struct place by descriptor */
     bool complained;
 };
 
@@ -174,9 +171,10 @@ static void take_event(struct watch *watch, const struct inotify_event *event)
         }
 }
 
-/* Returns how many bytes of notices the kernel had. */
-static ssize_t read_events(struct watch *watch)
+static void on_events(void *context, uint32_t events)
 {
+    (void)events;
+    struct watch *watch = context;
     _Alignas(struct inotify_event) char bytes[READ_SIZE];
     ssize_t length = read(watch->fd, bytes, sizeof bytes);
     for (ssize_t at = 0; at < length;) {
@@ -184,33 +182,6 @@ static ssize_t read_events(struct watch *watch)
         at += (ssize_t)(sizeof *event + event->len);
         take_event(watch, event);
     }
-    return length;
-}
-
-/* Most notices are of workers' own writing: a task makes five, and each would wake the supervisor on the processor on
- * which the worker goes on. So after a reading the kernel keeps the notices of some milliseconds (it keeps 16,384, and
- * tells of an overflow); the first after a quiet time is read at once. EPOLLONESHOT, since a watch of no events wakes
- * its process all the same. A full reading has left notices that are due: the next turn reads on. */
-static void on_events(void *context, uint32_t events)
-{
-    (void)events;
-    struct watch *watch = context;
-    ssize_t length = read_events(watch);
-    if (length > 0 && length + EVENT_MOST <= READ_SIZE)
-        timer_set(watch->loop, &watch->pause, WATCH_PAUSE_MS);
-    else
-        loop_change(watch->loop, watch->loop_watch, EPOLLIN | EPOLLONESHOT);
-}
-
-static void pause_ends(void *watch)
-{
-    on_events(watch, EPOLLIN);
-}
-
-void watch_catch_up(struct watch *watch)
-{
-    if (watch->pause.place)
-        read_events(watch);
 }
 
 static void complain(struct watch *watch, const char *what)
@@ -227,12 +198,11 @@ struct watch *watch_open(struct loop *loop, const struct watch_owner *owner)
 {
     struct watch *watch = memory_new(1, sizeof *watch);
     *watch = (struct watch){.loop = loop, .owner = *owner, .roster = -1};
-    watch->pause = (struct timer){.ring = pause_ends, .context = watch};
     watch->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (watch->fd < 0)
         complain(watch, "files at all");
     else
-        watch->loop_watch = loop_watch(loop, watch->fd, EPOLLIN | EPOLLONESHOT, on_events, watch);
+        watch->loop_watch = loop_watch(loop, watch->fd, EPOLLIN, on_events, watch);
     return watch;
 }
 
@@ -240,7 +210,6 @@ void watch_close(struct watch *watch)
 {
     if (!watch)
         return;
-    timer_clear(watch->loop, &watch->pause);
     loop_forget(watch->loop, watch->loop_watch);
     memory_close_at(&watch->fd);
     tdestroy(watch->places, free);

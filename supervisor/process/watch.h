@@ -12,11 +12,7 @@
 
 struct watch;
 
-enum {
-    WATCHED_FOLDERS = 3,
-    WATCH_PAUSE_MS =
-        3, /* a change is told at most so late, and at once after as long a time without changes */
-};
+enum { WATCHED_FOLDERS = 3 };
 
 /* An agent's watches; lives in its owner, zeroed at first. */
 struct watched {
@@ -40,10 +36,6 @@ struct watch_owner {
 /* Never NULL: without inotify the watch tells of nothing. */
 struct watch *watch_open(struct loop *loop, const struct watch_owner *owner);
 void watch_close(struct watch *watch);
-
-/* Tells now of the changes that wait for the end of a pause: whoever trusts that no change was told calls this first.
- * Not within a callback of the owner. */
-void watch_catch_up(struct watch *watch);
 
 /* Watches the folder for changes of agents.yaml. */
 void watch_roster(struct watch *watch, int data_folder);

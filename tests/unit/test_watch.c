@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "common/files.h"
 #include "common/memory.h"
 #include "common/message.h"
@@ -93,11 +92,11 @@ static int end(void **state)
     return 0;
 }
 
-/* All notices that the kernel has by now: the watch makes no pause that is longer. */
+/* All notices that the kernel has by now. */
 static void turn(struct place *place)
 {
-    for (int64_t end = clock_monotonic_ms() + 2 * WATCH_PAUSE_MS; clock_monotonic_ms() <= end;)
-        loop_turn(place->loop, 1);
+    for (int i = 0; i < 4; i++)
+        loop_turn(place->loop, 0);
 }
 
 static void put(struct place *place, const char *path, const char *text, int flags)
@@ -324,37 +323,6 @@ static void test_what_the_post_office_links_into_a_folder_rings_nobody_and_what_
     assert_int_equal(place->rings, 2);
 }
 
-/* A worker's task is several changes, and each telling costs a wake-up of the supervisor. */
-static void test_changes_that_come_quickly_are_told_together(void **state)
-{
-    struct place *place = *state;
-    enum { CHANGES = 500 };
-    int tellings = 0;
-    int64_t begun = clock_monotonic_ms();
-    for (int i = 0; i < CHANGES; i++) {
-        int before = place->rings;
-        put(place, "orion/queue.md", "x", O_APPEND);
-        loop_turn(place->loop, 0);
-        tellings += place->rings > before;
-    }
-    int64_t took = clock_monotonic_ms() - begun;
-    assert_in_range(tellings, 1, (took + 1) / WATCH_PAUSE_MS + 2);
-    put(place, "orion/goals.md", "x", 0);
-    turn(place);
-    assert_int_equal(place->looks, LOOK_QUEUE | LOOK_TREE); /* no change is forgotten meanwhile */
-}
-
-static void test_changes_that_wait_are_told_to_who_asks(void **state)
-{
-    struct place *place = *state;
-    put(place, "orion/queue.md", "x", O_APPEND);
-    loop_turn(place->loop, 0);
-    assert_int_equal(place->looks, LOOK_QUEUE); /* the first at once */
-    put(place, "orion/goals.md", "x", 0);
-    watch_catch_up(place->watch);
-    assert_int_equal(place->looks, LOOK_QUEUE | LOOK_TREE);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -378,8 +346,6 @@ int main(void)
             test_what_the_post_office_delivers_rings_nobody_and_what_people_put_there_does, begin, end),
         cmocka_unit_test_setup_teardown(
             test_what_the_post_office_links_into_a_folder_rings_nobody_and_what_people_link_does, begin, end),
-        cmocka_unit_test_setup_teardown(test_changes_that_come_quickly_are_told_together, begin, end),
-        cmocka_unit_test_setup_teardown(test_changes_that_wait_are_told_to_who_asks, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
