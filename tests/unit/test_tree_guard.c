@@ -225,7 +225,7 @@ static void test_a_text_that_is_too_long_to_keep_is_looked_at_each_time(void **s
 static const char *const large[] = {
     "mkdir d && cd d && (echo '[user]'; yes a=b | head -c 262000) > x && for i in $(seq 4); do mkdir -p "
     "$i/.git && ln x $i/.git/config; done",
-    "mkdir d && cd d && seq 2000 | xargs mkdir",
+    "mkdir d && cd d && seq 8000 | xargs mkdir",
     "mkdir -p .agentos/set-aside && cd .agentos/set-aside && seq 1000 | xargs touch && mkdir "
     "../../.git/hooks && cd "
     "../../.git/hooks && seq 1000 | xargs touch",
