@@ -169,6 +169,14 @@ static void find(struct guard *guard, const struct folder *folder, const char *n
             *where ? "lies in " : "is removed, as so much lies in " GUARD_ASIDE, where, own);
 }
 
+/* No look can conclude anything from a file or folder that there was no descriptor for. */
+static void say_unseen(struct guard *guard, const struct folder *folder, const char *name)
+{
+    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
+        say(guard, "%s%s%s can't be looked into now: %s", folder->path, *folder->path ? "/" : "", name,
+            strerror(errno));
+}
+
 /* --- files whose text matters --- */
 
 /* The text of a file that is small enough; NULL: the file is a finding, or is gone. Caller frees. */
@@ -187,6 +195,8 @@ static char *read_text(struct guard *guard, const struct folder *folder, const c
              config ? "can't be read as a file of at most 256 KiB"
                     : "can't be read as a file of at most 1 MiB",
              "");
+    else if (got < 0)
+        say_unseen(guard, folder, name);
     if (got != 1)
         return NULL;
     guard->text_bytes += *length;
@@ -307,7 +317,7 @@ static void look_file(struct guard *guard, const struct folder *folder, const ch
     static const char drivers[] = "names a filter, diff or merge driver, which is a program";
     bool alternates = strcmp(name, "alternates") == 0 || strcmp(name, "http-alternates") == 0;
     bool counts =
-        folder->place == OBJECTS_INFO ||
+        (folder->place == OBJECTS_INFO && strcmp(name, "commit-graph") == 0) ||
         (folder->place == PACKS && (has_end(name, ".idx") || strcmp(name, "multi-pack-index") == 0));
     bool attributes = strcmp(name, folder->place == INFO ? "attributes" : ".gitattributes") == 0;
     if (folder->place == WORK && strcmp(name, ".git") == 0)
@@ -397,8 +407,10 @@ static void look_folder(struct guard *guard, const struct folder *folder, const 
 {
     bool top = guard->depth == 1, deep = guard->depth > DEPTH_MAX;
     int fd = files_open(folder->fd, name, O_RDONLY | O_DIRECTORY, 0);
-    if (fd < 0)
-        return; /* gone, or closed to git run by the same user too */
+    if (fd < 0) {
+        say_unseen(guard, folder, name); /* else gone, or closed to git run by the same user too */
+        return;
+    }
     if ((folder->place == GIT && strcmp(name, "HEAD") == 0) || deep) {
         find(guard, folder, name, deep ? "lies deeper than is looked at" : "is no file", "");
         close(fd);
@@ -412,11 +424,7 @@ static void look_folder(struct guard *guard, const struct folder *folder, const 
 
 static void leave(struct guard *guard)
 {
-    static const char head[] = "ref: refs/heads/main\n";
     struct folder *folder = &guard->folders[--guard->depth];
-    if (folder->whole && guard->look.take && !has(folder->fd, "HEAD"))
-        files_write(folder->fd, "HEAD", head, sizeof head - 1, true,
-                    NULL); /* git knows the repository by it */
     if (folder->names)
         (void)listing_close(folder->names, NULL);
     free(folder->path);
@@ -457,8 +465,18 @@ struct guard *guard_begin(int tree, const struct guard_look *look)
         .path = memory_text(""),
         .place = WORK,
         .names = listing_take(openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "", NULL)};
+    if (!guard->folders[0].names)
+        say_unseen(guard, &guard->folders[0], "the folder");
     look_entry(guard, &guard->folders[0], ".git", DT_UNKNOWN); /* first, however many files there are */
     return guard;
+}
+
+/* git knows the repository by its HEAD, also while a look rests. */
+static void give_head(const struct folder *folder)
+{
+    static const char head[] = "ref: refs/heads/main\n";
+    if (!has(folder->fd, "HEAD"))
+        files_write(folder->fd, "HEAD", head, sizeof head - 1, true, NULL);
 }
 
 static void look_on(struct guard *guard)
@@ -471,6 +489,8 @@ static void look_on(struct guard *guard)
     } else if (guard->depth > 1 || strcmp(name, ".git") != 0) { /* guard_begin has looked there */
         guard->seen++;
         look_entry(guard, folder, name, listing_type(folder->names));
+        if (folder->whole && guard->look.take && strcmp(name, "HEAD") == 0)
+            give_head(folder);
     }
 }
 

@@ -6,5 +6,5 @@
 #include <stdbool.h>
 
 /* Whether a file of git's objects holds as many entries as it says. Also true for a file that is no such index, is too
- * short to have counts, or can't be read: git refuses it by itself. Reads at most 4 KiB. */
+ * short to have counts, or can't be read: git refuses it by itself. Reads at most 5 KiB. */
 bool pack_index_fits(int folder, const char *name);

@@ -44,7 +44,8 @@ enum { TREE_GUARD_GLANCE_MS = 55 * 1000 };         /* once a minute */
 bool tree_guard_glance(struct tree_guard *guard, int data, const char *name, const char *path, size_t trees,
                        int64_t after_ms, bool told);
 /* For a tree all of whose names stand as they did at the last look: that look found nothing, and a look now would
- * find nothing. A text can be written through a mapping, which shows in no stamp, so the config is read. False ten
- * minutes after the last look, whatever the tree holds. tree: the folder's descriptor. */
+ * find nothing. A text can be written through a mapping, which shows in no stamp, so the config is read; an index of
+ * packs is not, as git obeys none, and its counts wait for the next look. False ten minutes after the last look,
+ * whatever the tree holds. tree: the folder's descriptor. */
 bool tree_guard_holds(const struct tree_guard *guard, int tree);
 void tree_guard_free(struct tree_guard *guard);

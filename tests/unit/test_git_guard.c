@@ -1,6 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/resource.h>
 
 #include "common/files.h"
 #include "common/guard/git_guard.h"
@@ -70,7 +70,8 @@ static void an_ordinary_repository_is_left_alone(void **state)
           "git worktree add -q ../y && git branch z && ln -s a.md b.md && git commit-graph write --reachable "
           "&& "
           "git commit -q --allow-empty -m two && git -c pack.indexVersion=1 repack -dq && "
-          "git multi-pack-index write");
+          "git multi-pack-index write && for i in $(seq 30); do echo P pack-$(printf %040d $i).pack; done "
+          "> .git/objects/info/packs");
     assert_int_equal(look(true, &said), 0);
     assert_true(holds("cd x && ! test -e .agentos/set-aside && git fsck --strict"));
 }
@@ -169,6 +170,41 @@ static void what_comes_again_and_again_does_not_fill_the_disk(void **state)
     assert_true(holds("test $(ls x/.agentos/set-aside | wc -l) -eq 64 && ! test -e x/.git/hooks/pre-commit"));
 }
 
+/* A supervisor that has no descriptor left takes no tree for a clean one. */
+static void a_folder_that_cannot_be_opened_now_is_no_clean_one(void **state)
+{
+    OWNED char *path = memory_print("%s/x", folder);
+    OWNED_FD int tree = files_open_path(path, NULL);
+    struct guard_look look = {.agents = folder, .most = 10000};
+    struct rlimit limit, few;
+    shell("cd x && git init -q sub && git -C sub config core.pager x");
+    getrlimit(RLIMIT_NOFILE, &limit);
+    for (rlim_t more = 1; more < 16; more++) {
+        OWNED_BUFFER struct buffer said = {0};
+        few = (struct rlimit){.rlim_cur = (rlim_t)tree + more, .rlim_max = limit.rlim_max};
+        setrlimit(RLIMIT_NOFILE, &few);
+        size_t found = guard_tree(tree, &look, &said);
+        setrlimit(RLIMIT_NOFILE, &limit);
+        assert_true(found > 0);
+        assert_non_null(strstr(said.data, more < 4 ? "can't be looked into now" : "sub"));
+    }
+}
+
+/* The look goes on with the objects, and may rest there; people's git, and a worker, need the repository meanwhile. */
+static void a_repository_is_one_in_the_middle_of_a_look(void **state)
+{
+    OWNED char *path = memory_print("%s/x", folder);
+    shell("cd x && ln -sf refs/heads/main .git/HEAD && for i in $(seq 20); do mkdir .git/$i && cd .git/$i && "
+          "seq 100 | xargs touch && cd ../..; done");
+    OWNED_FD int tree = files_open_path(path, NULL);
+    struct guard *guard =
+        guard_begin(tree, &(struct guard_look){.agents = folder, .take = true, .most = 10000});
+    while (!guard_go(guard, 0))
+        assert_true(holds("cd x && git log --oneline >/dev/null"));
+    assert_int_equal(guard_end(guard, NULL, NULL), 1);
+    assert_true(holds("cd x && test ! -L .git/HEAD && git log --oneline >/dev/null"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +217,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(of_more_texts_than_can_be_read_the_rest_is_set_aside_unread, begin,
                                         end),
         cmocka_unit_test_setup_teardown(nothing_is_put_behind_a_link, begin, end),
+        cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_opened_now_is_no_clean_one, begin, end),
+        cmocka_unit_test_setup_teardown(a_repository_is_one_in_the_middle_of_a_look, begin, end),
         cmocka_unit_test_setup_teardown(what_comes_again_and_again_does_not_fill_the_disk, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
