@@ -32,18 +32,24 @@ void connections_serve(struct connection *connection)
     connection->served = true;
 }
 
-bool connections_may_serve(const struct connections *connections)
+bool connections_let_wait(const struct connections *connections, struct connection *connection,
+                          enum long_wait what)
 {
-    const struct connection *connection;
-    int served = 0;
-    TAILQ_FOREACH(connection, &connections->all, link)
-    served += connection->served;
-    return served < CONNECTIONS_SERVED_MAX;
+    static const int most[] = {
+        [WAITS_FOR_END] = CONNECTIONS_ENDS_MAX, [WAITS_FOR_ORDER] = CONNECTIONS_ORDERS_MAX};
+    const struct connection *other;
+    int others = 0;
+    TAILQ_FOREACH(other, &connections->all, link)
+    others += other->waits == what;
+    if (connection->waits == WAITS_NOT && others < most[what])
+        connection->waits = what;
+    return connection->waits != WAITS_NOT;
 }
 
 void connections_rest(struct connection *connection, int64_t now)
 {
     connection->busy = connection->served = false;
+    connection->waits = WAITS_NOT;
     connection->since = now;
 }
 

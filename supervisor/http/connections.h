@@ -13,9 +13,11 @@
 enum {
     CONNECTIONS_MAX = 128, /* the rest waits in the socket's backlog */
     CONNECTIONS_CROWD = 64,
-    /* Clients that wait for this process, with a call of the supervisor's each: others, a container's probes among
-     * them, always find a place here, and one there (CLIENTS_ADOPTED). */
-    CONNECTIONS_SERVED_MAX = 64,
+    /* Clients whose answer may take minutes, of each sort: none takes the other's places, and with the streams of
+     * events (EVENT_STREAMS_MAX) they leave some for all others, a container's probes among them. Orders leave calls of
+     * the supervisor's (CLIENTS_ADOPTED), too. */
+    CONNECTIONS_ENDS_MAX = 48,
+    CONNECTIONS_ORDERS_MAX = 32,
     /* Times for a request's head to come whole, and for the answer to be read; and both in a crowd. */
     CONNECTIONS_REQUEST_MS = 10 * 1000,
     CONNECTIONS_ANSWER_MS = 30 * 1000,
@@ -23,8 +25,11 @@ enum {
     CONNECTIONS_CROWD_ANSWER_MS = 5000,
 };
 
+enum long_wait { WAITS_NOT, WAITS_FOR_END /* of a task */, WAITS_FOR_ORDER /* or for a search */ };
+
 struct connection {
     int fd;
+    enum long_wait waits;
     bool busy;   /* a request of the client is being answered */
     bool served; /* the client waits for this process, and not the reverse */
     bool shown_out;
@@ -43,7 +48,10 @@ struct connection *connections_come(struct connections *connections, int fd, int
 void connections_ask(struct connection *connection, int64_t now);
 /* The answer takes the supervisor's time: until it is ready, the connection has no deadline. */
 void connections_serve(struct connection *connection);
-bool connections_may_serve(const struct connections *connections); /* one more */
+/* The answer may take minutes: the connection has a place of that sort until its request is answered, or keeps the place
+ * that it has. False: there is none. */
+bool connections_let_wait(const struct connections *connections, struct connection *connection,
+                          enum long_wait what);
 void connections_rest(struct connection *connection, int64_t now); /* the request is answered */
 void connections_leave(struct connections *connections, struct connection *connection);
 

@@ -99,6 +99,17 @@ static enum MHD_Result suspend(struct MHD_Connection *connection)
     return MHD_YES;
 }
 
+/* False: so many clients wait already that this one is to come again, which the document says. */
+static bool may_wait(struct visit *visit, enum long_wait what, struct document *document)
+{
+    struct connection *connection = connection_of(visit->connection);
+    if (!connection || connections_let_wait(&visit->http->connections, connection, what))
+        return true;
+    document_problem(document, 429, "too many other clients wait for their answers");
+    document->retry_after = 1;
+    return false;
+}
+
 /* --- documents --- */
 
 static struct snapshot *snapshot_of(struct http *http, const struct route *route)
@@ -133,6 +144,7 @@ static enum MHD_Result answer_task(struct visit *visit)
 static void task_is_due(void *context)
 {
     struct visit *visit = context;
+    let_time_run(visit->connection);
     MHD_resume_connection(visit->connection);
 }
 
@@ -287,7 +299,9 @@ static void add_idempotency(const struct visit *visit, json_t *request)
 static enum MHD_Result give_order(struct visit *visit)
 {
     struct document document = {0};
-    json_t *request = body_read(visit->body.data, visit->body.length, visit->route->fields, &document);
+    json_t *request = may_wait(visit, WAITS_FOR_ORDER, &document)
+                          ? body_read(visit->body.data, visit->body.length, visit->route->fields, &document)
+                          : NULL;
     if (!request)
         return document_send(visit->connection, &document);
     add_idempotency(visit, request);
@@ -297,10 +311,11 @@ static enum MHD_Result give_order(struct visit *visit)
     return visit->call ? suspend(visit->connection) : answer(visit);
 }
 
-static void begin_wait(struct visit *visit)
+static bool begin_wait(struct visit *visit, struct document *document)
 {
     json_int_t seconds = json_integer_value(json_object_get(visit->query, "wait"));
     task_wait_begin(&visit->wait, seconds < TASK_WAIT_MAX ? (int)seconds : TASK_WAIT_MAX, task_is_due, visit);
+    return seconds == 0 || may_wait(visit, WAITS_FOR_END, document);
 }
 
 static enum MHD_Result park(struct visit *visit)
@@ -313,8 +328,9 @@ static enum MHD_Result park(struct visit *visit)
 static enum MHD_Result look(struct visit *visit)
 {
     struct http *http = visit->http;
-    if (visit->route->asks == ASKS_TASK)
-        begin_wait(visit);
+    struct document document = {0};
+    if (visit->route->asks == ASKS_TASK && !begin_wait(visit, &document))
+        return document_send(visit->connection, &document);
     if (snapshot_look(snapshot_of(http, visit->route), clock_monotonic_ms()) != SNAPSHOT_UNDER_WAY)
         return answer(visit);
     return park(visit);
@@ -322,7 +338,9 @@ static enum MHD_Result look(struct visit *visit)
 
 static enum MHD_Result read_elsewhere(struct visit *visit)
 {
-    struct document document;
+    struct document document = {0};
+    if (!may_wait(visit, WAITS_FOR_ORDER, &document))
+        return document_send(visit->connection, &document);
     json_t *request = json_pack("{s:s}", "read", visit->route->verb);
     json_object_update(request, visit->query);
     json_object_update(request, visit->named);
@@ -368,28 +386,15 @@ static enum MHD_Result read_files(struct visit *visit)
     return document_send(visit->connection, &document);
 }
 
-/* An answer that may take minutes, and is not all of this process's doing. */
-static bool may_take_long(const struct visit *visit)
-{
-    enum route_asks asks = visit->route->asks;
-    return asks == ASKS_ORDER || asks == ASKS_EVENTS || asks == ASKS_READ ||
-           (asks == ASKS_TASK && json_integer_value(json_object_get(visit->query, "wait")) > 0);
-}
-
 static enum MHD_Result begin(struct visit *visit)
 {
-    struct document document = {0};
+    struct document document;
     if (visit->too_large)
         return say_too_large(visit->connection);
     if (!visit->route->open) { /* probes and browsers may add what they like */
         visit->query = query_read(visit->connection, visit->route->query, &document);
         if (!visit->query)
             return document_send(visit->connection, &document);
-    }
-    if (may_take_long(visit) && !connections_may_serve(&visit->http->connections)) {
-        document_problem(&document, 429, "%d other clients wait for their answers", CONNECTIONS_SERVED_MAX);
-        document.retry_after = 1;
-        return document_send(visit->connection, &document);
     }
     switch (visit->route->asks) {
     case ASKS_ORDER:

@@ -196,9 +196,9 @@ def test_a_wait_ends_with_the_state_of_the_task_when_its_time_is_over(make_v1, m
     model.release()
 
 
-WAITING = {
-    "a task's end": "GET /v1/agents/orion/tasks/held?wait=60 HTTP/1.1",
-    "an order": "POST /v1/agents/orion/stop HTTP/1.1\r\nContent-Length: 0",
+WAITING = {  # the request, how many of its sort are served at once, and a request of the other sort
+    "a task's end": ("GET /v1/agents/orion/tasks/held?wait=60", 48, ("/v1/reload", "POST")),
+    "an order": ("POST /v1/agents/orion/stop", 32, ("/v1/agents/orion/tasks/held?wait=1", "GET")),
 }
 
 
@@ -207,14 +207,19 @@ def test_clients_that_wait_leave_room_for_all_others(make_v1, model, what):
     http = make_v1(scenario="hold", env={"STOP_GRACE": "60"})
     http.task({"text": "Hold it", "id": "held"})
     model.wait_open()
-    request = f"{WAITING[what]}\r\nHost: localhost\r\n\r\n"
-    crowd = [http.connect() for _ in range(120)]
-    for client in crowd:
-        client.sendall(request.encode())
-    refused = wait_until(lambda: len(told := select.select(crowd, [], [], 0)[0]) >= 56 and told, "56 answers")
-    assert len(refused) == 56 and all(client.recv(4096).startswith(b"HTTP/1.1 429 ") for client in refused)
+    request, served, other = WAITING[what]
+    crowd = []
+    for _ in range(110):
+        crowd.append(http.connect())
+        crowd[-1].sendall(f"{request} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    more = len(crowd) - served
+    refused = wait_until(lambda: len(told := select.select(crowd, [], [], 0)[0]) >= more and told, f"{more} answers")
+    assert len(refused) == more and all(client.recv(4096).startswith(b"HTTP/1.1 429 ") for client in refused)
     assert http.ask("/healthz")[0] == 200 and http.get("/v1/agents")[0] == 200
-    answer = http.get("/v1/agents/orion/tasks/held?wait=60")
+    Events(http).socket.close()
+    assert http.ask(*other)[0] == 200
+    method, path = request.split()
+    answer = http.send(path, method=method)
     assert "wait" in problem(answer, 429)["detail"] and answer[1]["retry-after"] == "1"
     model.release()
     assert next(client for client in crowd if client not in refused).recv(4096).startswith(b"HTTP/1.1 200 ")
