@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/format/block.h"
 #include "common/format/cron.h"
 #include "common/log.h"
 #include "common/memory.h"
@@ -267,19 +268,31 @@ static char *id_of(const struct entry *entry, int64_t due)
                         entry->number);
 }
 
-/* Whether a block of this entry, for any of its times, is in the queue. */
-static bool is_waiting(const struct schedule *schedule, const struct entry *entry)
+/* Whether a block of this entry, for any of its times, is in the queue, as the worker reads that. 1: yes, 0: no, -1 and
+ * fault: nobody can tell, and another block might be a second one. */
+static int is_waiting(const struct schedule *schedule, const struct entry *entry, struct fault *fault)
 {
     OWNED char *path = memory_print("agents/%s/%s", entry->agent, TREE_QUEUE), *text = NULL;
     size_t length;
-    int shape = -1;
     unsigned number;
-    if (files_read(schedule->supervisor->data, path, QUEUE_FILE_MAX, &text, &length, NULL, NULL) != 1)
-        return false;
-    for (const char *at = text; (at = strstr(at, "## schedule-")) != NULL; at += 3)
-        if ((at == text || at[-1] == '\n') &&
-            sscanf(at, "## schedule-%*8[0-9]T%*4[0-9]-%u%n", &number, &shape) == 1 && number == entry->number)
-            return true;
+    struct block_list blocks;
+    bool found = false;
+    int read = files_read(schedule->supervisor->data, path, QUEUE_FILE_MAX, &text, &length, NULL, fault);
+    if (read != 1)
+        return read;
+    block_parse(&blocks, text, length);
+    for (size_t i = 0; i < blocks.count && !found; i++)
+        found = sscanf(blocks.items[i].id, "schedule-%*8[0-9]T%*4[0-9]-%u", &number) == 1 &&
+                number == entry->number;
+    block_list_free(&blocks);
+    return found;
+}
+
+static bool cannot_give(struct schedule *schedule, const struct agent *agent, const char *id,
+                        const struct fault *fault)
+{
+    OWNED char *what = memory_print("%s's task %s can't be added: %s", agent->name, id, fault->text);
+    say_failure(schedule, what);
     return false;
 }
 
@@ -291,7 +304,10 @@ static bool give(struct schedule *schedule, struct agent *agent, const struct en
     OWNED char *id = id_of(entry, due);
     const struct task_block block = {
         .id = id, .text = entry->task, .priority = PRIORITY_NORMAL, .created = due};
-    if (is_waiting(schedule, entry)) {
+    int waiting = is_waiting(schedule, entry, &fault);
+    if (waiting < 0)
+        return cannot_give(schedule, agent, id, &fault);
+    if (waiting) {
         log_info("agentos", NULL, "Agent '%s': %s is left out, the one before it is still in the queue",
                  agent->name, id);
         return true;
@@ -300,11 +316,8 @@ static bool give(struct schedule *schedule, struct agent *agent, const struct en
         log_error("agentos", NULL, "Agent '%s': scheduled task %s: %s", agent->name, id, fault.text);
         return true;
     }
-    if (task_block_append(schedule->supervisor->data, agent->name, &block, &fault) != 0) {
-        OWNED char *what = memory_print("%s's task %s can't be added: %s", agent->name, id, fault.text);
-        say_failure(schedule, what);
-        return false;
-    }
+    if (task_block_append(schedule->supervisor->data, agent->name, &block, &fault) != 0)
+        return cannot_give(schedule, agent, id, &fault);
     log_info("agentos", NULL, "Agent '%s': scheduled task %s is in its queue%s%s", agent->name, id,
              now - due > LATE_S ? "; it was missed at " : "",
              now - due > LATE_S ? clock_format(due, time) : "");

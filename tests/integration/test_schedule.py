@@ -139,6 +139,31 @@ def test_while_the_one_before_waits_another_is_left_out(make_system, model):
     wait_until(lambda: last_of(system) == [new_year()], "its time noted")
 
 
+def test_neither_utf_16_nor_a_nul_ahead_of_it_hides_the_one_before(make_system, model):
+    system = begin(make_system, model, (YEARLY, "Look back"))
+    system.cli("stop", "orion")
+    before = "\n## schedule-20200101T0000-1\ntask: Look back\npriority: normal\ncreated: 2020-01-01T00:00:00Z\n"
+    for ahead in "## mine\ntask: Mine\n".encode("utf-16"), b"## mine\ntask: a\0b\n":
+        (system.tree() / "queue.md").write_bytes(ahead + before.encode())
+        set_last(system, "2020-01-01T00:00:00Z")
+        wait_until(lambda: last_of(system) == [new_year()], "its time noted")
+        assert THIS_YEAR.encode() not in (system.tree() / "queue.md").read_bytes()
+
+
+def test_a_queue_that_cannot_be_read_gets_no_block_and_the_time_stays_due(make_system, model):
+    system = begin(make_system, model, (YEARLY, "Look back"))
+    system.cli("stop", "orion")
+    size = 65 * 1024 * 1024
+    os.truncate(system.tree() / "queue.md", size)
+    set_last(system, "2020-01-01T00:00:00Z")
+    system.wait_log(f"orion's task {THIS_YEAR} can't be added: agents/orion/queue.md has {size} bytes")
+    assert (system.tree() / "queue.md").stat().st_size == size
+    assert last_of(system) == ["2020-01-01T00:00:00Z"]
+    os.truncate(system.tree() / "queue.md", 0)
+    system.cli("start", "orion")
+    system.wait_done(THIS_YEAR)
+
+
 def test_a_stopped_agent_finds_it_when_it_is_started(make_system, model):
     system = begin(make_system, model, (YEARLY, "Look back"))
     system.cli("stop", "orion")
