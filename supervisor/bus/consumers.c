@@ -18,10 +18,11 @@ struct consumer {
     char *name;    /* owned; "agent-orion" for agentos.agent.orion. First: the tree finds consumers by it */
     char *subject; /* owned */
     struct consumers *consumers;
-    bool there;       /* the server has the consumer, as far as is known */
-    unsigned in_hand; /* tokens */
-    unsigned asked;   /* messages that the last question may still bring; 0: no question is out */
-    int64_t asked_at; /* clock_monotonic_ms */
+    bool there;        /* the server has the consumer, as far as is known */
+    unsigned in_hand;  /* tokens */
+    unsigned asked;    /* messages that the last question may still bring; 0: no question is out */
+    int64_t asked_at;  /* clock_monotonic_ms */
+    uint64_t question; /* the last question's number: an earlier question's end is passed over */
 };
 
 struct token {
@@ -36,7 +37,7 @@ struct consumers {
     struct consumers_owner owner;
     bool begun;
     void *all; /* tsearch: struct consumer by name */
-    uint64_t token;
+    uint64_t token, question;
     void *tokens;                          /* tsearch: struct token by number */
     TAILQ_HEAD(token_list, token) longest; /* the longest untold first */
     struct timer tick;
@@ -75,8 +76,10 @@ static void ask(struct consumer *consumer)
         return;
     consumer->asked = CONSUMER_TOKENS_MAX - consumer->in_hand;
     consumer->asked_at = clock_monotonic_ms();
+    consumer->question = ++consumers->question;
     OWNED char *subject = memory_print("$JS.API.CONSUMER.MSG.NEXT.%s.%s", stream, consumer->name);
-    OWNED char *reply = memory_print("%s.p.%s", requests_inbox(requests), consumer->name);
+    OWNED char *reply = memory_print("%s.p.%llu.%s", requests_inbox(requests),
+                                     (unsigned long long)consumer->question, consumer->name);
     OWNED char *text = memory_print("{\"batch\":%u,\"max_bytes\":%d,\"expires\":%lld}", consumer->asked,
                                     CONSUMER_BYTES_MAX, (long long)(CONSUMER_ASKS_MS * MS_NS));
     requests_say(requests, subject, reply, text);
@@ -148,8 +151,10 @@ static bool hear_status(struct consumers *consumers, natsMsg *message, int statu
     size_t length = strlen(inbox);
     if (strncmp(subject, inbox, length) != 0 || strncmp(subject + length, ".p.", 3) != 0)
         return false;
-    struct consumer *consumer = names_find(&consumers->all, subject + length + 3);
-    if (consumer && status != 100)
+    char *behind;
+    uint64_t question = strtoull(subject + length + 3, &behind, 10);
+    struct consumer *consumer = *behind == '.' ? names_find(&consumers->all, behind + 1) : NULL;
+    if (consumer && consumer->question == question && status != 100)
         end_question(consumer, status, message_header(message, "Description"));
     return true;
 }
@@ -263,8 +268,8 @@ static void mend(const void *node, VISIT visit, void *context)
     ask(consumer);
 }
 
-/* A former question that has not ended may stand beside the new one for CONSUMER_ASKS_MS: the server still hands out
- * no more than CONSUMER_TOKENS_MAX unacknowledged messages. */
+/* A former question that has not ended stands beside the new one for CONSUMER_ASKS_MS at most, and is not followed by
+ * another: the server hands out no more than CONSUMER_TOKENS_MAX unacknowledged messages all the same. */
 static void ask_anew(const void *node, VISIT visit, void *context)
 {
     struct consumer *consumer = *(struct consumer *const *)node;

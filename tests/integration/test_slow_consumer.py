@@ -19,6 +19,11 @@ def follow(nats, bus, count):
     return [f"agentos.agent.{name}" for name in names]
 
 
+def questions(nats, subjects):
+    """How many the server has at most of one subject."""
+    return max(nats.ask(f"CONSUMER.INFO.AGENTOS.agent-{subject.split('.')[-1]}")["num_waiting"] for subject in subjects)
+
+
 def flood(nats, sender, subjects):
     """All of it is in the stream's store."""
     for number, subject in enumerate(subjects, 1):
@@ -58,3 +63,4 @@ def test_a_node_that_drops_messages_says_that_it_is_a_slow_consumer_and_they_com
     wait_until(lambda: "a slow consumer: more messages came than could be taken" in receiver.ask("problem")[1], "the node says so")
     take_all(nats, receiver, EACH * len(subjects))
     assert not [said for said in receiver.heard if said[:2] == ["state", False]]
+    wait_until(lambda: questions(nats, subjects) == 1, "the questions from before are over, and none follows them", 60)
