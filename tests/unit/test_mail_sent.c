@@ -246,6 +246,11 @@ static void test_the_operators_words_are_plain_and_an_agents_are_fenced(void **s
     opened.envelope.from = "operator";
     mail_task_text(&opened, &out);
     assert_string_equal(out.data, "Do it.\n");
+    buffer_drop(&out, out.length);
+    opened.envelope = sample("b", KIND_BOUNCE); /* such as the first of a full shelf, which begins a cycle */
+    opened.envelope.reason = "its time to live was over";
+    mail_task_text(&opened, &out);
+    assert_non_null(strstr(out.data, "```text\nIt ended so: its time to live was over\n\nDo it.\n```\n"));
 }
 
 #define PROMISE(name) cmocka_unit_test_setup_teardown(name, desk_begin, desk_end)

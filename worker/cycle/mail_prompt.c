@@ -23,6 +23,14 @@ static bool from_operator(const struct envelope *envelope)
     return strcmp(envelope->from, "operator") == 0;
 }
 
+/* Of an agent's envelope the reason is the agent's text, too: it stands in front of the body. Caller frees. */
+static char *text_of(const struct envelope *envelope)
+{
+    bool reason = !from_operator(envelope) && envelope->reason && *envelope->reason;
+    return reason ? memory_print("It ended so: %s\n\n%s", envelope->reason, envelope->body)
+                  : memory_text(envelope->body);
+}
+
 void mail_task_text(const struct opened_envelope *opened, struct buffer *out)
 {
     const struct envelope *envelope = &opened->envelope;
@@ -31,6 +39,7 @@ void mail_task_text(const struct opened_envelope *opened, struct buffer *out)
         return;
     }
     if (envelope_kind_has(envelope->kind, KIND_IS_MAIL)) {
+        OWNED char *text = text_of(envelope);
         OWNED char *label =
             memory_print("%s from the agent %s", envelope_kind_name(envelope->kind), envelope->from);
         buffer_text(
@@ -40,7 +49,7 @@ void mail_task_text(const struct opened_envelope *opened, struct buffer *out)
                   "answer.\n\n"
                 : "Much has come of what you had asked others for. Take note of it; nothing else is to be "
                   "done.\n\n");
-        prompt_quote(out, label, envelope->body);
+        prompt_quote(out, label, text);
         return;
     }
     OWNED char *heading =
@@ -89,14 +98,6 @@ static void add_letter(const struct mail *mail, const struct envelope *envelope,
                                      clock_format(envelope->created, at));
     add_asked(mail, envelope, out);
     prompt_quote(out, label, body);
-}
-
-/* Of an agent's envelope the reason is the agent's text, too: it stands in front of the body. Caller frees. */
-static char *text_of(const struct envelope *envelope)
-{
-    bool reason = !from_operator(envelope) && envelope->reason && *envelope->reason;
-    return reason ? memory_print("It ended so: %s\n\n%s", envelope->reason, envelope->body)
-                  : memory_text(envelope->body);
 }
 
 static bool joins(const struct letter *letter, const char *work, int64_t now)
