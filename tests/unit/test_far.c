@@ -388,7 +388,6 @@ static size_t lie_in_inbox(const struct office *office, const char *agent)
     return count;
 }
 
-/* iris moves with her dead letters, and each node tells of them under a name of its own. */
 /* Such as that of a node that comes back when another has taken the agent over, and has done the task. */
 static void test_a_task_in_a_directory_that_the_agent_has_left_does_not_expire(void **state)
 {
@@ -408,6 +407,7 @@ static void test_a_task_in_a_directory_that_the_agent_has_left_does_not_expire(v
     UNTIL_TWO(office_lies(a, "iris", FOLDER_DEAD_LETTERS, "t1"));
 }
 
+/* iris moves with her dead letters, and each node tells of them under a name of its own. */
 static void test_of_a_dead_letter_that_moves_its_sender_is_told_once(void **state)
 {
     struct envelope letter = brief("h1", "orion", "iris"), second = brief("h2", "orion", "iris");
