@@ -20,7 +20,7 @@
 #include "common/tree.h"
 #include "supervisor/post/part.h"
 
-enum { SEEN_MAX = 8 * 1024 * 1024, SEEN_LINE = 64, RETRY_S = 1 };
+enum { SEEN_MAX = 8 * 1024 * 1024, SEEN_LINE = 64, RETRY_S = 1, BURIED_MOST = 256 /* in one turn */ };
 
 /* A block that has a time to live and no `created`, as it was met first. */
 struct sight {
@@ -34,6 +34,14 @@ struct tasks {
     struct file_stamp stamp; /* of queue.md as it was read */
     struct sight *sights;    /* of the blocks that stood there then, sorted */
     size_t sight_count;
+    struct timer slice; /* goes on with blocks that have expired, */
+    size_t from;        /* of which those before this one were looked at; 0: none was */
+};
+
+/* .agentos/seen, as it was read. */
+struct seen {
+    struct sight *all; /* sorted */
+    size_t count, length /* bytes of the file */;
 };
 
 static char *path_in(const struct box *box, const char *name)
@@ -82,20 +90,45 @@ static void meet(struct tasks *tasks, const struct block_list *blocks)
     tasks->sight_count = count;
 }
 
-/* .agentos/seen has lines "ID HASH TIME" (worker/queue/first_seen.c). 0: no line is of this block. */
-static int64_t noted(const char *seen, const struct block *block)
+static int by_sight(const void *a, const void *b)
 {
-    struct sight wanted = sight_of(block, 0), line_of;
-    int read = 0;
-    for (const char *line = seen; line && *line; line = strchr(line, '\n'), line += line != NULL)
-        if (sscanf(line, "%16" SCNx64 " %16" SCNx64 " %20" SCNd64 "%n", &line_of.id, &line_of.hash,
-                   &line_of.time, &read) == 3 &&
-            line[read] == '\n' && by_hash_and_id(&line_of, &wanted) == 0)
-            return line_of.time;
-    return 0;
+    const struct sight *left = a, *right = b;
+    int order = by_hash_and_id(a, b);
+    return order ? order : (left->time > right->time) - (left->time < right->time);
 }
 
-static int64_t counts_from(const struct tasks *tasks, const struct block *block, const char *seen)
+/* .agentos/seen has lines "ID HASH TIME" (worker/queue/first_seen.c). sscanf looks for its text's end, so each line is
+ * read apart: a worker may have written very many. */
+static void parse_seen(const char *text, struct seen *seen)
+{
+    const char *end;
+    for (const char *line = text; line && (end = strchr(line, '\n')); line = end + 1) {
+        struct sight sight;
+        char alone[SEEN_LINE] = "";
+        int read = 0;
+        if (end - line >= SEEN_LINE)
+            continue;
+        memcpy(alone, line, (size_t)(end - line));
+        if (sscanf(alone, "%16" SCNx64 " %16" SCNx64 " %20" SCNd64 "%n", &sight.id, &sight.hash, &sight.time,
+                   &read) == 3 &&
+            read == end - line)
+            *MEMORY_ADD(seen->all, seen->count) = sight;
+    }
+    MEMORY_SORT(seen->all, seen->count, by_sight);
+}
+
+/* The earliest time that the file has for the block. 0: no line is of this block. */
+static int64_t noted(const struct seen *seen, const struct block *block)
+{
+    struct sight wanted = sight_of(block, 0);
+    const struct sight *found =
+        seen->count ? bsearch(&wanted, seen->all, seen->count, sizeof wanted, by_hash_and_id) : NULL;
+    while (found && found > seen->all && by_hash_and_id(found - 1, &wanted) == 0)
+        found--;
+    return found ? found->time : 0;
+}
+
+static int64_t counts_from(const struct tasks *tasks, const struct block *block, const struct seen *seen)
 {
     if (block->created)
         return block->created;
@@ -108,12 +141,12 @@ static int64_t counts_from(const struct tasks *tasks, const struct block *block,
 /* The worker finds the time from which an expired block counted where it keeps such times itself: a dead letter that has
  * the time goes when somebody requeues or purges it, and the block would have a second life. The agent has no process
  * that writes there too. Where the note can't be written, the dead letter is left. */
-static void note_for_worker(const struct tasks *tasks, const struct block *block, const char *seen,
+static void note_for_worker(const struct tasks *tasks, const struct block *block, const struct seen *seen,
                             int64_t time)
 {
     struct sight sight = sight_of(block, time);
     OWNED char *path = path_in(tasks->box, TREE_NOTES "/seen");
-    if (block->created || noted(seen, block) || (seen && strlen(seen) + SEEN_LINE > SEEN_MAX))
+    if (block->created || noted(seen, block) || seen->length + SEEN_LINE > SEEN_MAX)
         return;
     char line[SEEN_LINE];
     int length = snprintf(line, sizeof line, "%016" PRIx64 " %016" PRIx64 " %" PRId64 "\n", sight.id,
@@ -139,7 +172,7 @@ static bool lies_dead(struct box *box, const struct block *block, const char *fi
 }
 
 /* When the block's time is over, epoch seconds; -1: never. */
-static int64_t end_of(const struct tasks *tasks, const struct block *block, const char *seen)
+static int64_t end_of(const struct tasks *tasks, const struct block *block, const struct seen *seen)
 {
     if (block->ttl_seconds <= 0)
         return -1;
@@ -148,7 +181,7 @@ static int64_t end_of(const struct tasks *tasks, const struct block *block, cons
 
 /* Another block with the same id and text has time left, such as `requeue` appends: the task is not over. */
 static bool lives_on(const struct tasks *tasks, const struct block_list *blocks, const struct block *block,
-                     const char *seen, int64_t now)
+                     const struct seen *seen, int64_t now)
 {
     for (size_t i = 0; i < blocks->count; i++) {
         const struct block *twin = &blocks->items[i];
@@ -163,7 +196,7 @@ static bool lives_on(const struct tasks *tasks, const struct block_list *blocks,
 }
 
 static bool bury(struct tasks *tasks, const struct block_list *blocks, const struct block *block,
-                 const char *seen, int64_t created)
+                 const struct seen *seen, int64_t created)
 {
     struct box *box = tasks->box;
     struct post *post = box->post;
@@ -198,21 +231,34 @@ static bool bury(struct tasks *tasks, const struct block_list *blocks, const str
     return true;
 }
 
-/* Buries expired tasks; *next: when the next one expires, -1: never. */
-static void go_through(struct tasks *tasks, const struct block_list *blocks, const char *seen, int64_t *next)
+/* Buries expired tasks, from tasks->from on; *next: when the next one expires, -1: never. False: the turn has no time
+ * for more of them, and tasks->slice goes on. */
+static bool go_through(struct tasks *tasks, const struct block_list *blocks, const struct seen *seen,
+                       int64_t *next)
 {
-    int64_t now = clock_now();
+    int64_t now = clock_now(), until_ms = clock_monotonic_ms() + DECIDING_MS;
+    size_t from = tasks->from, looked_at = 0;
     *next = -1;
+    tasks->from = 0;
     for (size_t i = 0; i < blocks->count; i++) {
         const struct block *block = &blocks->items[i];
         if (block->ttl_seconds <= 0 || block->problem || !block->task)
             continue;
         int64_t at = end_of(tasks, block, seen), created = at - block->ttl_seconds;
-        if (at >= 0 && at <= now)
+        if (at >= 0 && at <= now) {
+            if (i < from)
+                continue;
+            if (looked_at > 0 && (looked_at == BURIED_MOST || clock_monotonic_ms() >= until_ms)) {
+                tasks->from = i;
+                return false;
+            }
+            looked_at++;
             at = bury(tasks, blocks, block, seen, created) ? -1 : now + RETRY_S;
+        }
         if (at >= 0 && (*next < 0 || at < *next))
             *next = at;
     }
+    return true;
 }
 
 /* 1: both are read, 0: there is no queue, -1: not now: without both files no task is known to have expired. */
@@ -232,11 +278,13 @@ static void read_queue(struct tasks *tasks)
 {
     struct box *box = tasks->box;
     struct post *post = box->post;
-    OWNED char *text = NULL, *seen = NULL;
+    OWNED char *text = NULL, *notes = NULL;
     struct block_list blocks;
+    struct seen seen = {0};
+    struct file_stamp before = tasks->stamp;
     size_t length;
     int64_t next;
-    int found = post_owns(box) ? read_files(tasks, &text, &length, &seen) : -1;
+    int found = post_owns(box) ? read_files(tasks, &text, &length, &notes) : -1;
     if (found == 0)
         expiry_clear(post->expiry, &tasks->entry);
     else if (found < 0)
@@ -244,10 +292,17 @@ static void read_queue(struct tasks *tasks)
     if (found <= 0)
         return;
     block_parse(&blocks, text, length);
+    seen.length = notes ? strlen(notes) : 0;
+    parse_seen(notes, &seen);
     meet(tasks, &blocks);
-    go_through(tasks, &blocks, seen, &next);
+    if (!files_stamp_equal(&before, &tasks->stamp))
+        tasks->from = 0;
+    bool whole = go_through(tasks, &blocks, &seen, &next);
     block_list_free(&blocks);
-    if (next >= 0)
+    free(seen.all);
+    if (!whole)
+        timer_set(post->loop, &tasks->slice, 0);
+    else if (next >= 0)
         expiry_set(post->expiry, &tasks->entry, next);
     else
         expiry_clear(post->expiry, &tasks->entry);
@@ -267,7 +322,7 @@ void post_tasks_look(struct box *box)
     if (!box->tasks) {
         box->tasks = memory_new(1, sizeof *box->tasks);
         *box->tasks = (struct tasks){.box = box};
-        box->tasks->entry = (struct timer){.ring = task_due, .context = box->tasks};
+        box->tasks->entry = box->tasks->slice = (struct timer){.ring = task_due, .context = box->tasks};
     } else if (files_stamp_equal(&stamp, &box->tasks->stamp)) {
         return;
     }
@@ -288,6 +343,7 @@ void post_tasks_forget(struct box *box)
     if (!box->tasks)
         return;
     expiry_clear(box->post->expiry, &box->tasks->entry);
+    timer_clear(box->post->loop, &box->tasks->slice);
     free(box->tasks->sights);
     free(box->tasks);
     box->tasks = NULL;

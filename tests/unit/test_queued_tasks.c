@@ -5,13 +5,18 @@
 
 enum { HOUR_S = 3600 };
 
-static void put_queue(struct office *office, const char *text)
+static void write_queue(const struct office *office, const char *text)
 {
     OWNED char *path = memory_print("%s/agents/iris/queue.md", office->folder);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     fputs(text, file);
     fclose(file);
+}
+
+static void put_queue(struct office *office, const char *text)
+{
+    write_queue(office, text);
     post_queue_changed(office->post, "iris");
     office_settle(office);
 }
@@ -79,6 +84,31 @@ static void test_a_block_with_a_created_has_a_letter_beside_that_of_an_earlier_b
     envelope_free(&letter);
 }
 
+static size_t count_dead(const struct office *office)
+{
+    struct mailbox_names names = {0};
+    mailbox_list(office->data, "iris", FOLDER_DEAD_LETTERS, &names);
+    size_t count = names.count;
+    mailbox_names_free(&names);
+    return count;
+}
+
+/* Each of them is a file that is flushed, and the other agents wait meanwhile. */
+static void test_a_turn_buries_some_of_very_many_and_the_next_turns_the_others(void **state)
+{
+    enum { COUNT = 600 };
+    struct office *office = *state;
+    OWNED_BUFFER struct buffer text = {0};
+    for (int i = 0; i < COUNT; i++)
+        buffer_print(&text, "## t%d\ntask: Do it\ncreated: 2026-04-29T10:05:00Z\nttl_seconds: 5\n\n", i);
+    post_worker_down(office->post, "iris");
+    office_settle(office);
+    write_queue(office, text.data);
+    post_queue_changed(office->post, "iris");
+    assert_in_range(count_dead(office), 1, COUNT / 2);
+    UNTIL(office, count_dead(office) == COUNT);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, office_setup, office_teardown)
 
 int main(void)
@@ -86,6 +116,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_block_without_a_created_counts_from_when_it_was_met),
         TEST(test_a_block_that_was_taken_away_and_comes_again_counts_anew),
+        TEST(test_a_turn_buries_some_of_very_many_and_the_next_turns_the_others),
         TEST(test_a_block_with_a_created_has_a_letter_beside_that_of_an_earlier_block),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
