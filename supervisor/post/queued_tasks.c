@@ -16,8 +16,10 @@
 #include "common/format/block.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/message.h"
 #include "common/names.h"
 #include "common/tree.h"
+#include "common/utf8.h"
 #include "supervisor/post/part.h"
 
 enum { SEEN_MAX = 8 * 1024 * 1024, SEEN_LINE = 64, RETRY_S = 1, BURIED_MOST = 256 /* in one turn */ };
@@ -201,6 +203,8 @@ static bool bury(struct tasks *tasks, const struct block_list *blocks, const str
     struct box *box = tasks->box;
     struct post *post = box->post;
     OWNED char *file = names_file(block->id);
+    /* The beginning, of an id that is too long for an envelope. */
+    OWNED char *trace = memory_slice(block->id, utf8_cut(block->id, strlen(block->id), MESSAGE_TASK_MOST));
     OWNED char *reason = memory_text("its time to live was over");
     struct fault fault;
     int64_t written = tasks->stamp.modified_ns / 1000000000;
@@ -216,7 +220,7 @@ static bool bury(struct tasks *tasks, const struct block_list *blocks, const str
         .ttl_seconds = block->ttl_seconds,
         .priority = block->priority,
         .status = "expired",
-        .trace = block->id,
+        .trace = trace,
         .reason = reason,
         .lock = block->lock,
         .finished = clock_now(),

@@ -94,6 +94,16 @@ def test_headings_of_a_sentence_and_of_a_page_end_no_worker(system, model):
     assert system.agent_status()["restarts"] == 0 and "is killed" not in system.log()
 
 
+def test_a_heading_of_five_megabytes_ends_no_worker_and_its_task_is_set_aside(system):
+    system.append(f"\n## {'x' * 5_000_000}\ntask: Never done\n" + task_block("fine", "I am fine"))
+    system.wait_done("fine")
+    system.wait_queue_empty()
+    [letter] = [path.read_text() for path in (system.tree() / "iac/dead-letter").iterdir()]
+    assert "\nreason: its id is longer than 1024 bytes\n" in letter and letter.endswith("\nNever done")
+    assert len(system.read("reflections.md")) < 10_000
+    assert system.agent_status()["restarts"] == 0 and "is killed" not in system.log()
+
+
 def test_a_malformed_block_that_a_person_mends_is_done(system):
     system.append("\n## mended\npriority: high\n")
     wait_until(lambda: system.agent_status()["problems"], "the problem reported")

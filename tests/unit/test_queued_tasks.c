@@ -1,5 +1,7 @@
 /* Tasks of queue.md that expire while their agent has no process: from when a block counts, and whose dead letter it
  * is. */
+#include "common/message.h"
+#include "common/names.h"
 #include "common/test_clock.h"
 #include "post_office.h"
 
@@ -109,6 +111,22 @@ static void test_a_turn_buries_some_of_very_many_and_the_next_turns_the_others(v
     UNTIL(office, count_dead(office) == COUNT);
 }
 
+static void test_a_task_whose_heading_is_larger_than_an_envelope_has_its_dead_letter(void **state)
+{
+    struct office *office = *state;
+    OWNED char *heading = memory_new(300001, 1);
+    memset(heading, 'x', 300000);
+    OWNED char *text =
+        memory_print("## %s\ntask: Do it\ncreated: 2026-04-29T10:05:00Z\nttl_seconds: 5\n", heading);
+    post_worker_down(office->post, "iris");
+    put_queue(office, text);
+    OWNED char *file = names_file(heading);
+    struct envelope letter = office_read(office, "iris", FOLDER_DEAD_LETTERS, file);
+    assert_string_equal(letter.body, "Do it");
+    assert_int_equal(strlen(letter.trace), MESSAGE_TASK_MOST);
+    envelope_free(&letter);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, office_setup, office_teardown)
 
 int main(void)
@@ -117,6 +135,7 @@ int main(void)
         TEST(test_a_block_without_a_created_counts_from_when_it_was_met),
         TEST(test_a_block_that_was_taken_away_and_comes_again_counts_anew),
         TEST(test_a_turn_buries_some_of_very_many_and_the_next_turns_the_others),
+        TEST(test_a_task_whose_heading_is_larger_than_an_envelope_has_its_dead_letter),
         TEST(test_a_block_with_a_created_has_a_letter_beside_that_of_an_earlier_block),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

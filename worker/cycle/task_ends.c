@@ -10,7 +10,15 @@
 #include "common/memory.h"
 #include "common/names.h"
 #include "common/tree.h"
+#include "common/utf8.h"
 #include "worker/cycle/worker.h"
+
+/* A task's id as the supervisor, the dead letter and the reflections have it: an id that is too long for a message
+ * begins so. Caller frees. */
+static char *told_id(const struct block *block)
+{
+    return memory_slice(block->id, utf8_cut(block->id, strlen(block->id), MESSAGE_TASK_MOST));
+}
 
 static bool take(struct worker *worker, const char *id, uint64_t hash)
 {
@@ -37,14 +45,15 @@ void task_ends_unused(struct worker *worker, struct stored_answer *answer)
 
 bool task_ends_duplicate(struct worker *worker, const struct block *block, const char *commit)
 {
-    OWNED char *id = memory_text(block->id);
+    OWNED char *id = memory_text(block->id), *told = told_id(block);
     uint64_t hash = block->hash;
     if (!take(worker, id, hash))
         return false;
     log_warn("agent", worker->name,
-             "Task %s was done already, in commit %s; its block is removed from queue.md.", id, commit);
+             "Task %s was done already, in commit %s; its block is removed from queue.md.", told, commit);
     attempts_end(worker->attempts, id, hash);
-    worker_say(worker, MESSAGE_FINISHED, id, UINT64_C(1), commit, UINT64_C(0), UINT64_C(0), "duplicate", "");
+    worker_say(worker, MESSAGE_FINISHED, told, UINT64_C(1), commit, UINT64_C(0), UINT64_C(0), "duplicate",
+               "");
     return true;
 }
 
@@ -52,6 +61,7 @@ bool task_ends_duplicate(struct worker *worker, const struct block *block, const
 static void print_dead_letter(const struct worker *worker, const struct block *block, const char *id,
                               const char *status, const char *reason, int64_t now, struct buffer *out)
 {
+    OWNED char *told = told_id(block);
     const struct envelope envelope = {
         .id = (char *)id,
         .kind = KIND_TASK,
@@ -62,7 +72,7 @@ static void print_dead_letter(const struct worker *worker, const struct block *b
         .priority = block->priority,
         .status = (char *)status,
         .attempts = attempts_failed(worker->attempts, block->id, block->hash),
-        .trace = block->id,
+        .trace = told,
         .reason = (char *)reason,
         .lock = block->lock,
         .finished = now,
@@ -85,7 +95,7 @@ static void list_changes(struct worker *worker, const struct block *block, const
                          const char *status, const char *reason, int64_t now, struct change_list *changes)
 {
     OWNED_BUFFER struct buffer letter = {0};
-    OWNED char *path = memory_print("%s/%s.md", TREE_DEAD_LETTERS, file);
+    OWNED char *path = memory_print("%s/%s.md", TREE_DEAD_LETTERS, file), *told = told_id(block);
     OWNED char *text =
         memory_print("The task was not done: %s (%s). The task lies in %s.", status, reason, path);
     print_dead_letter(worker, block, file, status, reason, now, &letter);
@@ -94,7 +104,7 @@ static void list_changes(struct worker *worker, const struct block *block, const
         OWNED char *whole = memory_print("%s/%s.md", TREE_OUTPUTS, file);
         change_list_add(changes, CHANGE_WRITE, whole, block->task, strlen(block->task));
     }
-    learning_reflect(worker->learning, block->id, text, now, changes);
+    learning_reflect(worker->learning, told, text, now, changes);
 }
 
 bool task_ends_dead_letter(struct worker *worker, const struct block *block, const char *status,
@@ -104,7 +114,7 @@ bool task_ends_dead_letter(struct worker *worker, const struct block *block, con
     OWNED_CHANGES struct change_list changes = {0};
     int64_t now = clock_now();
     const char *end = strcmp(status, "expired") == 0 ? "expired" : "poison";
-    OWNED char *id = memory_text(block->id);
+    OWNED char *id = memory_text(block->id), *told = told_id(block);
     OWNED char *file = names_file(id);
     uint64_t hash = block->hash;
     struct stored_answer unused;
@@ -117,10 +127,10 @@ bool task_ends_dead_letter(struct worker *worker, const struct block *block, con
             worker, &(struct task_trailers){.task = id, .task_hash = hash, .end = end, .source = "queue"},
             reason, &changes, commit))
         return false;
-    log_warn("agent", worker->name, "Task %s is set aside in %s/%s.md: %s (%s).", id, TREE_DEAD_LETTERS, file,
-             status, reason);
+    log_warn("agent", worker->name, "Task %s is set aside in %s/%s.md: %s (%s).", told, TREE_DEAD_LETTERS,
+             file, status, reason);
     attempts_end(worker->attempts, id, hash);
-    worker_say(worker, MESSAGE_FINISHED, id, UINT64_C(1), commit, UINT64_C(0), UINT64_C(0), end, reason);
+    worker_say(worker, MESSAGE_FINISHED, told, UINT64_C(1), commit, UINT64_C(0), UINT64_C(0), end, reason);
     timers_arm_within(&worker->timers, TIMER_TIDY, clock_monotonic_ms() + 1000);
     return take(worker, id, hash);
 }
