@@ -1,7 +1,7 @@
-#pragma once
 /* The counts in git's indexes of packs, of several packs and of commits (gitformat-pack(5), gitformat-commit-graph(5)):
  * libgit2 1.5 multiplies them in 32 bits, takes a count that wraps for a good one, and reads far behind the end of the
  * file. */
+#pragma once
 
 #include <stdbool.h>
 

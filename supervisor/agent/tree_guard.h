@@ -1,5 +1,5 @@
-/* The look for files in an agent's tree that git would obey, which are taken out (common/guard/git_guard.h). The supervisor
- * looks, as the worker itself may have written them. */
+/* The look for files in an agent's tree that git would obey, which are taken out (common/guard/git_guard.h). The
+ * supervisor looks, as the worker itself may have written them. */
 #pragma once
 
 #include <stdbool.h>

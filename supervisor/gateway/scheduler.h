@@ -1,9 +1,9 @@
 /* All questions to models: whose turn it is, which provider is asked, when a question is asked again, how it ended.
  *
- * Each ASK gets exactly one ANSWER, unless it is forgotten or given back. Before that, the gateway tells of each request that went
- * out for the ASK with a SPENT; another request goes out when AGAIN has come. Agents take turns, and one agent's
- * questions are asked in order, so nobody holds up the others. A question that waits (for a retry, or because its
- * provider limits everybody) takes no place among those under way. */
+ * Each ASK gets exactly one ANSWER, unless it is forgotten or given back. Before that, the gateway tells of each request
+ * that went out for the ASK with a SPENT; another request goes out when AGAIN has come. Agents take turns, and one
+ * agent's questions are asked in order, so nobody holds up the others. A question that waits (for a retry, or because
+ * its provider limits everybody) takes no place among those under way. */
 #pragma once
 
 #include <stdint.h>
