@@ -11,7 +11,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "common/buffer.h"
 #include "common/clock.h"
 #include "common/control.h"
 #include "common/held.h"
@@ -19,9 +18,15 @@
 #include "common/printable.h"
 #include "supervisor/cli/terminal/output.h"
 
+/* What was read and not yet parsed: text + at up to text + end. */
 struct client {
     int fd; /* owned */
-    struct buffer in;
+    size_t at, end;
+    size_t length; /* of the line that is being parsed, as far as it was handed out */
+    int64_t until; /* monotonic ms, 0: without end */
+    int status;    /* why the line has no more text: an exit code, or 0 */
+    bool line_ended;
+    char text[65536];
 };
 
 /* A status of thousands of agents is longer than a request may be. */
@@ -131,64 +136,87 @@ void client_close(struct client *client)
 {
     if (client != NULL) {
         close(client->fd);
-        buffer_free(&client->in);
         free(client);
     }
 }
 
-/* The next line in the buffer, with its end replaced by a NUL; NULL: none whole yet. */
-static char *take_line(struct client *client)
+static char *line_end(const struct client *client)
 {
-    char *end = client->in.length > 0 ? memchr(client->in.data, '\n', client->in.length) : NULL;
-    if (end == NULL)
-        return NULL;
-    size_t length = (size_t)(end - client->in.data);
-    char *line = memory_slice(client->in.data, length);
-    buffer_drop(&client->in, length + 1);
-    return line;
+    return memchr(client->text + client->at, '\n', client->end - client->at);
 }
 
-/* 0: there is more; else the exit code. until: monotonic ms, 0 = without end. */
-static int read_more(struct client *client, int64_t until)
+/* Reads into the buffer, which is empty. 0: there is more; else the exit code. */
+static int read_more(struct client *client)
 {
-    int64_t left = until == 0 ? -1 : until - clock_monotonic_ms();
     struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN};
-    int ready = until != 0 && left <= 0 ? 0 : poll(&poll_fd, 1, (int)left);
-    if (ready < 0 && errno == EINTR)
+    for (;;) {
+        int64_t left = client->until == 0 ? -1 : client->until - clock_monotonic_ms();
+        int ready = client->until != 0 && left <= 0 ? 0 : poll(&poll_fd, 1, (int)left);
+        if (ready == 0)
+            return EX_TEMPFAIL;
+        ssize_t got = ready < 0 ? -1 : read(client->fd, client->text, sizeof(client->text));
+        if (got < 0 && errno == EINTR)
+            continue;
+        client->at = 0;
+        client->end = got > 0 ? (size_t)got : 0;
+        return got > 0 ? 0 : EX_UNAVAILABLE;
+    }
+}
+
+/* Hands the line's text to the parser, which is at work while the supervisor still writes: thousands of agents are
+ * several megabytes. The line's end is the text's end. */
+static size_t hand_out(void *buffer, size_t size, void *context)
+{
+    struct client *client = context;
+    if (client->line_ended)
         return 0;
-    if (ready == 0)
-        return EX_TEMPFAIL;
-    ssize_t got = read(client->fd, buffer_room(&client->in, 65536), 65536);
-    if (got < 0 && errno == EINTR)
-        return 0;
-    if (got <= 0 || client->in.length + (size_t)got > ANSWER_LIMIT)
-        return EX_UNAVAILABLE;
-    client->in.length += (size_t)got;
-    return 0;
+    if (client->at == client->end && (client->status = read_more(client)) != 0)
+        return (size_t)-1;
+    const char *newline = line_end(client);
+    size_t length = (newline != NULL ? (size_t)(newline - client->text) : client->end) - client->at;
+    length = length < size ? length : size;
+    memcpy(buffer, client->text + client->at, length);
+    client->at += length;
+    client->length += length;
+    if (client->length > ANSWER_LIMIT) {
+        client->status = EX_UNAVAILABLE;
+        return (size_t)-1;
+    }
+    if (client->text + client->at == newline) {
+        client->line_ended = true;
+        client->at++;
+    }
+    return length;
+}
+
+/* The next line; patience: seconds, 0: without end. NULL: client->status says why none came, or is 0 for a line that is
+ * no JSON, behind which nothing is read. Caller decrefs. */
+static json_t *parse_line(struct client *client, int patience)
+{
+    client->until = patience == 0 ? 0 : clock_monotonic_ms() + (int64_t)patience * 1000;
+    client->line_ended = false;
+    client->length = 0;
+    client->status = 0;
+    return json_load_callback(hand_out, client, JSON_REJECT_DUPLICATES, NULL);
 }
 
 bool client_ready(struct client *client, int milliseconds)
 {
     struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN};
-    bool line = client->in.length > 0 && memchr(client->in.data, '\n', client->in.length) != NULL;
-    return line || poll(&poll_fd, 1, milliseconds) > 0;
+    return line_end(client) != NULL || poll(&poll_fd, 1, milliseconds) > 0;
 }
 
 json_t *client_answer(struct client *client, int patience, int *status)
 {
-    int64_t until = patience == 0 ? 0 : clock_monotonic_ms() + (int64_t)patience * 1000;
-    OWNED char *line = NULL;
-    while ((line = take_line(client)) == NULL) {
-        *status = read_more(client, until);
-        if (*status != 0) {
-            output_complain(
-                *status == EX_TEMPFAIL
-                    ? "the supervisor did not answer in time; try again"
-                    : "the supervisor ended before it answered; whether the order was done is not known");
-            return NULL;
-        }
+    json_t *answer = parse_line(client, patience);
+    *status = client->status;
+    if (answer == NULL && *status != 0) {
+        output_complain(
+            *status == EX_TEMPFAIL
+                ? "the supervisor did not answer in time; try again"
+                : "the supervisor ended before it answered; whether the order was done is not known");
+        return NULL;
     }
-    json_t *answer = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
     const json_t *code = json_object_get(answer, "exit");
     if (!json_is_integer(code)) {
         output_complain("the supervisor's answer is not understood (is it another version?)");
@@ -205,11 +233,7 @@ json_t *client_answer(struct client *client, int patience, int *status)
 
 json_t *client_next(struct client *client)
 {
-    OWNED char *line = NULL;
-    while ((line = take_line(client)) == NULL)
-        if (read_more(client, 0) != 0)
-            return NULL;
-    return json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+    return parse_line(client, 0);
 }
 
 json_t *client_call(const struct invocation *invocation, json_t *request, int patience, int *status)
@@ -222,19 +246,16 @@ json_t *client_call(const struct invocation *invocation, json_t *request, int pa
 
 json_t *client_consult(const struct invocation *invocation, json_t *request)
 {
-    OWNED char *text = json_dumps(request, JSON_COMPACT), *line = NULL;
+    OWNED char *text = json_dumps(request, JSON_COMPACT);
     OWNED char *whole = memory_print("%s\n", text != NULL ? text : "{}");
-    struct client client = {.fd = connect_control(invocation->run_dir)};
-    int64_t until = clock_monotonic_ms() + CONSULT_PATIENCE_S * 1000;
+    int fd = connect_control(invocation->run_dir);
     json_decref(request);
-    if (client.fd < 0)
+    if (fd < 0)
         return NULL;
-    int status = send_all(client.fd, whole, strlen(whole)) ? 0 : EX_UNAVAILABLE;
-    while (status == 0 && (line = take_line(&client)) == NULL)
-        status = read_more(&client, until);
-    close(client.fd);
-    buffer_free(&client.in);
-    json_t *answer = line != NULL ? json_loads(line, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    struct client *client = memory_new(1, sizeof(*client));
+    client->fd = fd;
+    json_t *answer = send_all(fd, whole, strlen(whole)) ? parse_line(client, CONSULT_PATIENCE_S) : NULL;
+    client_close(client);
     const json_t *code = json_object_get(answer, "exit");
     if (json_is_integer(code) && json_integer_value(code) == EX_OK)
         return answer;
