@@ -13,8 +13,10 @@
  * before the first, are at most REQUEST_MS (supervisor/control/control.h), then the connection is ended; a request that is
  * too long ends it, too. A client that asked for events gets nothing else on that connection.
  *
- *   {"verb":"status","agent":NAME?,"all_nodes"?:true}  {"exit":0,"status":{…}}   the object of contract section 1; with
- *                                              all_nodes also the "node" of the supervisor, and of each agent
+ *   {"verb":"status","agent":NAME?,"all_nodes"?:true,"rows"?:true}
+ *                                              {"exit":0,"status":{…}}   the object of contract section 1; with
+ *                                              all_nodes also the "node" of the supervisor, and of each agent; else with
+ *                                              rows the keys of the CLI's table alone, without 0, null and []
  *   {"verb":"metrics"}                         {"exit":0,"metrics":{…}}  the HTTP process's figures, counted since the
  *                                              supervisor started; histograms are {"counts":[…],"sum"}, a count for each
  *                                              bound and one for all above:

@@ -92,20 +92,28 @@ static int urgency(const json_t *agent)
                                                                    : 5;
 }
 
+struct ranked {
+    const json_t *agent; /* borrowed */
+    const char *name;    /* the agent's */
+    int urgency;
+};
+
 static int by_urgency(const void *left, const void *right)
 {
-    const json_t *a = *(json_t *const *)left, *b = *(json_t *const *)right;
-    int order = urgency(a) - urgency(b);
-    return order != 0 ? order : strcmp(text_of(a, "name"), text_of(b, "name"));
+    const struct ranked *a = left, *b = right;
+    int order = a->urgency - b->urgency;
+    return order != 0 ? order : strcmp(a->name, b->name);
 }
 
-/* Borrowed; the caller frees the list. */
-static json_t **in_order(const json_t *agents)
+/* The caller frees the list. */
+static struct ranked *in_order(const json_t *agents)
 {
     size_t count = json_array_size(agents);
-    json_t **list = memory_new(count + 1, sizeof(json_t *));
-    for (size_t i = 0; i < count; i++)
-        list[i] = json_array_get(agents, i);
+    struct ranked *list = memory_new(count + 1, sizeof(*list));
+    for (size_t i = 0; i < count; i++) {
+        const json_t *agent = json_array_get(agents, i);
+        list[i] = (struct ranked){.agent = agent, .name = text_of(agent, "name"), .urgency = urgency(agent)};
+    }
     MEMORY_SORT(list, count, by_urgency);
     return list;
 }
@@ -113,19 +121,19 @@ static json_t **in_order(const json_t *agents)
 static void show_table(const json_t *agents, size_t most)
 {
     struct table table;
-    OWNED json_t **list = in_order(agents);
+    OWNED struct ranked *list = in_order(agents);
     size_t count = json_array_size(agents);
     size_t shown = count > most ? most : count;
     bool nodes = json_object_get(json_array_get(agents, 0), "node") != NULL;
     table_begin(&table, STATUS_HEADS, sizeof(STATUS_HEADS) / sizeof(STATUS_HEADS[0]) - (nodes ? 0 : 1));
     for (size_t i = 0; i < shown; i++)
-        add_agent(&table, list[i]);
+        add_agent(&table, list[i].agent);
     table_show(&table);
     if (shown < count)
         printf("… and %zu more, which need attention less\n", count - shown);
     for (size_t i = 0; i < shown; i++) {
-        OWNED char *whose = memory_print("%s: ", text_of(list[i], "name"));
-        show_problems(list[i], whose);
+        OWNED char *whose = memory_print("%s: ", list[i].name);
+        show_problems(list[i].agent, whose);
     }
 }
 
@@ -165,6 +173,8 @@ static int show_once(struct invocation *invocation, size_t most)
 {
     int status = 0;
     json_t *request = json_pack("{s:s, s:s*}", "verb", "status", "agent", invocation->words[0]);
+    if (!invocation_has(invocation, OPTION_JSON))
+        json_object_set_new(request, "rows", json_true()); /* absent keys read as 0, "-" or no problem */
     if (invocation_has(invocation, OPTION_ALL_NODES))
         json_object_set_new(request, "all_nodes", json_true());
     json_auto_t *answer = client_call(invocation, request, CLIENT_PATIENCE, &status);

@@ -110,6 +110,53 @@ size_t status_problems(const struct control_owner *owner, const struct agent *ag
     return json_array_size(problems);
 }
 
+/* A row's number: 0 is left out. */
+static json_t *some(int64_t number)
+{
+    return number ? json_integer(number) : NULL;
+}
+
+static int64_t uptime_of(const struct agent *agent)
+{
+    return agent->worker.pid > 0 ? (clock_monotonic_ms() - agent->worker.spawned_at) / 1000 : 0;
+}
+
+static struct budget_used used_by(const struct control_owner *owner, const struct agent *agent, json_t **cost)
+{
+    struct budget_used used = budget_spent(owner->budget, agent->name, clock_now());
+    bool priced = used.cost > 0 || roster_prices(*owner->roster, agent->name);
+    if (used.tokens < agent->told.figures.tokens_today)
+        used.tokens = agent->told.figures.tokens_today;
+    *cost = priced ? json_real((double)used.cost / USAGE_COST_UNIT) : NULL;
+    return used;
+}
+
+json_t *status_row(const struct control_owner *owner, const struct agent *agent)
+{
+    const struct figures *figures = &agent->told.figures;
+    struct post_depths depths;
+    post_depths(owner->post, agent->name, &depths);
+    OWNED char *detail = detail_of(agent);
+    json_t *cost, *problems = problems_of(owner, agent, detail);
+    struct budget_used used = used_by(owner, agent, &cost);
+    if (json_array_size(problems) == 0) {
+        json_decref(problems);
+        problems = NULL;
+    }
+    return json_pack(
+        "{s:s, s:s, s:o*, s:o*, s:o*, s:o*, s:o*, s:o*, s:o*, s:o*, s:o*, s:o*, s:o*, s:o*, s:o*, s:o*, "
+        "s:o*}",
+        "name", agent->name, "state", life_state_name(agent->life.state), "detail",
+        detail ? utf8_json(detail) : NULL, "pid", some(agent->worker.pid), "uptime_seconds",
+        some(uptime_of(agent)), "restarts", some((int64_t)agent->past.restarts), "last_exit",
+        agent->past.last_exit ? utf8_json(agent->past.last_exit) : NULL, "queue_depth",
+        some((int64_t)figures->queue), "inbox_depth", some((int64_t)depths.inbox), "handoff_depth",
+        some((int64_t)depths.handoffs), "dead_letters", some((int64_t)depths.dead_letters), "negative_streak",
+        some((int64_t)figures->negative_streak), "tasks_done", some((int64_t)figures->tasks_done),
+        "tokens_today", some((int64_t)used.tokens), "cost_today", cost, "memory_bytes",
+        some(memory_bytes(agent->worker.memory)), "problems", problems);
+}
+
 json_t *status_agent(const struct control_owner *owner, const struct agent *agent)
 {
     const struct figures *figures = &agent->told.figures;
@@ -118,29 +165,25 @@ json_t *status_agent(const struct control_owner *owner, const struct agent *agen
     post_depths(owner->post, agent->name, &depths);
     post_pressure(owner->post, agent->name, &pressure);
     OWNED char *detail = detail_of(agent);
-    struct budget_used used = budget_spent(owner->budget, agent->name, clock_now());
-    bool priced = used.cost > 0 || roster_prices(*owner->roster, agent->name);
-    uint64_t tokens = used.tokens > figures->tokens_today ? used.tokens : figures->tokens_today;
+    json_t *cost;
+    struct budget_used used = used_by(owner, agent, &cost);
     struct setting_provider asked;
     (void)setting_provider(agent->name, 0, &asked);
-    json_t *object = json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:I, s:I, s:o}", "name", agent->name, "state",
-        life_state_name(agent->life.state), "model", asked.model, "detail", utf8_json(detail), "pid",
-        agent->worker.pid > 0 ? json_integer(agent->worker.pid) : json_null(), "uptime_seconds",
-        (json_int_t)(agent->worker.pid > 0 ? (clock_monotonic_ms() - agent->worker.spawned_at) / 1000 : 0),
-        "restarts", (json_int_t)agent->past.restarts, "last_exit", utf8_json(agent->past.last_exit));
-    json_auto_t *more = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "queue_depth",
-        (json_int_t)figures->queue, "inbox_depth", (json_int_t)depths.inbox, "handoff_depth",
-        (json_int_t)depths.handoffs, "outbox_depth", (json_int_t)depths.outbox, "dead_letters",
-        (json_int_t)depths.dead_letters, "throughput_class", class_name(pressure.throughput_class),
-        "negative_streak", (json_int_t)figures->negative_streak, "tasks_done",
-        (json_int_t)figures->tasks_done, "tokens_today", (json_int_t)tokens, "cached_tokens_today",
-        (json_int_t)used.cached, "requests_today", (json_int_t)used.requests, "cost_today",
-        priced ? json_real((double)used.cost / USAGE_COST_UNIT) : json_null(), "memory_bytes",
+    return json_pack(
+        "{s:s, s:s, s:s, s:o, s:o, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, "
+        "s:o, "
+        "s:I, s:o}",
+        "name", agent->name, "state", life_state_name(agent->life.state), "model", asked.model, "detail",
+        utf8_json(detail), "pid", agent->worker.pid > 0 ? json_integer(agent->worker.pid) : json_null(),
+        "uptime_seconds", (json_int_t)uptime_of(agent), "restarts", (json_int_t)agent->past.restarts,
+        "last_exit", utf8_json(agent->past.last_exit), "queue_depth", (json_int_t)figures->queue,
+        "inbox_depth", (json_int_t)depths.inbox, "handoff_depth", (json_int_t)depths.handoffs, "outbox_depth",
+        (json_int_t)depths.outbox, "dead_letters", (json_int_t)depths.dead_letters, "throughput_class",
+        class_name(pressure.throughput_class), "negative_streak", (json_int_t)figures->negative_streak,
+        "tasks_done", (json_int_t)figures->tasks_done, "tokens_today", (json_int_t)used.tokens,
+        "cached_tokens_today", (json_int_t)used.cached, "requests_today", (json_int_t)used.requests,
+        "cost_today", cost ? cost : json_null(), "memory_bytes",
         (json_int_t)memory_bytes(agent->worker.memory), "problems", problems_of(owner, agent, detail));
-    json_object_update(object, more);
-    return object;
 }
 
 /* A key that another node doesn't tell of its agent has this node's value. */

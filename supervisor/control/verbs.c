@@ -16,7 +16,8 @@ static void do_status(struct request *request)
 {
     json_t *head = status_head(request->control);
     bool all_nodes = json_is_true(json_object_get(request->json, "all_nodes"));
-    listing_describe *describe = all_nodes ? status_anywhere : status_agent;
+    bool rows = json_is_true(json_object_get(request->json, "rows"));
+    listing_describe *describe = all_nodes ? status_anywhere : rows ? status_row : status_agent;
     if (all_nodes)
         json_object_set_new(json_object_get(head, "supervisor"), "node", json_string(node_name()));
     if (request->agent)

@@ -189,6 +189,51 @@ static void test_status_has_the_contracts_keys(void **state)
     json_decref(answer);
 }
 
+static bool is_empty(const json_t *value)
+{
+    return json_is_null(value) || (json_is_integer(value) && json_integer_value(value) == 0) ||
+           (json_is_array(value) && json_array_size(value) == 0);
+}
+
+static const char *key_in(const char *key, const char *const *keys, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(key, keys[i]) == 0)
+            return keys[i];
+    return NULL;
+}
+
+static void test_a_row_of_status_has_each_key_of_the_table_that_is_not_empty(void **state)
+{
+    static const char *const not_shown[] = {"model", "outbox_depth", "throughput_class",
+                                            "cached_tokens_today", "requests_today"};
+    static const char *const measured[] = {"uptime_seconds", "memory_bytes"}; /* differ from look to look */
+    json_t *whole = supervised_ask(&place, "{\"verb\":\"status\",\"agent\":\"orion\"}");
+    json_t *rows = supervised_ask(&place, "{\"verb\":\"status\",\"agent\":\"orion\",\"rows\":true}");
+    json_t *agent = json_array_get(json_object_get(json_object_get(whole, "status"), "agents"), 0);
+    json_t *row = json_array_get(json_object_get(json_object_get(rows, "status"), "agents"), 0);
+    const char *key;
+    json_t *value;
+    assert_true(json_object_size(row) > 4);
+    json_object_foreach(agent, key, value)
+    {
+        if (key_in(key, not_shown, sizeof not_shown / sizeof not_shown[0]))
+            assert_null(json_object_get(row, key));
+        else if (!key_in(key, measured, sizeof measured / sizeof measured[0]))
+            assert_true(json_equal(value, json_object_get(row, key)) ||
+                        (is_empty(value) && !json_object_get(row, key)));
+    }
+    json_object_foreach(row, key, value)
+    {
+        assert_non_null(json_object_get(agent, key));
+        assert_false(is_empty(value));
+    }
+    assert_true(json_equal(json_object_get(json_object_get(whole, "status"), "supervisor"),
+                           json_object_get(json_object_get(rows, "status"), "supervisor")));
+    json_decref(whole);
+    json_decref(rows);
+}
+
 static void test_a_request_that_is_too_long_is_refused(void **state)
 {
     OWNED_FD int fd = supervised_connect(&place);
@@ -417,6 +462,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(test_cancel_knows_tasks_from_those_that_are_none),
         cmocka_unit_test(test_orders_are_answered_when_they_are_carried_out),
         cmocka_unit_test(test_status_has_the_contracts_keys),
+        cmocka_unit_test(test_a_row_of_status_has_each_key_of_the_table_that_is_not_empty),
         cmocka_unit_test(test_a_request_that_is_too_long_is_refused),
         cmocka_unit_test(test_clients_that_say_nothing_or_half_hold_up_nobody),
         cmocka_unit_test(test_past_the_limit_of_clients_one_is_told_to_try_again),
