@@ -182,10 +182,12 @@ uint64_t post_mark(const struct file_stamp *stamp)
 
 /* The kernel's times are coarse: a change right after a look may not show in them. So the look at a folder that has
  * just changed doesn't count, and the next scan looks again. */
-void post_looked(struct box *box, enum folder folder, const struct file_stamp *stamp, int64_t begun_ns)
+void post_looked(struct box *box, enum folder folder, const struct file_stamp *stamp, size_t files,
+                 int64_t begun_ns)
 {
-    bool settled = files_stamp_settled(stamp, begun_ns);
-    box->look.marks[folder] = settled ? post_mark(stamp) : 0;
+    uint64_t mark = files_stamp_settled(stamp, begun_ns) ? post_mark(stamp) : 0;
+    box->look.marks[folder] = mark;
+    box->counts[folder] = (struct folder_count){.mark = mark, .count = files};
 }
 
 void post_look_due(struct box *box, enum waking waking)

@@ -326,7 +326,7 @@ void post_dead_letters(struct box *box)
         return;
     /* A look of several turns counts as its first one: a file that came behind that may sort before the last ones. */
     if (!box->dead.from)
-        post_looked(box, FOLDER_DEAD_LETTERS, &stamp, begun_ns);
+        post_looked(box, FOLDER_DEAD_LETTERS, &stamp, names.count, begun_ns);
     bool whole = look_through(box, &names, fd, &endings);
     bool failed = names.failed;
     finish(post, &endings);
@@ -336,7 +336,7 @@ void post_dead_letters(struct box *box)
         return;
     box->dead.again = false;
     if (failed) { /* the next scan finds the folder changed */
-        post_looked(box, FOLDER_DEAD_LETTERS, &(struct file_stamp){0}, begun_ns);
+        post_looked(box, FOLDER_DEAD_LETTERS, &(struct file_stamp){0}, names.count, begun_ns);
         memory_set(&box->dead.from, NULL);
         return;
     }

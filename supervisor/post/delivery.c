@@ -59,7 +59,8 @@ void post_outbox_look(struct box *box)
         box->outbox.after_ms += RETRY_MS;
         return;
     }
-    post_origins_looked(box, names.count);
+    size_t files = names.count;
+    post_origins_looked(box, files);
     box->far.taken_over &= names.count > 0;
     for (size_t i = 0; i < names.count; i++) {
         add_id(box, names.ids[i]);
@@ -67,7 +68,7 @@ void post_outbox_look(struct box *box)
     }
     if (names.strays && box != box->post->people)
         post_look_due(box, WAKE_LOOK); /* the sender's worker says what becomes of the strays */
-    post_looked(box, FOLDER_OUTBOX, &stamp, begun_ns);
+    post_looked(box, FOLDER_OUTBOX, &stamp, files, begun_ns);
 }
 
 /* --- messages --- */

@@ -315,8 +315,8 @@ bool post_depths(struct post *post, const char *name, struct post_depths *depths
     *depths = (struct post_depths){0};
     if (!box || !has_tree(box))
         return false;
-    struct file_stamp stamps[FOLDER_COUNT];
-    mailbox_stamps(post->data, name, stamps);
+    struct file_stamp stamps[FOLDER_COUNT] = {0};
+    post_folder_stamps(box, stamps);
     depths->inbox = count_of(box, FOLDER_INBOX, stamps[FOLDER_INBOX]);
     depths->handoffs = count_of(box, FOLDER_HANDOFFS, stamps[FOLDER_HANDOFFS]);
     depths->outbox = count_of(box, FOLDER_OUTBOX, stamps[FOLDER_OUTBOX]);

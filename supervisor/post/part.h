@@ -281,7 +281,10 @@ bool post_is_over(const struct index_entry *entry, int64_t now);
 /* A folder's or a file's state as one number: boxes are many. 0: there is none. */
 uint64_t post_mark(const struct file_stamp *stamp);
 /* The folder had this stamp, which was taken after begun_ns (clock_kernel_ns), before it was looked at. */
-void post_looked(struct box *box, enum folder folder, const struct file_stamp *stamp, int64_t begun_ns);
+/* The stamps of the agent's folders, but its archive's: of its iac/, whose links are not followed. */
+void post_folder_stamps(const struct box *box, struct file_stamp stamps[FOLDER_COUNT]);
+void post_looked(struct box *box, enum folder folder, const struct file_stamp *stamp, size_t files,
+                 int64_t begun_ns);
 void post_each(struct post *post, void (*visit)(struct box *box));
 /* The index's entry; a new entry when there was none. */
 struct index_entry *post_entry_at(struct box *box, enum folder folder, const char *id);

@@ -413,24 +413,37 @@ static bool has_changed(const struct box *box, const struct file_stamp *now, enu
     return now[folder].inode && post_mark(&now[folder]) != box->look.marks[folder];
 }
 
-/* Folders that were opened since their agent's worker ended are looked at by their paths: no link of a worker's
- * stands in the way. */
+enum {
+    ARRIVALS = 1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS,
+    OTHERS = 1u << FOLDER_OUTBOX | 1u << FOLDER_DEAD_LETTERS
+};
+
+/* Whether the folders were opened since their agent's worker ended: no link of a worker's stands in the way of their
+ * paths. */
+static bool were_opened(const struct box *box)
+{
+    return box->down && box->look.marks[FOLDER_INBOX] && box->look.marks[FOLDER_HANDOFFS];
+}
+
+void post_folder_stamps(const struct box *box, struct file_stamp stamps[FOLDER_COUNT])
+{
+    if (were_opened(box))
+        mailbox_stamps_by_path(box->post->data, box->name, ARRIVALS | OTHERS, stamps);
+    else
+        mailbox_stamps(box->post->data, box->name, stamps);
+}
+
 static void take_stamps(struct box *box, struct file_stamp now[FOLDER_COUNT])
 {
-    static const unsigned arrivals = 1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS,
-                          others = 1u << FOLDER_OUTBOX | 1u << FOLDER_DEAD_LETTERS;
-    int data = box->post->data;
     int64_t now_ms = clock_monotonic_ms();
     memset(now, 0, FOLDER_COUNT * sizeof *now);
     if (box == box->post->people) {
-        now[FOLDER_OUTBOX] = mailbox_stamp(data, box->name, FOLDER_OUTBOX);
-    } else if (!box->down || !box->look.marks[FOLDER_INBOX] || !box->look.marks[FOLDER_HANDOFFS]) {
-        mailbox_stamps(data, box->name, now);
-    } else if (now_ms - box->look.others_ms < OTHERS_EACH_MS) {
-        mailbox_stamps_by_path(data, box->name, arrivals, now);
+        now[FOLDER_OUTBOX] = mailbox_stamp(box->post->data, box->name, FOLDER_OUTBOX);
+    } else if (were_opened(box) && now_ms - box->look.others_ms < OTHERS_EACH_MS) {
+        mailbox_stamps_by_path(box->post->data, box->name, ARRIVALS, now);
     } else {
-        box->look.others_ms = now_ms;
-        mailbox_stamps_by_path(data, box->name, arrivals | others, now);
+        box->look.others_ms = were_opened(box) ? now_ms : box->look.others_ms;
+        post_folder_stamps(box, now);
     }
 }
 

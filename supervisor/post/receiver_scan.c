@@ -250,7 +250,7 @@ static enum waking look_into_folder(struct box *box, struct budget *budget, enum
         news = WAKE_LOOK;
     if (names.whole)
         look_for_missing(box, folder);
-    post_looked(box, folder, names.failed ? &(struct file_stamp){0} : &stamp, begun_ns);
+    post_looked(box, folder, names.failed ? &(struct file_stamp){0} : &stamp, names.count, begun_ns);
     *count += names.count;
     return news;
 }

@@ -135,10 +135,35 @@ static void test_a_class_is_told_to_others_as_it_was_a_second_ago_at_most(void *
     assert_int_equal(window_of(office, "orion"), 4);
 }
 
+static bool has_counted(struct box *box, enum folder folder, size_t count)
+{
+    post_scan(box->post);
+    return box->look.marks[folder] != 0 && box->counts[folder].count == count;
+}
+
+static void test_depths_show_each_change_behind_a_look(void **state)
+{
+    static const enum folder folders[] = {FOLDER_INBOX, FOLDER_HANDOFFS, FOLDER_DEAD_LETTERS};
+    struct office *office = *state;
+    struct box *box = post_box(office->post, "iris");
+    struct post_depths depths;
+    struct envelope first = office_letter("d", KIND_HANDOFF, "orion", "iris"), second = first;
+    second.id = (char[]){"e"};
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        office_put(office, "iris", folders[i], &first);
+        UNTIL(office, has_counted(box, folders[i], 1));
+        office_put(office, "iris", folders[i], &second);
+    }
+    assert_true(post_depths(office->post, "iris", &depths));
+    assert_int_equal(depths.inbox, 2);
+    assert_int_equal(depths.handoffs, 2);
+    assert_int_equal(depths.dead_letters, 2);
+}
+
 static bool counts(struct box *box, int64_t changed_ns, int64_t begun_ns)
 {
     struct file_stamp stamp = {.inode = 1, .modified_ns = changed_ns, .changed_ns = changed_ns};
-    post_looked(box, FOLDER_INBOX, &stamp, begun_ns);
+    post_looked(box, FOLDER_INBOX, &stamp, 0, begun_ns);
     return box->look.marks[FOLDER_INBOX] != 0;
 }
 
@@ -193,6 +218,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_a_file_that_can_not_be_read_is_tried_again_after_a_second_and_not_at_each_turn, office_setup,
             office_teardown),
+        cmocka_unit_test_setup_teardown(test_depths_show_each_change_behind_a_look, office_setup,
+                                        office_teardown),
     };
     return cmocka_run_group_tests(promises, NULL, NULL);
 }
