@@ -315,7 +315,10 @@ void budget_gate_print(const struct agent *agent, struct buffer *out)
     const struct budget *budget = supervisor_of(agent)->budget;
     const struct roster *roster = roster_of(agent);
     struct budget_used used = budget_spent(budget, agent->name, clock_now());
-    struct budget_used all = budget_spent(budget, NULL, clock_now());
+    struct budget_used all = {0};
+    /* The sum walks over every account; only a limit for all agents shows it. */
+    if (roster->tokens_per_day > 0 || roster->cost_per_day > 0)
+        all = budget_spent(budget, NULL, clock_now());
     buffer_print(out, "Spent today: %" PRIu64 " tokens (%" PRIu64 " cached), %" PRIu64 " requests",
                  used.tokens, used.cached, used.requests);
     if (used.cost > 0 || roster_prices(roster, agent->name))

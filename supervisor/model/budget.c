@@ -335,7 +335,10 @@ static bool hour_allows(const struct account *account, const struct budget_reque
 static bool exceeds(const struct budget *budget, const struct account *account,
                     const struct budget_request *request, int64_t now, struct budget_limit *exceeded)
 {
-    struct budget_used own = used_on(account, day_of(now)), all = all_on(budget, day_of(now));
+    struct budget_used own = used_on(account, day_of(now)), all = {0};
+    /* The sum walks over every account: a fleet without a limit for all of it doesn't pay for that at each question. */
+    if (request->all_tokens_per_day || request->all_cost_per_day)
+        all = all_on(budget, day_of(now));
     const struct budget_limit limits[] = {
         {request->all_tokens_per_day, all.tokens, request->tokens, "budget.tokens_per_day", true, false},
         {request->tokens_per_day, own.tokens, request->tokens, "limits.tokens_per_day", false, false},
