@@ -20,23 +20,51 @@ enum {
 static void print_line(struct buffer *out, const char *text, size_t limit)
 {
     size_t length = utf8_cut(text, strlen(text), limit);
+    char *line = buffer_room(out, length);
+    buffer_add(out, text, length);
     for (size_t i = 0; i < length; i++)
-        buffer_add(out, (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? " " : &text[i], 1);
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+            line[i] = ' ';
     if (text[length])
         buffer_text(out, "…");
 }
 
+static void print_number(struct buffer *out, int64_t number)
+{
+    char digits[24], *at = digits + sizeof digits;
+    uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
+    do
+        *--at = (char)('0' + rest % 10);
+    while ((rest /= 10) > 0);
+    if (number < 0)
+        *--at = '-';
+    buffer_add(out, at, (size_t)(digits + sizeof digits - at));
+}
+
+static void print_part_of(struct buffer *out, int64_t part, int64_t whole, const char *what)
+{
+    print_number(out, part);
+    buffer_text(out, " of ");
+    print_number(out, whole);
+    buffer_text(out, what);
+}
+
+/* Each question of a large fleet prints about a hundred of these lines, so they go without printf. */
 static void print_peer(const struct peer *peer, struct buffer *line)
 {
-    buffer_print(line, "- %s", peer->name);
+    buffer_text(line, "- ");
+    buffer_text(line, peer->name);
     if (*peer->domain) {
         buffer_text(line, " (");
         print_line(line, peer->domain, DOMAIN_MAX);
         buffer_text(line, ")");
     }
-    buffer_print(
-        line, ": %s, %" PRId64 " of %" PRId64 " in hand, %" PRId64 " of %" PRId64 " waiting, pressure %s",
-        peer->class_name, peer->unfinished, peer->window, peer->deferred, peer->backlog, peer->pressure);
+    buffer_text(line, ": ");
+    buffer_text(line, peer->class_name);
+    buffer_text(line, ", ");
+    print_part_of(line, peer->unfinished, peer->window, " in hand, ");
+    print_part_of(line, peer->deferred, peer->backlog, " waiting, pressure ");
+    buffer_text(line, peer->pressure);
     if (peer->absence) {
         char since[CLOCK_TEXT];
         buffer_print(line, "; %s%s%s, so work for it waits", peer->absence, peer->since ? " since " : "",
@@ -51,8 +79,7 @@ static bool add_line(struct buffer *out, struct buffer *line, size_t limit)
     bool fits = out->length + line->length + REST_ROOM <= limit;
     if (fits)
         buffer_add(out, line->data, line->length);
-    buffer_free(line);
-    *line = (struct buffer){0};
+    line->length = 0; /* its room serves the next line */
     return fits;
 }
 
@@ -77,7 +104,7 @@ static void print_how(bool peers, bool queues, struct buffer *out)
 void peers_print(const struct peer *peers, size_t peer_count, size_t more, const struct peer_queue *queues,
                  size_t queue_count, struct buffer *out)
 {
-    struct buffer text = {0}, line = {0};
+    OWNED_BUFFER struct buffer text = {0}, line = {0};
     size_t shown = 0;
     /* Agents get three quarters at most, so that a large fleet doesn't hide the queues. */
     const size_t most = PEERS_MAX - HOW_ROOM;
@@ -101,7 +128,6 @@ void peers_print(const struct peer *peers, size_t peer_count, size_t more, const
         buffer_print(&text, "- and %zu more queues\n", queue_count - shown);
     print_how(peer_count > 0, queue_count > 0, out); /* first, as this text stays the same */
     buffer_add(out, text.data, text.length);
-    buffer_free(&text);
 }
 
 /* --- segments --- */

@@ -67,6 +67,24 @@ static void test_ten_thousand_peers_stay_within_the_cap_and_hide_no_queue(void *
     free(peers);
 }
 
+/* Another node tells the figures of its agents, whatever they are. */
+static void test_figures_of_every_size_are_printed_whole(void **state)
+{
+    OWNED_BUFFER struct buffer out = {0};
+    const struct peer peer = {.name = "iris",
+                              .domain = "a\tb\x7f",
+                              .class_name = "slow",
+                              .pressure = "none",
+                              .unfinished = INT64_MAX,
+                              .window = INT64_MIN,
+                              .deferred = -10,
+                              .backlog = 4096};
+    peers_print(&peer, 1, 0, NULL, 0, &out);
+    assert_non_null(strstr(out.data,
+                           "- iris (a b ): slow, 9223372036854775807 of -9223372036854775808 in hand, "
+                           "-10 of 4096 waiting, pressure none\n"));
+}
+
 static void test_a_long_domain_is_cut_between_two_characters(void **state)
 {
     OWNED_BUFFER struct buffer out = {0}, domain = {0};
@@ -179,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_each_peer_and_queue_is_a_line_with_its_pressure),
         cmocka_unit_test(test_who_may_send_to_nobody_is_told_so),
         cmocka_unit_test(test_ten_thousand_peers_stay_within_the_cap_and_hide_no_queue),
+        cmocka_unit_test(test_figures_of_every_size_are_printed_whole),
         cmocka_unit_test(test_a_long_domain_is_cut_between_two_characters),
         TEST(test_segments_stand_with_version_and_author_fenced_as_data),
         TEST(test_a_writer_who_is_no_reader_sees_the_version_and_not_the_text),
