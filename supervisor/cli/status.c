@@ -42,20 +42,20 @@ static void add_agent(struct table *table, const json_t *agent)
     table_cell(table, text_of(agent, "name"));
     table_cell(table, json_is_string(detail) ? json_string_value(detail) : text_of(agent, "state"));
     if (json_is_integer(pid)) {
-        table_cellf(table, "%lld", (long long)json_integer_value(pid));
+        table_number(table, (long long)json_integer_value(pid));
         table_cell(table, output_duration(number_of(agent, "uptime_seconds"), text));
     } else {
         table_cell(table, NULL);
         table_cell(table, NULL);
     }
     for (size_t i = 0; i < sizeof(DEPTHS) / sizeof(DEPTHS[0]); i++)
-        table_cellf(table, "%lld", number_of(agent, DEPTHS[i]));
+        table_number(table, number_of(agent, DEPTHS[i]));
     if (json_is_number(cost))
         table_cellf(table, "%.4f", json_number_value(cost));
     else
         table_cell(table, NULL);
     table_cell(table, output_bytes(number_of(agent, "memory_bytes"), text));
-    table_cellf(table, "%zu", json_array_size(json_object_get(agent, "problems")));
+    table_number(table, (long long)json_array_size(json_object_get(agent, "problems")));
     table_cell(table, text_of(agent, "last_exit"));
     if (json_object_get(agent, "node") != NULL)
         table_cell(table, text_of(agent, "node"));

@@ -47,7 +47,7 @@ json_t *metrics_agent(const struct control_owner *owner, const struct agent *age
 {
     struct post_depths depths;
     struct post_pressure pressure = {0};
-    post_depths(owner->post, agent->name, &depths);
+    post_depths_waiting(owner->post, agent->name, &depths);
     post_pressure(owner->post, agent->name, &pressure);
     json_t *object = json_pack(
         "{s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I}", "name",

@@ -135,7 +135,7 @@ json_t *status_row(const struct control_owner *owner, const struct agent *agent)
 {
     const struct figures *figures = &agent->told.figures;
     struct post_depths depths;
-    post_depths(owner->post, agent->name, &depths);
+    post_depths_waiting(owner->post, agent->name, &depths);
     OWNED char *detail = detail_of(agent);
     json_t *cost, *problems = problems_of(owner, agent, detail);
     struct budget_used used = used_by(owner, agent, &cost);

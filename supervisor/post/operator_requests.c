@@ -309,19 +309,32 @@ static size_t count_of(struct box *box, enum folder folder, struct file_stamp st
     return count->count;
 }
 
-bool post_depths(struct post *post, const char *name, struct post_depths *depths)
+static bool tell_depths(struct post *post, const char *name, unsigned folders, struct post_depths *depths)
 {
     struct box *box = post_box(post, name);
     *depths = (struct post_depths){0};
     if (!box || !has_tree(box))
         return false;
     struct file_stamp stamps[FOLDER_COUNT] = {0};
-    post_folder_stamps(box, stamps);
+    post_folder_stamps(box, folders, stamps);
     depths->inbox = count_of(box, FOLDER_INBOX, stamps[FOLDER_INBOX]);
     depths->handoffs = count_of(box, FOLDER_HANDOFFS, stamps[FOLDER_HANDOFFS]);
-    depths->outbox = count_of(box, FOLDER_OUTBOX, stamps[FOLDER_OUTBOX]);
+    if (folders & 1u << FOLDER_OUTBOX)
+        depths->outbox = count_of(box, FOLDER_OUTBOX, stamps[FOLDER_OUTBOX]);
     depths->dead_letters = count_of(box, FOLDER_DEAD_LETTERS, stamps[FOLDER_DEAD_LETTERS]);
     return true;
+}
+
+enum { WAITING = 1u << FOLDER_INBOX | 1u << FOLDER_HANDOFFS | 1u << FOLDER_DEAD_LETTERS };
+
+bool post_depths(struct post *post, const char *name, struct post_depths *depths)
+{
+    return tell_depths(post, name, WAITING | 1u << FOLDER_OUTBOX, depths);
+}
+
+bool post_depths_waiting(struct post *post, const char *name, struct post_depths *depths)
+{
+    return tell_depths(post, name, WAITING, depths);
 }
 
 static bool tell_pressure(struct post *post, const char *name,

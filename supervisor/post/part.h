@@ -280,9 +280,11 @@ void post_mind(struct post *post, struct index_entry *entry);
 bool post_is_over(const struct index_entry *entry, int64_t now);
 /* A folder's or a file's state as one number: boxes are many. 0: there is none. */
 uint64_t post_mark(const struct file_stamp *stamp);
-/* The folder had this stamp, which was taken after begun_ns (clock_kernel_ns), before it was looked at. */
-/* The stamps of the agent's folders, but its archive's: of its iac/, whose links are not followed. */
-void post_folder_stamps(const struct box *box, struct file_stamp stamps[FOLDER_COUNT]);
+/* The stamps of these folders of the agent (bits of enum folder), below its iac/, whose links are not followed; others
+ * are left as they are, or are filled, too. */
+void post_folder_stamps(const struct box *box, unsigned folders, struct file_stamp stamps[FOLDER_COUNT]);
+/* The folder had this stamp, which was taken after begun_ns (clock_kernel_ns), before it was looked at; files lay in
+ * it. */
 void post_looked(struct box *box, enum folder folder, const struct file_stamp *stamp, size_t files,
                  int64_t begun_ns);
 void post_each(struct post *post, void (*visit)(struct box *box));

@@ -425,10 +425,10 @@ static bool were_opened(const struct box *box)
     return box->down && box->look.marks[FOLDER_INBOX] && box->look.marks[FOLDER_HANDOFFS];
 }
 
-void post_folder_stamps(const struct box *box, struct file_stamp stamps[FOLDER_COUNT])
+void post_folder_stamps(const struct box *box, unsigned folders, struct file_stamp stamps[FOLDER_COUNT])
 {
     if (were_opened(box))
-        mailbox_stamps_by_path(box->post->data, box->name, ARRIVALS | OTHERS, stamps);
+        mailbox_stamps_by_path(box->post->data, box->name, folders, stamps);
     else
         mailbox_stamps(box->post->data, box->name, stamps);
 }
@@ -443,7 +443,7 @@ static void take_stamps(struct box *box, struct file_stamp now[FOLDER_COUNT])
         mailbox_stamps_by_path(box->post->data, box->name, ARRIVALS, now);
     } else {
         box->look.others_ms = were_opened(box) ? now_ms : box->look.others_ms;
-        post_folder_stamps(box, now);
+        post_folder_stamps(box, ARRIVALS | OTHERS, now);
     }
 }
 

@@ -136,6 +136,8 @@ struct post_pressure {
     int64_t backlog, deferred;
 };
 bool post_depths(struct post *post, const char *name, struct post_depths *depths); /* false: no such agent */
+/* As post_depths, but the outbox is not looked at, and told as 0. */
+bool post_depths_waiting(struct post *post, const char *name, struct post_depths *depths);
 bool post_pressure(struct post *post, const char *name, struct post_pressure *pressure);
 /* As post_pressure, with persona.md's class of a second ago at most: each question of an agent tells of a hundred
  * others. */

@@ -158,6 +158,9 @@ static void test_depths_show_each_change_behind_a_look(void **state)
     assert_int_equal(depths.inbox, 2);
     assert_int_equal(depths.handoffs, 2);
     assert_int_equal(depths.dead_letters, 2);
+    struct post_depths waiting;
+    assert_true(post_depths_waiting(office->post, "iris", &waiting));
+    assert_memory_equal(&waiting, &depths, sizeof depths); /* its outbox is empty */
 }
 
 static bool counts(struct box *box, int64_t changed_ns, int64_t begun_ns)

@@ -19,7 +19,7 @@ static void add_numbers(struct table *table, const json_t *object)
     static const char *const KEYS[] = {"tokens_in", "tokens_out", "tokens", "cached_tokens", "requests"};
     const json_t *cost = json_object_get(object, "cost");
     for (size_t i = 0; i < sizeof(KEYS) / sizeof(KEYS[0]); i++)
-        table_cellf(table, "%lld", number_of(object, KEYS[i]));
+        table_number(table, number_of(object, KEYS[i]));
     if (json_is_number(cost))
         table_cellf(table, "%.6f", json_number_value(cost));
     else

@@ -133,6 +133,14 @@ void table_cell(struct table *table, const char *text)
     *MEMORY_ADD(table->cells, table->count) = output_clean(text != NULL ? text : "-", 0);
 }
 
+void table_number(struct table *table, long long number)
+{
+    char text[32] = "0";
+    if (number != 0)
+        (void)snprintf(text, sizeof text, "%lld", number);
+    *MEMORY_ADD(table->cells, table->count) = memory_text(text);
+}
+
 void table_cellf(struct table *table, const char *format, ...)
 {
     va_list list;
@@ -161,15 +169,29 @@ static const char *head_text(const char *head)
 
 enum { LEFT_OUT = 0 }; /* the width of a column that isn't shown: every head has a letter */
 
+static void put_spaces(size_t count)
+{
+    static const char SPACES[] = "                                ";
+    for (size_t part; count > 0; count -= part) {
+        part = count < sizeof SPACES - 1 ? count : sizeof SPACES - 1;
+        fwrite(SPACES, 1, part, stdout);
+    }
+}
+
+/* No printf: a fleet's table has hundreds of thousands of cells. */
 static void put_cell(const struct table *table, size_t column, const char *text, size_t wide, size_t last)
 {
     const char *head = table->heads[column];
     bool right = head[strspn(head, "?")] == '>';
-    int pad = (int)(wide > width(text) ? wide - width(text) : 0);
-    if (wide != LEFT_OUT) {
-        printf("%*s%s%*s", right ? pad : 0, "", text, right || column == last ? 0 : pad, "");
-        fputs(column == last ? "\n" : "  ", stdout);
-    }
+    if (wide == LEFT_OUT)
+        return;
+    size_t shown = width(text), pad = wide > shown ? wide - shown : 0;
+    put_spaces(right ? pad : 0);
+    fputs(text, stdout);
+    if (column == last)
+        putchar('\n');
+    else
+        put_spaces((right ? 0 : pad) + 2);
 }
 
 /* Columns that a narrow terminal has no room for become LEFT_OUT. Returns the last column that stays. */

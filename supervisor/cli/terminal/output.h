@@ -49,6 +49,7 @@ struct table {
 };
 void table_begin(struct table *table, const char *const *heads, size_t columns);
 void table_cell(struct table *table, const char *text); /* copied; NULL counts as "-" */
+void table_number(struct table *table, long long number);
 void table_cellf(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void table_show(struct table *table); /* printed and freed */
 
