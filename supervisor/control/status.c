@@ -170,9 +170,8 @@ json_t *status_agent(const struct control_owner *owner, const struct agent *agen
     struct setting_provider asked;
     (void)setting_provider(agent->name, 0, &asked);
     return json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, "
-        "s:o, "
-        "s:I, s:o}",
+        "{s:s, s:s, s:s, s:o, s:o, s:I, s:I, s:o, s:I, s:I, s:I,"
+        " s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o}",
         "name", agent->name, "state", life_state_name(agent->life.state), "model", asked.model, "detail",
         utf8_json(detail), "pid", agent->worker.pid > 0 ? json_integer(agent->worker.pid) : json_null(),
         "uptime_seconds", (json_int_t)uptime_of(agent), "restarts", (json_int_t)agent->past.restarts,
