@@ -3,8 +3,8 @@
  * the block is given and not remembered: the next start gives the same time again, that is the same id and content. A
  * first block that is still in the queue is found there; a first block that was done stands in the ledger of the
  * agent's history, and the worker takes the second block out without doing it. A next time that has come meanwhile
- * gives a block of its own, with another id. An entry's number is on disk before the entry gives anything, so a
- * block's id is the same after a crash. */
+ * gives a block of its own, with another id. An entry's number is on disk before the entry gives anything, or
+ * follows from the entry's content, so a block's id is the same after a crash. */
 #include "supervisor/schedule.h"
 
 #include <inttypes.h>
@@ -29,6 +29,8 @@ enum {
     LATE_S = 90,         /* a block that is later than that belongs to a missed time */
     JUMP_BACK_S = 86400, /* a time further ahead than that was given by a wrong clock */
     SHOWN = 100,
+    NODES_NUMBER_MIN = 100000000, /* the numbers that several nodes share have nine digits */
+    NODES_NUMBERS = 900000000,
 };
 
 struct entry {
@@ -175,17 +177,34 @@ static uint64_t key_of(const struct schedule_entry *defined, uint64_t twin)
     return mix(hash, &twin, sizeof twin);
 }
 
+static bool has_number(const struct entries *entries, const char *agent, unsigned number)
+{
+    bool found = false;
+    for (size_t i = 0; i < entries->count && !found; i++)
+        found = entries->items[i].number == number && strcmp(entries->items[i].agent, agent) == 0;
+    return found;
+}
+
 static unsigned free_number(const struct entries *entries, const struct entries *before, const char *agent)
 {
-    const struct entries *both[] = {entries, before};
-    for (unsigned number = 1;; number++) {
-        bool taken = false;
-        for (size_t k = 0; k < 2 && !taken; k++)
-            for (size_t i = 0; i < both[k]->count && !taken; i++)
-                taken = both[k]->items[i].number == number && strcmp(both[k]->items[i].agent, agent) == 0;
-        if (!taken)
-            return number;
-    }
+    unsigned number = 1;
+    while (has_number(entries, agent, number) || has_number(before, agent, number))
+        number++;
+    return number;
+}
+
+/* Nodes that give an agent's times in turn make one id of one time, whatever entries each of them has had before: their
+ * numbers come from the entry's line and task alone. Counted ones would differ, and the ledger would not know a time
+ * that another node gave. A lone node counts, for ids that people can read. */
+static unsigned number_for(const struct schedule *schedule, const struct entries *before, const char *agent,
+                           const struct entry *known, uint64_t key)
+{
+    if (!schedule->supervisor->local.bus)
+        return known ? known->number : free_number(&schedule->entries, before, agent);
+    unsigned number = NODES_NUMBER_MIN + (unsigned)(key % NODES_NUMBERS);
+    while (has_number(&schedule->entries, agent, number))
+        number++;
+    return number;
 }
 
 static void define(struct schedule *schedule, const struct entries *before, const struct agent *agent,
@@ -202,14 +221,14 @@ static void define(struct schedule *schedule, const struct entries *before, cons
     struct entry entry = {
         .agent = memory_text(agent->name),
         .key = key,
-        .number = known ? known->number : free_number(&schedule->entries, before, agent->name),
+        .number = number_for(schedule, before, agent->name, known, key),
         .last = known ? known->last : clock_now(),
         .line = memory_text(defined->cron),
         .task = memory_text(defined->task),
         .cron = cron,
     };
     entry.next = cron_next(&cron, entry.last);
-    schedule->dirty = schedule->dirty || !known;
+    schedule->dirty = schedule->dirty || !known || known->number != entry.number;
     add(&schedule->entries, &entry);
 }
 

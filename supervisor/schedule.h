@@ -5,7 +5,8 @@
  * time is left out. A new entry begins with its next time.
  *
  * The block's id is made of the time and the entry's number ("schedule-20260429T0700-1"), its text of the entry and
- * the time, so the same time gives the same block. The last time that gave a block stands in shared/schedule.md, by a
+ * the time, so the same time gives the same block. With a bus the number is made of the entry's cron line and task
+ * (nine digits), so every node gives the same block. The last time that gave a block stands in shared/schedule.md, by a
  * key of the entry's cron line and task, so that entries may be moved about in agents.yaml. */
 #pragma once
 

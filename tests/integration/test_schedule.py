@@ -7,6 +7,7 @@ import re
 import time
 
 from harness import agents_yaml, wait_until
+from nats_server import nats  # noqa: F401
 
 YEARLY = "0 0 1 1 *"
 THIS_YEAR = f"schedule-{datetime.datetime.now(datetime.timezone.utc).year}0101T0000-1"
@@ -293,3 +294,24 @@ def test_the_times_of_an_agent_are_given_on_the_node_that_it_lives_on(make_syste
     system.cli("reload")
     wait_until(lambda: last_of(system) == [new_year()] * 2, "the time that iris missed noted")
     wait_until(lambda: system.done("iris") == {THIS_YEAR: 1}, "iris has done it, once", 30)
+
+
+def test_a_time_that_a_node_gave_is_done_once_whatever_schedules_the_next_node_had_before(make_system, model, nats):  # noqa: F811
+    """orion's directory goes from a node that had another entry before to a node that never had; neither knows the
+    other's book."""
+    entry, earlier = (YEARLY, "Look back on the year"), ("0 0 2 1 *", "Something else")
+    system = make_system(model=model, extra=schedule(earlier, entry), env={"AGENTOS_NODE": "a", "AGENTOS_BUS": nats.url}).start()
+    wait_until(lambda: book(system).count("- entry:") == 2, "the entries noted")
+    (system.data / "agents.yaml").write_text(agents_yaml(["orion"], schedule(entry)))
+    system.cli("reload")
+    for restart in range(2):
+        wait_until(lambda: book(system).count("- entry:") == 1, "the entry noted")
+        set_last(system, "2019-06-01T00:00:00Z")
+        wait_until(lambda: last_of(system) == [new_year()], "the missed time given")
+        system.wait_queue_empty()
+        assert system.stop() == 0
+        if restart == 0:
+            (system.data / "shared/schedule.md").unlink()
+            system.start()
+    assert model.asked()["Look back on the year"] == 1
+    assert list(system.done().values()) == [1]
