@@ -50,6 +50,7 @@ void agents_remove(struct agents *agents, struct agent *agent)
     memmove(&agents->list[i], &agents->list[i + 1], (agents->count - i - 1) * sizeof *agents->list);
     agents->count--;
     agents->begin.next -= i < agents->begin.next;
+    agents->scans.next -= i < agents->scans.next; /* the tree whose turn it is doesn't wait another round */
     lookup_remove(agent);
     agent_free(agent);
 }
@@ -98,7 +99,9 @@ bool agents_scan(struct agents *agents)
     if (agents->scans.left > agents->count)
         agents->scans.left = agents->count;
     for (; agents->scans.left > 0 && clock_monotonic_ms() < end; agents->scans.left--) {
-        struct agent *agent = agents->list[agents->scans.next++ % agents->count];
+        if (agents->scans.next >= agents->count)
+            agents->scans.next = 0;
+        struct agent *agent = agents->list[agents->scans.next++];
         if (agent->worker.pid > 0)
             continue;
         agent_scan(agent);

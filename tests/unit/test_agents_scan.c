@@ -94,6 +94,33 @@ static void test_a_slice_ends_with_the_agents_that_are_left_of_it(void **state)
     assert_true(agents_scan(&fleet));
 }
 
+static void nobody_asks(struct agent *agent)
+{
+}
+
+/* A reload takes the first agent out while a slice is under way. */
+static void test_a_removed_agent_costs_no_tree_its_turn(void **state)
+{
+    static const struct agent_callbacks callbacks = {.asker_gone = nobody_asks};
+    struct agent *leaves = memory_new(1, sizeof *leaves);
+    *leaves = all[0];
+    long_look_forget(&all[0]);
+    tree_guard_free(&all[0].guard);
+    leaves->path = memory_text(all[0].path);
+    leaves->worker.memory = -1;
+    list[0] = leaves;
+    lookup_add(leaves);
+    fleet.callbacks = &callbacks;
+    disk_ms = SLOW_MS;
+    assert_false(agents_scan(&fleet));
+    assert_false(agents_scan(&fleet));
+    assert_int_equal(looked_at(), 1); /* and the agent that leaves */
+    leaves->watched = (struct watched){0};
+    agents_remove(&fleet, leaves);
+    assert_false(agents_scan(&fleet));
+    assert_true(all[2].guard.looked_ms);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, begin, end)
 
 int main(void)
@@ -101,6 +128,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_slice_on_a_slow_disk_leaves_no_tree_out),
         TEST(test_a_slice_ends_with_the_agents_that_are_left_of_it),
+        TEST(test_a_removed_agent_costs_no_tree_its_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
