@@ -314,7 +314,9 @@ static enum MHD_Result give_order(struct visit *visit)
 static bool begin_wait(struct visit *visit, struct document *document)
 {
     json_int_t seconds = json_integer_value(json_object_get(visit->query, "wait"));
-    task_wait_begin(&visit->wait, seconds < TASK_WAIT_MAX ? (int)seconds : TASK_WAIT_MAX, task_is_due, visit);
+    const struct connection *connection = connection_of(visit->connection);
+    task_wait_begin(&visit->wait, seconds < TASK_WAIT_MAX ? (int)seconds : TASK_WAIT_MAX,
+                    connection ? connection->fd : -1, task_is_due, visit);
     return seconds == 0 || may_wait(visit, WAITS_FOR_END, document);
 }
 

@@ -1,6 +1,8 @@
 #include "supervisor/http/task_wait.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "common/clock.h"
@@ -35,11 +37,15 @@ static bool is_equal(const struct task_stamp *a, const struct task_stamp *b)
     return equal;
 }
 
-void task_wait_begin(struct task_wait *wait, int seconds, void (*due)(void *context), void *context)
+void task_wait_begin(struct task_wait *wait, int seconds, int client, void (*due)(void *context),
+                     void *context)
 {
     int64_t now = clock_monotonic_ms();
-    *wait = (struct task_wait){
-        .begun_ms = now, .until_ms = now + (int64_t)seconds * 1000, .due = due, .context = context};
+    *wait = (struct task_wait){.begun_ms = now,
+                               .until_ms = now + (int64_t)seconds * 1000,
+                               .client = client,
+                               .due = due,
+                               .context = context};
 }
 
 void task_wait_look(const struct task_waits *waits, struct task_wait *wait, const char *agent)
@@ -72,6 +78,16 @@ void task_wait_end(struct task_waits *waits, struct task_wait *wait)
     wait->parked = false;
 }
 
+/* The daemon doesn't watch a client that waits: a client that has left, as a script that is interrupted and tries again,
+ * would keep its place from others until its time is over. A client that only ends its writing looks the same, and is
+ * answered with what is known. */
+static bool has_left(const struct task_wait *wait)
+{
+    char byte;
+    ssize_t length = wait->client < 0 ? 1 : recv(wait->client, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
+    return length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 static void look(void *context)
 {
     struct task_waits *waits = context;
@@ -79,6 +95,8 @@ static void look(void *context)
     int64_t now = clock_monotonic_ms();
     for (wait = TAILQ_FIRST(&waits->parked); wait; wait = next) {
         next = TAILQ_NEXT(wait, link);
+        if (has_left(wait))
+            wait->until_ms = now;
         struct task_stamp stamp = take_stamp(waits->data, wait->agent);
         if (now < wait->until_ms && !is_lost(wait, now) && is_equal(&stamp, &wait->stamp))
             continue;

@@ -26,6 +26,7 @@ struct task_wait {
     bool parked, nowhere;       /* nowhere: the task stood in no file */
     const char *agent;          /* borrowed */
     struct task_stamp stamp;
+    int client;                 /* socket, borrowed; -1: unknown. When it ends, so does the wait */
     void (*due)(void *context); /* the wait is parked no more */
     void *context;
     TAILQ_ENTRY(task_wait) link;
@@ -40,7 +41,8 @@ struct task_waits { /* task_waits_begin */
 
 void task_waits_begin(struct task_waits *waits, struct loop *loop, int data); /* both are borrowed */
 
-void task_wait_begin(struct task_wait *wait, int seconds, void (*due)(void *context), void *context);
+void task_wait_begin(struct task_wait *wait, int seconds, int client, void (*due)(void *context),
+                     void *context);
 /* The files are about to be read. */
 void task_wait_look(const struct task_waits *waits, struct task_wait *wait, const char *agent);
 /* True: the client waits on, until `due`. False: its time is over. */

@@ -5,6 +5,7 @@ import json
 import re
 import select
 import signal
+import time
 
 import pytest
 
@@ -225,6 +226,23 @@ def test_clients_that_wait_leave_room_for_all_others(make_v1, model, what):
     assert next(client for client in crowd if client not in refused).recv(4096).startswith(b"HTTP/1.1 200 ")
     for client in crowd:
         client.close()
+
+
+def test_clients_that_have_gone_keep_no_place_of_those_who_wait(make_v1, model):
+    http = make_v1(scenario="hold")
+    http.task({"text": "Hold it", "id": "held"})
+    model.wait_open()
+    path = "/v1/agents/orion/tasks/held?wait=%d"
+    crowd = [http.connect() for _ in range(48)]
+    for client in crowd:
+        client.sendall(f"GET {path % 60} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    wait_until(lambda: http.get(path % 1)[0] == 429, "every place taken")
+    begun = time.monotonic()
+    for client in crowd:
+        client.close()
+    wait_until(lambda: http.get(path % 1)[0] == 200, "a place", 20)
+    assert time.monotonic() - begun < 20  # the waits of those who left have 60 s
+    model.release()
 
 
 def test_a_task_that_ended_without_an_answer_says_why(make_v1, model):
