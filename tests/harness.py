@@ -183,6 +183,11 @@ def fill(path):
             pass
 
 
+def days_ago(days):
+    """A time stamp of these files, as a day that is past: what decays or expires does so by today's date."""
+    return time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime(time.time() - days * 86400))
+
+
 def task_block(task_id, text, priority="normal", created=CREATED, **fields):
     """A block as the article writes it, with its leading blank line."""
     if "\n" in text:

@@ -4,7 +4,7 @@ wait."""
 import re
 import signal
 
-from harness import agents_yaml, task_block, wait_until
+from harness import agents_yaml, days_ago, task_block, wait_until
 
 NAMES = [f"agent-{number:02}" for number in range(24)]
 WARM = 2
@@ -62,8 +62,8 @@ def test_what_came_while_the_supervisor_was_down_is_done_without_a_touch(make_sy
     blocks, letters, *_ = sleepers(system)
     again(system)
     system.append(task_block("by-hand", "Do it"), blocks)
-    letter = "---\nid: put-by-hand\nkind: handoff\nfrom: operator\nto: %s\ncreated: 2026-11-29T10:00:00Z\n---\n\nDo this too.\n"
-    (system.tree(letters) / "iac/handoffs/put-by-hand.md").write_text(letter % letters)
+    letter = "---\nid: put-by-hand\nkind: handoff\nfrom: operator\nto: %s\ncreated: %s\n---\n\nDo this too.\n"
+    (system.tree(letters) / "iac/handoffs/put-by-hand.md").write_text(letter % (letters, days_ago(1)))
     system.start(wait=False)
     system.wait_done("by-hand", name=blocks)
     wait_until(lambda: not list((system.tree(letters) / "iac/handoffs").iterdir()), "the handoff is done")

@@ -5,14 +5,15 @@ import re
 
 import pytest
 
-from harness import wait_until
+from harness import days_ago, wait_until
 
+EARLIER, LATER = days_ago(20), days_ago(10)
 FILES = ["skills.md", "goals.md", "rewards.md", "reflections.md"]
 ENTRY = {
-    "skills.md": "\n### {name}\n- description: What {name} is for.\n- reward_evidence: 3\n- last_success: 2026-11-01T00:00:00Z\n",
+    "skills.md": "\n### {name}\n- description: What {name} is for.\n- reward_evidence: 3\n- last_success: " + EARLIER + "\n",
     "goals.md": "- [ ] Reach {name}\n",
-    "rewards.md": "\n## {name}\n- reward: +1\n- at: 2026-11-01T00:00:00Z\n- reason: it worked\n",
-    "reflections.md": "\n## {name}\n- at: 2026-11-01T00:00:00Z\n- text: What {name} taught.\n",
+    "rewards.md": "\n## {name}\n- reward: +1\n- at: " + EARLIER + "\n- reason: it worked\n",
+    "reflections.md": "\n## {name}\n- at: " + EARLIER + "\n- text: What {name} taught.\n",
 }
 
 
@@ -59,7 +60,7 @@ def healthy(system):
 @pytest.mark.parametrize("file", FILES)
 def test_the_same_heading_twice_loses_neither(system, model, file):
     work(system, "before")
-    add(system, file, entry(file) + entry(file).replace("3", "4").replace("2026-11-01", "2026-11-02"))
+    add(system, file, entry(file) + entry(file).replace("evidence: 3", "evidence: 4").replace(EARLIER, LATER))
     work(system, "after")
     text = system.read(file)
     assert text.count(entry(file).strip().splitlines()[0]) == 2
@@ -119,7 +120,7 @@ FUTURE = "2999-01-01T00:00:00Z"
 @pytest.mark.parametrize("file", FILES)
 def test_a_date_in_the_future_counts_as_now(system, model, file):
     work(system, "before")
-    add(system, file, entry(file).replace("2026-11-01T00:00:00Z", FUTURE))
+    add(system, file, entry(file).replace(EARLIER, FUTURE))
     work(system, "after")
     assert "mine" in system.read(file)
     if file == "skills.md":
@@ -129,7 +130,7 @@ def test_a_date_in_the_future_counts_as_now(system, model, file):
 
 def test_a_future_date_saves_no_skill_for_ever(system):
     """Such a skill is as good as a skill of today with the same evidence; of twenty others the weakest goes."""
-    add(system, "skills.md", entry("skills.md", "ahead").replace("2026-11-01T00:00:00Z", FUTURE).replace("3", "1"))
+    add(system, "skills.md", entry("skills.md", "ahead").replace(EARLIER, FUTURE).replace("evidence: 3", "evidence: 1"))
     for number in range(19):
         add(system, "skills.md", entry("skills.md", f"old-{number}").replace("reward_evidence: 3", "reward_evidence: 900"))
     work(system, "after")
