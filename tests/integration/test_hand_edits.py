@@ -36,7 +36,13 @@ def work(system, *task_ids):
     for task_id in task_ids:
         system.add(task_id, f"Work {task_id} with care")
         system.wait_done(task_id)
-    wait_until(lambda: system.agent_status()["state"] == "idle", "idle")
+    wait_until(lambda: is_at_rest(system), "idle, with each task counted")
+
+
+def is_at_rest(system):
+    """The commit is there before the files are written, and on a slow machine before the supervisor hears of the task."""
+    agent = system.agent_status()
+    return agent["state"] == "idle" and agent["tasks_done"] >= sum(system.done().values())
 
 
 def last_prompt(model):
