@@ -18,7 +18,7 @@
 #include "common/printable.h"
 #include "supervisor/cli/terminal/output.h"
 
-/* What was read and not yet parsed: text + at up to text + end. */
+/* The bytes of text from at to end were read and not yet parsed. */
 struct client {
     int fd; /* owned */
     size_t at, end;
