@@ -181,6 +181,19 @@ def test_an_import_arrives_stopped_and_says_what_it_would_do(make_system, model,
     elsewhere.wait_done("first", "second")
 
 
+def test_no_text_of_a_bundle_forges_a_line_of_the_imports_words(forge, elsewhere):
+    forged = "checker: no program of its own"
+    definition = (
+        "- name: orion\n  persona: x\n"
+        f"  reward_audit: {{method: command, command: [\"/bin/sh\\n  {forged}\", -c, \"true\\n  {forged}\\r\\n\\n\"]}}\n"
+        f"  schedule: [{{cron: '* * * * *', task: \"Spend\\n  {forged}\\n  limits: none\"}}]\n"
+    )
+    said = elsewhere.cli("import", forge.parcel(definition=definition.encode())).stdout
+    heads = [line.split(":")[0].strip() for line in said[said.index("the agent is stopped") :].splitlines()[1:]]
+    assert heads == ["queue", "checker", "schedule", "limits"], said
+    assert not re.search(rf"^\s*{forged}", said, re.MULTILINE) and "cost_per_day 0" in said, said
+
+
 def test_an_agent_that_is_imported_is_the_agent_that_was_exported(system, bundle, elsewhere):
     elsewhere.start()
     said = elsewhere.cli("import", bundle).stdout

@@ -11,6 +11,7 @@
 #include "common/format/yamldoc.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "common/printable.h"
 #include "supervisor/cli/transfer/roster_append.h"
 
 void definition_free(struct definition *definition)
@@ -140,11 +141,14 @@ static void cut_receivers(struct definition *definition, const struct roster *ro
 static void tell_command(struct definition *definition)
 {
     const struct text_list *command = &definition->agent->reward_audit.command;
-    if (command->count > 0)
-        buffer_print(&definition->notes,
-                     "reward_audit: its definition names a checker of its own, %s; look at it before you "
-                     "trust it\n",
-                     command->items[0]);
+    if (command->count == 0)
+        return;
+    OWNED char *clean = printable_text(command->items[0], strlen(command->items[0]), false);
+    OWNED char *word = printable_word(clean);
+    buffer_print(&definition->notes,
+                 "reward_audit: its definition names a checker of its own, %s; look at it before you trust "
+                 "it\n",
+                 word);
 }
 
 static int work_out(struct definition *definition, struct fault *fault)

@@ -28,6 +28,7 @@
 #include "common/listing.h"
 #include "common/memory.h"
 #include "common/names.h"
+#include "common/printable.h"
 #include "common/tree.h"
 #include "supervisor/cli/terminal/client.h"
 #include "supervisor/cli/terminal/output.h"
@@ -263,8 +264,33 @@ static size_t count_envelopes(const struct import *import)
     return count;
 }
 
-/* Shows the agent's duties to the person who decides whether it is started. Cleaned: the whole text comes with the
- * file. */
+/* The checker that judges the agent's tasks. Each word of a command stays on its line, quoted as a shell would have it:
+ * a word that ends the line could say that there is no checker. */
+static void tell_checker(const struct roster_agent *agent, struct buffer *text)
+{
+    const struct text_list *command = &agent->reward_audit.command;
+    buffer_text(text, "  checker:");
+    for (size_t i = 0; i < command->count; i++) {
+        OWNED char *clean = output_clean(command->items[i], 0);
+        OWNED char *word = printable_word(clean);
+        buffer_print(text, " %s", word);
+    }
+    if (command->count == 0)
+        buffer_text(text, agent->reward_audit.method == AUDIT_LLM ? " the model" : " no program of its own");
+    buffer_text(text, "\n");
+}
+
+static void tell_schedule(const struct roster_agent *agent, struct buffer *text)
+{
+    buffer_text(text, agent->schedule_count == 0 ? "  schedule: none\n" : "  schedule: ");
+    for (size_t i = 0; i < agent->schedule_count; i++) {
+        OWNED char *task = output_clean(agent->schedule[i].task, 0);
+        buffer_print(text, "%s%s: %s\n", i ? "    " : "", agent->schedule[i].cron, task);
+    }
+}
+
+/* Shows the agent's duties to the person who decides whether it is started. Every text that came with the file keeps to
+ * one line, so none forges another line. */
 static void tell_intent(const struct import *import)
 {
     const struct roster_agent *agent = import->definition.agent;
@@ -272,23 +298,16 @@ static void tell_intent(const struct import *import)
     buffer_print(&text, "the agent is stopped; `agentos start %s` starts it. Then\n", agent->name);
     buffer_print(&text, "  queue: %zu pending task(s) and %zu envelope(s) are done or sent here too\n",
                  count_pending(import), count_envelopes(import));
-    buffer_text(&text, "  checker: ");
-    for (size_t i = 0; i < agent->reward_audit.command.count; i++)
-        buffer_print(&text, "%s ", agent->reward_audit.command.items[i]);
-    if (agent->reward_audit.command.count == 0)
-        buffer_print(&text, "no program of its own");
-    buffer_text(&text, "\n  schedule: ");
-    if (agent->schedule_count == 0)
-        buffer_text(&text, "none\n");
-    for (size_t i = 0; i < agent->schedule_count; i++)
-        buffer_print(&text, "%s%s: %s\n", i ? "    " : "", agent->schedule[i].cron, agent->schedule[i].task);
+    tell_checker(agent, &text);
+    tell_schedule(agent, &text);
     buffer_print(
         &text,
         "  limits: memory_mb %lld, open_files %lld, disk_mb %lld, task_seconds %lld, tokens_per_day %lld, "
-        "tasks_per_hour %lld (0: none)\n",
+        "cost_per_day %.15g, tasks_per_hour %lld (0: none)\n",
         (long long)agent->limits.memory_mb, (long long)agent->limits.open_files,
         (long long)agent->limits.disk_mb, (long long)agent->limits.task_seconds,
-        (long long)agent->limits.tokens_per_day, (long long)agent->limits.tasks_per_hour);
+        (long long)agent->limits.tokens_per_day, agent->limits.cost_per_day,
+        (long long)agent->limits.tasks_per_hour);
     OWNED char *clean = output_clean(text.data, 1);
     fputs(clean, stdout);
 }
