@@ -187,7 +187,8 @@ void post_looked(struct box *box, enum folder folder, const struct file_stamp *s
 {
     uint64_t mark = files_stamp_settled(stamp, begun_ns) ? post_mark(stamp) : 0;
     box->look.marks[folder] = mark;
-    box->counts[folder] = (struct folder_count){.mark = mark, .count = files};
+    if (mark) /* else the list may be cut off, and the last good number stays */
+        box->counts[folder] = (struct folder_count){.mark = mark, .count = files};
 }
 
 void post_look_due(struct box *box, enum waking waking)
