@@ -16,7 +16,8 @@
  *   {"verb":"status","agent":NAME?,"all_nodes"?:true,"rows"?:true}
  *                                              {"exit":0,"status":{…}}   the object of contract section 1; with
  *                                              all_nodes also the "node" of the supervisor, and of each agent; else with
- *                                              rows the keys of the CLI's table alone, without 0, null and []
+ *                                              rows the keys of the CLI's table alone, without 0, null
+ *                                              and []; a cost stays, for 0.0 isn't the same as unpriced
  *   {"verb":"metrics"}                         {"exit":0,"metrics":{…}}  the HTTP process's figures, counted since the
  *                                              supervisor started; histograms are {"counts":[…],"sum"}, a count for each
  *                                              bound and one for all above:

@@ -134,7 +134,8 @@ void listing_agent_gone(struct control *control, const struct agent *agent);
 /* status.c: the object of contract section 1 without its agents, and an agent's object */
 json_t *status_head(const struct control *control);
 json_t *status_agent(const struct control_owner *owner, const struct agent *agent);
-/* The keys that the table of `agentos status` shows; 0, null and no problem are left out. */
+/* The keys that the table of `agentos status` shows; 0 (but of a cost), null and no problem are left
+ * out. */
 json_t *status_row(const struct control_owner *owner, const struct agent *agent);
 json_t *status_anywhere(const struct control_owner *owner,
                         const struct agent *agent); /* with the agent's node */
