@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/listing.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "supervisor/post/part.h"
@@ -288,14 +289,14 @@ static void go_through(struct box *box, const char *id, struct endings *endings)
 }
 
 /* Goes on where the former look stopped; false: this look stopped again, for others to have their turn. */
-static bool look_through(struct box *box, const struct mailbox_names *names, int fd, struct endings *endings)
+static bool look_through(struct box *box, const struct mailbox_names *names, struct endings *endings)
 {
     size_t looked_at = 0;
     for (size_t i = 0; i < names->count; i++) {
         if (box->dead.from && strcmp(names->ids[i], box->dead.from) <= 0)
             continue;
         OWNED char *file = memory_print("%s.md", names->ids[i]);
-        struct file_stamp letter = files_stamp_at(fd, file);
+        struct file_stamp letter = files_stamp_at(listing_folder(names->listing), file);
         if (letter.inode == 0 || letter.changed_ns < box->dead.looked_ns - INT64_C(10000000000))
             continue;
         go_through(box, names->ids[i], endings);
@@ -313,7 +314,6 @@ void post_dead_letters(struct box *box)
     struct endings endings = {.count = 0};
     OWNED_NAMES struct mailbox_names names = {0};
     int64_t begun_ns = clock_kernel_ns();
-    struct file_stamp stamp = mailbox_stamp(post->data, box->name, FOLDER_DEAD_LETTERS);
     box->dead.after_ms = 0;
     if (!box->dead.from) {
         box->dead.began_ns = clock_now_ms() * 1000000;
@@ -321,13 +321,12 @@ void post_dead_letters(struct box *box)
             box->dead.looked_ns = 0;
         box->dead.owe = false; /* this look finds out */
     }
-    OWNED_FD int fd = mailbox_open(post->data, box->name, FOLDER_DEAD_LETTERS, false);
     if (!mailbox_list(post->data, box->name, FOLDER_DEAD_LETTERS, &names))
         return;
     /* A look of several turns counts as its first one: a file that came behind that may sort before the last ones. */
     if (!box->dead.from)
-        post_looked(box, FOLDER_DEAD_LETTERS, &stamp, names.count, begun_ns);
-    bool whole = look_through(box, &names, fd, &endings);
+        post_looked(box, FOLDER_DEAD_LETTERS, &names.stamp, names.count, begun_ns);
+    bool whole = look_through(box, &names, &endings);
     bool failed = names.failed;
     finish(post, &endings);
     if (!whole || box->dead.again)

@@ -50,7 +50,6 @@ void post_outbox_look(struct box *box)
 {
     OWNED_NAMES struct mailbox_names names = {0};
     int64_t begun_ns = clock_kernel_ns();
-    struct file_stamp stamp = mailbox_stamp(box->post->data, box->name, FOLDER_OUTBOX);
     box->outbox.after_ms = clock_monotonic_ms() + OUTBOX_REST_MS;
     box->outbox.wanted = false;
     /* A list that is cut off isn't used: an envelope that it lacks may be older than the envelopes on it. */
@@ -68,7 +67,7 @@ void post_outbox_look(struct box *box)
     }
     if (names.strays && box != box->post->people)
         post_look_due(box, WAKE_LOOK); /* the sender's worker says what becomes of the strays */
-    post_looked(box, FOLDER_OUTBOX, &stamp, files, begun_ns);
+    post_looked(box, FOLDER_OUTBOX, &names.stamp, files, begun_ns);
 }
 
 /* --- messages --- */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/listing.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "supervisor/post/part.h"
@@ -203,12 +204,12 @@ static bool afford(struct budget *budget, const struct file_stamp *stamp)
 }
 
 static enum waking look_at(struct box *box, struct budget *budget, enum folder folder,
-                           const struct mailbox_names *names, int fd, bool at_start)
+                           const struct mailbox_names *names, bool at_start)
 {
     enum waking news = WAKE_NOBODY, one = WAKE_NOBODY;
     for (size_t i = 0; i < names->count; i++) {
         OWNED char *file = memory_print("%s.md", names->ids[i]);
-        struct file_stamp stamp = files_stamp_at(fd, file);
+        struct file_stamp stamp = files_stamp_at(listing_folder(names->listing), file);
         struct index_entry *entry = envelope_index_find(box->post->index, box, folder, names->ids[i]);
         bool is_other = !entry || !files_stamp_equal(&stamp, &entry->stamp);
         if (is_other && !afford(budget, &stamp))
@@ -241,16 +242,14 @@ static enum waking look_into_folder(struct box *box, struct budget *budget, enum
     struct post *post = box->post;
     OWNED_NAMES struct mailbox_names names = {0};
     int64_t begun_ns = clock_kernel_ns();
-    struct file_stamp stamp = mailbox_stamp(post->data, box->name, folder);
-    OWNED_FD int fd = mailbox_open(post->data, box->name, folder, false);
     if (!mailbox_list(post->data, box->name, folder, &names))
         return WAKE_NOBODY; /* a link or a file in the folder's place: the index stays as it is */
-    enum waking news = look_at(box, budget, folder, &names, fd, at_start);
+    enum waking news = look_at(box, budget, folder, &names, at_start);
     if (names.strays && news == WAKE_NOBODY)
         news = WAKE_LOOK;
     if (names.whole)
         look_for_missing(box, folder);
-    post_looked(box, folder, names.failed ? &(struct file_stamp){0} : &stamp, names.count, begun_ns);
+    post_looked(box, folder, names.failed ? &(struct file_stamp){0} : &names.stamp, names.count, begun_ns);
     *count += names.count;
     return news;
 }

@@ -125,12 +125,15 @@ static struct listing *open_listing(int data, const char *agent, enum folder fol
 
 bool mailbox_list(int data, const char *agent, enum folder folder, struct mailbox_names *names)
 {
-    *names = (struct mailbox_names){0};
     struct listing *listing = open_listing(data, agent, folder);
+    *names = (struct mailbox_names){.listing = listing};
     if (!listing) {
         names->whole = errno == ENOENT;
         return names->whole;
     }
+    struct stat status;
+    if (fstat(listing_folder(listing), &status) == 0)
+        names->stamp = files_stamp(&status);
     size_t looked_at = 0;
     for (const char *name; looked_at <= MAILBOX_NAMES_MAX && (name = listing_next(listing)); looked_at++) {
         char *id = id_in(name);
@@ -139,7 +142,7 @@ bool mailbox_list(int data, const char *agent, enum folder folder, struct mailbo
             continue;
         *MEMORY_ADD(names->ids, names->count) = id;
     }
-    names->failed = !listing_close(listing, NULL);
+    names->failed = listing_failed(listing);
     names->whole = !names->failed && looked_at <= MAILBOX_NAMES_MAX;
     MEMORY_SORT(names->ids, names->count, names_order);
     return true;
@@ -175,6 +178,7 @@ void mailbox_names_free(struct mailbox_names *names)
     for (size_t i = 0; i < names->count; i++)
         free(names->ids[i]);
     free(names->ids);
+    listing_close_at(&names->listing);
     *names = (struct mailbox_names){0};
 }
 

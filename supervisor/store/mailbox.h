@@ -65,8 +65,11 @@ struct mailbox_names { /* zeroed at first; mailbox_names_free it */
     bool whole;  /* no name was left out: not too many, and the folder could be read */
     bool strays; /* there are names that could be no envelope's (names_stray) */
     bool failed; /* the folder could not be read to its end: look again though nothing has changed */
+    struct file_stamp stamp; /* of the folder, before its names were read; all zero: a missing folder */
+    struct listing *listing; /* which holds the folder open: listing_folder; NULL: a missing folder */
 };
-/* False: the folder can't be read (errno); a missing folder is empty. */
+/* False: the folder can't be read (errno); a missing folder is empty. The names, the stamp and the descriptor are of
+ * one folder, though another one takes its place meanwhile. */
 bool mailbox_list(int data, const char *agent, enum folder folder, struct mailbox_names *names);
 void mailbox_names_free(struct mailbox_names *names);
 #define OWNED_NAMES __attribute__((cleanup(mailbox_names_free)))
