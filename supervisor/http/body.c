@@ -11,11 +11,19 @@ static const char *const kinds[] = {[FIELD_TEXT] = "a text",
                                     [FIELD_PRIORITY] = "high, normal or low",
                                     [FIELD_FLAG] = "true or false"};
 
-static const struct field *find(const struct field *fields, const char *name)
+static bool has_name(const struct field *field, const char *name)
+{
+    return strcmp(field->name, name) == 0 || (field->also && strcmp(field->also, name) == 0);
+}
+
+/* The field that the object means by the name. NULL: there is none, or the object has the field under both names. */
+static const struct field *find(const struct field *fields, const json_t *object, const char *name)
 {
     for (; fields && fields->name; fields++)
-        if (strcmp(fields->name, name) == 0)
-            return fields;
+        if (has_name(fields, name)) {
+            bool twice = strcmp(fields->name, name) != 0 && json_object_get(object, fields->name);
+            return twice ? NULL : fields;
+        }
     return NULL;
 }
 
@@ -50,12 +58,12 @@ static void refuse(struct document *problem, const char *name, const char *why, 
     document_problem_at(problem, 400, pointer, detail);
 }
 
-/* A field under its other name gets its own name; under both names it stays, and is refused. */
+/* A field under its other name gets its own name. */
 static void rename_fields(json_t *object, const struct field *fields)
 {
     for (; fields && fields->name; fields++) {
         json_t *value = fields->also ? json_object_get(object, fields->also) : NULL;
-        if (value && !json_object_get(object, fields->name)) {
+        if (value) {
             json_object_set(object, fields->name, value);
             json_object_del(object, fields->also);
         }
@@ -66,10 +74,9 @@ static bool check(json_t *object, const struct field *fields, struct document *p
 {
     const char *name;
     json_t *value;
-    rename_fields(object, fields);
     json_object_foreach(object, name, value)
     {
-        const struct field *field = find(fields, name);
+        const struct field *field = find(fields, object, name);
         if (!field)
             refuse(problem, name, "the body has a field that this path does not take", "");
         else if (!is_of_kind(value, field->kind))
@@ -77,6 +84,7 @@ static bool check(json_t *object, const struct field *fields, struct document *p
         if (!field || !is_of_kind(value, field->kind))
             return false;
     }
+    rename_fields(object, fields);
     for (; fields && fields->name; fields++)
         if (fields->required && !json_object_get(object, fields->name)) {
             refuse(problem, fields->name, "this field is missing: ", fields->says);

@@ -192,7 +192,7 @@ static void test_another_sites_page_gives_no_orders_where_no_token_is_wanted(voi
 
 static void check_body(const char *body, const char *pointer)
 {
-    static const struct field fields[] = {{"text", FIELD_TEXT, true, "a text", NULL},
+    static const struct field fields[] = {{"text", FIELD_TEXT, true, "a text", "task"},
                                           {"ttl_seconds", FIELD_COUNT, false, "seconds", NULL},
                                           {.name = NULL}};
     struct document document = {0};
@@ -216,6 +216,9 @@ static void test_a_wrong_body_is_told_with_its_place(void **state)
     check_body("", "#/text");
     check_body("{}", "#/text");
     check_body("{\"text\":7}", "#/text");
+    check_body("{\"task\":7}", "#/task");
+    check_body("{\"task\":\"x\"}", NULL);
+    check_body("{\"task\":\"x\",\"text\":\"y\"}", "#/task");
     check_body("{\"text\":\"x\",\"ttl_seconds\":-1}", "#/ttl_seconds");
     check_body("{\"text\":\"x\",\"ttl_seconds\":\"9\"}", "#/ttl_seconds");
     check_body("{\"text\":\"x\",\"a/b~c\":1}", "#/a~1b~0c");
