@@ -354,8 +354,9 @@ static int open_file(const char *path, const char *data_dir, struct buffer *faul
     struct stat status;
     if (fd < 0 && errno == ENOENT)
         buffer_print(faults, "%s: %s\n", path,
-                     access(data_dir, F_OK) == 0 ? "there is no such file; it says which agents to run"
-                                                 : "there is no such directory; DATA_DIR or --data names it");
+                     access(data_dir, F_OK) == 0
+                         ? "there is no such file; `agentos init` writes one to start from"
+                         : "there is no such directory; DATA_DIR or --data names it");
     else if (fd < 0 || fstat(fd, &status) < 0)
         buffer_print(faults, "%s: cannot be opened: %s\n", path, strerror(errno));
     else if (S_ISDIR(status.st_mode))

@@ -482,7 +482,7 @@ static void test_a_file_that_cannot_be_read_says_why_and_holds_nothing_up(void *
     OWNED char *path = memory_print("%s/agents.yaml", folder), *there = memory_print("%s/there.yaml", folder);
     assert_load_fault("/tmp/agentos-no-such-folder",
                       "/tmp/agentos-no-such-folder/agents.yaml: there is no such directory");
-    assert_load_fault(folder, "/agents.yaml: there is no such file");
+    assert_load_fault(folder, "/agents.yaml: there is no such file; `agentos init` writes one");
     assert_int_equal(mkdir(path, 0700), 0);
     assert_load_fault(folder, "/agents.yaml: is a directory, and must be a file");
     assert_int_equal(rmdir(path), 0);
