@@ -2,13 +2,16 @@
 #include "common/repository/commits.h"
 
 #include <fcntl.h>
+#include <git2/sys/path.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/memory.h"
 #include "common/repository/deflate.h"
+#include "common/repository/strict.h"
+
+#define NOT_STRICT "is written as `git fsck --strict` doesn't take it"
 
 struct step {
     git_oid oid;
@@ -96,24 +99,31 @@ static void follow_tag(struct object_walk *walk, const struct step *step)
     git_tag_free(tag);
 }
 
-/* A name that may become a file or a folder on our disk. */
+/* A name that may become a file or a folder on our disk. Git refuses a folder in place of its attributes; its list of
+ * submodules, which no agent has, may name commands. */
 static bool is_harmless(const git_tree_entry *entry)
 {
     const char *name = git_tree_entry_name(entry);
+    size_t length = strlen(name);
     git_filemode_t mode = git_tree_entry_filemode_raw(entry);
-    bool kind =
-        mode == GIT_FILEMODE_BLOB || mode == GIT_FILEMODE_BLOB_EXECUTABLE || mode == GIT_FILEMODE_TREE;
-    return kind && name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
-           strchr(name, '/') == NULL && strcasecmp(name, ".git") != 0 && strlen(name) <= NAME_MAX;
+    bool folder = mode == GIT_FILEMODE_TREE;
+    bool kind = folder || mode == GIT_FILEMODE_BLOB || mode == GIT_FILEMODE_BLOB_EXECUTABLE;
+    return kind && length > 0 && length <= NAME_MAX && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
+           strchr(name, '/') == NULL && !strict_is_git(name) &&
+           !git_path_is_gitfile(name, length, GIT_PATH_GITFILE_GITMODULES, GIT_PATH_FS_GENERIC) &&
+           !(folder &&
+             git_path_is_gitfile(name, length, GIT_PATH_GITFILE_GITATTRIBUTES, GIT_PATH_FS_GENERIC));
 }
 
-static void follow_tree(struct object_walk *walk, const struct step *step)
+static void follow_tree(struct object_walk *walk, const struct step *step, size_t length)
 {
     OWNED_GIT(git_tree) git_tree *tree = NULL;
     if (git_tree_lookup(&tree, walk->repository, &step->oid) != 0) {
         find(walk, step, "is no valid tree");
         return;
     }
+    if (walk->foreign && !strict_tree(tree, length))
+        find(walk, step, NOT_STRICT);
     for (size_t i = 0; i < git_tree_entrycount(tree); i++) {
         const git_tree_entry *entry = git_tree_entry_byindex(tree, i);
         if (walk->foreign && !is_harmless(entry)) {
@@ -147,12 +157,15 @@ static void look(struct object_walk *walk, const struct step *step)
         return;
     }
     git_object_t kind = git_odb_object_type(object);
+    bool head = kind == GIT_OBJECT_COMMIT || kind == GIT_OBJECT_TAG;
+    if (walk->foreign && head && !strict_head(git_odb_object_data(object), git_odb_object_size(object)))
+        find(walk, step, NOT_STRICT);
     if (kind != step->kind)
         find(walk, step, "is of another kind");
     else if (kind == GIT_OBJECT_COMMIT)
         follow_commit(walk, step);
     else if (kind == GIT_OBJECT_TREE)
-        follow_tree(walk, step);
+        follow_tree(walk, step, git_odb_object_size(object));
     else if (kind == GIT_OBJECT_TAG)
         follow_tag(walk, step);
 }

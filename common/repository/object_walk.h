@@ -18,7 +18,7 @@ size_t object_walk_check(git_repository *repository, size_t most, void (*looked)
                          const char *where, struct buffer *findings);
 
 /* The same walk over all objects from these commits and tags on, which needn't be HEAD's. foreign: objects that no
- * agent's history has are findings too: names that lead out of a folder or into .git, links, submodules, objects over
- * OBJECT_WALK_OBJECT_MAX (which are not read). */
+ * agent's history has are findings too: names that lead out of a folder or into .git, links, submodules, what `git fsck
+ * --strict` refuses (strict.h), objects over OBJECT_WALK_OBJECT_MAX (which are not read). */
 size_t object_walk_check_from(git_repository *repository, const git_oid *tips, size_t count, bool foreign,
                               const char *where, struct buffer *findings);

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "common/buffer.h"
 #include "common/fault.h"
@@ -31,6 +32,7 @@ struct gitbundle {
     struct gitbundle_ref *refs;
     size_t count;
     size_t pack; /* offset of the pack in the file */
+    off_t end;   /* of the file as its opener found it, who sets this: nothing is read that came later */
 };
 
 /* bytes: the beginning of the file, GITBUNDLE_HEADER_MAX of it or all. False and fault, with nothing to free. */

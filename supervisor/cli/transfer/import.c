@@ -71,7 +71,10 @@ static int open_file(struct import *import)
     ssize_t got = pread(import->input, head, GITBUNDLE_HEADER_MAX, 0);
     if (got < 0)
         return fault_errno(&import->fault, "it cannot be read"), EX_IOERR;
-    return gitbundle_parse(&import->bundle, head, (size_t)got, &import->fault) ? EX_OK : EX_DATAERR;
+    if (!gitbundle_parse(&import->bundle, head, (size_t)got, &import->fault))
+        return EX_DATAERR;
+    import->bundle.end = status.st_size;
+    return EX_OK;
 }
 
 /* --- the data directory --- */

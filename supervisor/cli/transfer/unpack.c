@@ -72,8 +72,10 @@ static int feed(struct unpacking *unpacking, git_indexer *indexer)
     git_indexer_progress progress = {0};
     OWNED char *piece = memory_new(PIECE, 1);
     off_t at = (off_t)unpacking->bundle->pack;
-    for (;;) {
-        ssize_t got = TEMP_FAILURE_RETRY(pread(unpacking->file, piece, PIECE, at));
+    while (at < unpacking->bundle->end) {
+        off_t left = unpacking->bundle->end - at;
+        size_t want = left < PIECE ? (size_t)left : PIECE;
+        ssize_t got = TEMP_FAILURE_RETRY(pread(unpacking->file, piece, want, at));
         if (got < 0)
             return fault_errno(unpacking->fault, "it cannot be read"), EX_IOERR;
         if (got == 0)
