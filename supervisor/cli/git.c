@@ -68,6 +68,8 @@ static const struct {
     {"GIT_TERMINAL_PROMPT", "0"},
     {"GIT_EDITOR", ":"},
     {"GIT_PAGER", "cat"},
+    {"GIT_NO_REPLACE_OBJECTS", "1"}, /* each commit is shown as it is, */
+    {"GIT_GRAFT_FILE", "/dev/null"}, /* with the parents that it has */
 };
 
 static const char *const kept[] = {"TERM",

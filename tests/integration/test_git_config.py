@@ -193,6 +193,22 @@ def test_agentos_git_runs_nothing_for_a_worker_that_writes_all_the_while(planted
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("forge", ["replace", "grafts"])
+def test_agentos_git_shows_each_commit_as_it_is(planted, forge):
+    """Git shows another object in a commit's place, or other parents, where a file of the repository says so."""
+    system, marker, outside = planted("config")
+    system.stop()
+    tip, real = system.git("rev-parse", "HEAD").strip(), system.git("log", "--format=%H %s")
+    if forge == "replace":
+        (system.tree() / ".git/refs/replace").mkdir()
+        (system.tree() / ".git/refs/replace" / tip).write_text(system.git("rev-parse", "HEAD~1"))
+    else:
+        (system.tree() / ".git/info").mkdir(exist_ok=True)
+        (system.tree() / ".git/info/grafts").write_text(f"{tip}\n")
+    assert system.git("log", "--format=%H %s") != real
+    assert system.cli("git", "orion", "--", "log", "--format=%H %s").stdout == real
+
+
 def test_agentos_git_sees_no_other_tree_and_no_control_character_reaches_a_terminal(planted):
     system, marker, outside = planted("config")
     system.stop()

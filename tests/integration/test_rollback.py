@@ -205,3 +205,65 @@ def test_a_file_that_somebody_broke_is_set_aside_and_goes_back_too(system, kind)
     assert goals.read_text() == system.git("show", "HEAD:goals.md")
     assert [path.name for path in system.tree().glob("goals.md.unreadable-*")]
     learn(system, "three")
+
+
+def commit_before(system, skills, message="planted"):
+    """A commit that an agent that was taken over could make: its skills/ is this tree (None: as it is); the present state stands
+    behind it."""
+    entries = system.git("ls-tree", "HEAD").splitlines()
+    entries = [f"040000 tree {skills}\tskills" if skills and entry.endswith("\tskills") else entry for entry in entries]
+    root = plumb(system, "mktree", stdin="\n".join(entries))
+    made = plumb(system, "commit-tree", root, "-p", "HEAD", stdin=message)
+    system.git("update-ref", "refs/heads/main", plumb(system, "commit-tree", "HEAD^{tree}", "-p", made, stdin="after it"))
+    return made
+
+
+def plumb(system, *words, stdin):
+    command = ["git", "-c", "safe.directory=*", "-c", "user.name=x", "-c", "user.email=x@y", *words]
+    done = subprocess.run(command, cwd=system.tree(), input=stdin, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def folder_of(system, tree, count):
+    return plumb(system, "mktree", stdin="".join(f"040000 tree {tree}\t{number}\n" for number in range(count)))
+
+
+def file_of(system, size):
+    blob = plumb(system, "hash-object", "-w", "--stdin", stdin="x" * size)
+    return plumb(system, "mktree", stdin=f"100644 blob {blob}\tSKILL.md\n")
+
+
+def many_times(system, tree):
+    for _ in range(8):
+        tree = folder_of(system, tree, 10)
+    return tree
+
+
+@pytest.mark.parametrize(
+    "skills",
+    [
+        lambda system: many_times(system, file_of(system, 1)),
+        lambda system: many_times(system, plumb(system, "mktree", stdin="")),
+        lambda system: folder_of(system, file_of(system, 20_000_000), 30),
+    ],
+    ids=["files", "folders", "bytes"],
+)
+def test_a_commit_of_more_skills_than_an_agent_has_is_refused_and_its_worker_lives(system, skills):
+    learn(system, "one")
+    worker = system.worker()
+    planted = commit_before(system, skills(system))
+    result = rollback(system, planted, check=False, seconds=60)
+    assert result.returncode == 74 and "more than 5000 files there, or more than 32 MiB" in result.stderr, result.stderr
+    assert system.subjects()[0] == "after it" and system.worker() == worker
+    learn(system, "two")
+    assert system.worker() == worker
+
+
+def test_a_commit_with_a_subject_of_megabytes_is_named_by_its_beginning(system):
+    learn(system, "one")
+    worker = system.worker()
+    planted = commit_before(system, folder_of(system, file_of(system, 1), 1), "\u00e9" * 6_000_000)
+    said = rollback(system, planted).stdout
+    assert said.startswith(head(system)[:7]) and "skill gone: work-one" not in said and "file gone: skills/work-one" in said
+    assert "\u00e9" * 100 + ")\n" in said and len(said) < 1000
+    assert len(system.git("log", "-1", "--format=%B")) < 1000 and system.worker() == worker

@@ -5,8 +5,13 @@
 
 #include "common/memory.h"
 #include "common/repository/commits.h"
+#include "common/utf8.h"
 
-enum { NAME_MAX_BYTES = 255, DEPTH_MAX = 16, SEARCH_MAX = 512 /* commits */ };
+enum { NAME_MAX_BYTES = 255, DEPTH_MAX = 16, SEARCH_MAX = 512 /* commits */, SUBJECT_MAX = 200 };
+
+/* Of what is read at once. A tree may name one folder again and again, and a worker that reads on and on is taken for one
+ * that hangs. */
+enum { ENTRIES_MAX = 5000, BYTES_MAX = 32 * 1024 * 1024 };
 
 /* The names of commits that people use; git's other ways to name one (paths, dates, searches) are refused. */
 static bool is_name(const char *name)
@@ -77,7 +82,8 @@ int64_t history_past_time(struct history *history, const char *commit, char **su
     if (!repository || git_oid_fromstr(&id, commit) != 0 || git_commit_lookup(&found, repository, &id) != 0)
         return 0;
     const char *summary = git_commit_summary(found);
-    *subject = memory_text(summary ? summary : "");
+    *subject =
+        summary ? memory_slice(summary, utf8_cut(summary, strlen(summary), SUBJECT_MAX)) : memory_text("");
     return git_commit_time(found);
 }
 
@@ -86,9 +92,16 @@ struct visit {
     void (*visit)(void *context, const char *path, const char *text, size_t length);
     void *context;
     struct fault *fault;
+    size_t entries, bytes; /* that may still be visited */
 };
 
 static bool visit_entry(struct visit *visit, const git_tree_entry *entry, const char *path, int depth);
+
+static bool too_much(const struct visit *visit)
+{
+    return fault_set(visit->fault, "that commit has more than %d files there, or more than %d MiB of them",
+                     ENTRIES_MAX, BYTES_MAX >> 20);
+}
 
 static bool visit_tree(struct visit *visit, const git_oid *id, const char *path, int depth)
 {
@@ -99,7 +112,7 @@ static bool visit_tree(struct visit *visit, const git_oid *id, const char *path,
     for (size_t i = 0; good && i < git_tree_entrycount(tree); i++) {
         const git_tree_entry *entry = git_tree_entry_byindex(tree, i);
         OWNED char *below = memory_print("%s/%s", path, git_tree_entry_name(entry));
-        good = visit_entry(visit, entry, below, depth + 1);
+        good = visit->entries-- > 0 ? visit_entry(visit, entry, below, depth + 1) : too_much(visit);
     }
     return good;
 }
@@ -115,6 +128,9 @@ static bool visit_entry(struct visit *visit, const git_tree_entry *entry, const 
     OWNED_GIT(git_blob) git_blob *blob = NULL;
     if (git_blob_lookup(&blob, visit->repository, git_tree_entry_id(entry)) != 0)
         return commits_fault(visit->fault, "a file of that commit can't be read");
+    if ((uint64_t)git_blob_rawsize(blob) > visit->bytes)
+        return too_much(visit);
+    visit->bytes -= (size_t)git_blob_rawsize(blob);
     visit->visit(visit->context, path, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob));
     return true;
 }
@@ -132,7 +148,7 @@ bool history_past_files(struct history *history, const char *commit, const char 
     if (git_tree_lookup(&tree, repository, &root) != 0)
         return commits_fault(fault, "that commit's tree can't be read");
     int got = git_tree_entry_bypath(&entry, tree, path);
-    struct visit all = {.repository = repository, .visit = visit, .context = context, .fault = fault};
+    struct visit all = {repository, visit, context, fault, ENTRIES_MAX, BYTES_MAX};
     return got == 0               ? visit_entry(&all, entry, path, 0)
            : got == GIT_ENOTFOUND ? true
                                   : commits_fault(fault, "that commit's tree can't be read");
@@ -206,8 +222,10 @@ bool history_past_removed(struct history *history, const char *folder, const cha
                           void (*visit)(void *context, const char *path, const char *text, size_t length),
                           void *context, struct fault *fault)
 {
-    struct removed removed = {
-        {history_repository(history, fault), visit, context, fault}, folder, subject_end, true};
+    struct removed removed = {{history_repository(history, fault), visit, context, fault, SIZE_MAX, SIZE_MAX},
+                              folder,
+                              subject_end,
+                              true};
     bool good =
         history_empty(history) ||
         (removed.visit.repository &&
