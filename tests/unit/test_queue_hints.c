@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/files.h"
 #include "common/memory.h"
@@ -62,10 +63,80 @@ static void test_a_hint_comes_with_what_it_is_about_and_goes_with_it(void **stat
     assert_int_equal(system(command), 0);
 }
 
+#define ABOVE "## a\ntask: |\n  do a\n\n"
+#define NOTES "### Notes\nauthor: me\nno work\n"
+#define MORE  "### More\nauthor: me\n\n"
+
+/* A new process reads one block and these strays. */
+static void assert_apart(int tree, const char *const *strays, size_t count)
+{
+    struct queue *queue = queue_open(tree, NULL);
+    assert_true(queue_look(queue, NULL, NULL));
+    const struct block_list *list = queue_blocks(queue);
+    assert_int_equal(list->count, count + 1);
+    OWNED char *text = NULL;
+    size_t length, met = 0;
+    assert_int_equal(files_read(tree, "queue.md", 1 << 20, &text, &length, NULL, NULL), 1);
+    for (size_t i = 0; i < list->count; i++) {
+        if (!list->items[i].stray) {
+            assert_string_equal(list->items[i].task, "do a");
+            continue;
+        }
+        assert_memory_equal(text + list->items[i].start, strays[met], strlen(strays[met]));
+        met++;
+    }
+    assert_int_equal(met, count);
+    queue_close(queue);
+}
+
+static void test_no_heading_joins_a_task_when_the_block_between_is_done(void **state)
+{
+    enum { LARGE = 6000 };
+    OWNED char *large = memory_new(LARGE + 1, 1);
+    memset(large, 'x', LARGE);
+    const char *const tasks[] = {"do b", large}, *const strays[] = {MORE, NOTES};
+    for (size_t more = 0; more < 2; more++)
+        for (size_t i = 0; i < 2; i++) { /* the block would go in place, or not */
+            char path[] = "/tmp/agentos-hints-XXXXXX";
+            assert_non_null(mkdtemp(path));
+            OWNED_FD int tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            struct queue *queue = queue_open(tree, NULL);
+            OWNED char *text = memory_print("Title\n\n" ABOVE "## b\ntask: %s\npriority: high\n\n%s" NOTES,
+                                            tasks[i], more ? MORE : "");
+            put(tree, text, O_TRUNC);
+            take(queue, "b");
+            assert_apart(tree, strays + 1 - more, 1 + more);
+            queue_close(queue);
+            OWNED char *command = memory_print("rm -rf %s", path);
+            assert_int_equal(system(command), 0);
+        }
+}
+
+static void test_no_heading_joins_a_task_when_it_was_written_behind_a_block_that_is_done(void **state)
+{
+    char path[] = "/tmp/agentos-hints-XXXXXX";
+    assert_non_null(mkdtemp(path));
+    OWNED_FD int tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct queue *queue = queue_open(tree, NULL);
+    put(tree, ABOVE "## b\ntask: do b\n", O_TRUNC);
+    assert_true(queue_look(queue, NULL, NULL));
+    int writer = openat(tree, "queue.md", O_WRONLY | O_APPEND | O_CLOEXEC);
+    assert_true(queue_take(queue, "b", queue_blocks(queue)->items[1].hash, NULL));
+    assert_true(files_write_all(writer, NOTES, strlen(NOTES)));
+    close(writer);
+    assert_true(queue_look(queue, NULL, NULL));
+    assert_apart(tree, (const char *const[]){NOTES}, 1);
+    queue_close(queue);
+    OWNED char *command = memory_print("rm -rf %s", path);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_hint_comes_with_what_it_is_about_and_goes_with_it),
+        cmocka_unit_test(test_no_heading_joins_a_task_when_the_block_between_is_done),
+        cmocka_unit_test(test_no_heading_joins_a_task_when_it_was_written_behind_a_block_that_is_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,6 +84,27 @@ void queue_end_line(struct buffer *out)
         buffer_text(out, "\n");
 }
 
+bool queue_stray_stands(const char *text, size_t length, size_t at)
+{
+    struct block_list list;
+    block_parse(&list, text, length);
+    bool stands = list.count > 1 && list.items[1].start == at;
+    block_list_free(&list);
+    return stands;
+}
+
+bool queue_stray_moved(struct buffer *rest, size_t front, size_t above, size_t at)
+{
+    if (queue_stray_stands(rest->data + above, rest->length - above, at - above))
+        return false;
+    queue_end_line(rest);
+    size_t length = rest->length - at;
+    OWNED char *stray = memory_slice(rest->data + at, length);
+    memmove(rest->data + front + length, rest->data + front, at - front);
+    memcpy(rest->data + front, stray, length);
+    return true;
+}
+
 size_t queue_complete(const struct queue *queue)
 {
     size_t count = queue->blocks.count;

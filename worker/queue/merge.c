@@ -31,6 +31,30 @@ static bool taken_out(const struct leftover *leftover, const struct theirs *thei
     return theirs->final || queue_marks_have_id(&theirs->marks, mark.id);
 }
 
+/* A text of which blocks are made one behind the other. */
+struct joined {
+    struct buffer *text;
+    size_t front, above;     /* where the first block is, and the last */
+    bool begun, under_block; /* there are blocks; the last of them is no stray */
+};
+
+static void add_block(struct joined *joined, const char *text, const struct block *block)
+{
+    queue_end_line(joined->text);
+    size_t at = joined->text->length;
+    joined->front = joined->begun ? joined->front : at;
+    joined->begun = true;
+    buffer_add(joined->text, text + block->start, block->end - block->start);
+    if (block->stray && joined->under_block &&
+        queue_stray_moved(joined->text, joined->front, joined->above, at)) {
+        joined->front += joined->text->length - at;
+        joined->above += joined->text->length - at;
+        return;
+    }
+    joined->above = at;
+    joined->under_block = !block->stray;
+}
+
 /* queue.md as it should be: without the blocks that people took out, with the blocks that they added behind. False: as
  * it is. */
 static bool join(const struct queue *queue, const struct leftover *leftover, const struct theirs *theirs,
@@ -49,15 +73,12 @@ static bool join(const struct queue *queue, const struct leftover *leftover, con
         length = theirs->list.preamble;
     }
     buffer_add(rest, preamble, length);
-    for (size_t i = 0; i < complete; i++) {
-        const struct block *block = &ours->items[i];
-        if (taken_out(leftover, theirs, queue_mark(block)))
+    struct joined joined = {.text = rest};
+    for (size_t i = 0; i < complete; i++)
+        if (taken_out(leftover, theirs, queue_mark(&ours->items[i])))
             changed = true;
-        else {
-            queue_end_line(rest);
-            buffer_add(rest, queue->text + block->start, block->end - block->start);
-        }
-    }
+        else
+            add_block(&joined, queue->text, &ours->items[i]);
     struct marks have = queue_marks(ours, complete);
     for (size_t i = 0; i < theirs->count; i++) {
         const struct block *block = &theirs->list.items[i];
@@ -65,8 +86,7 @@ static bool join(const struct queue *queue, const struct leftover *leftover, con
         if ((leftover->based && queue_marks_have(&leftover->base, mark)) || queue_marks_have(&have, mark))
             continue;
         changed = true;
-        queue_end_line(rest);
-        buffer_add(rest, theirs->text + block->start, block->end - block->start);
+        add_block(&joined, theirs->text, block);
     }
     free(have.items);
     return changed;

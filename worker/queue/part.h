@@ -94,6 +94,12 @@ void queue_marks_sort(struct marks *marks); /* and without duplicates */
 uint64_t queue_preamble_hash(const char *text, size_t preamble);
 size_t queue_text_end(const char *text, size_t start, size_t end); /* behind the last byte that is no blank */
 size_t queue_find(const struct queue *queue, struct mark mark);    /* index or SIZE_MAX */
+/* Where a stray starts depends on the block above it: behind another block the stray may be a part of that block's task.
+ * text: a block, and from `at` on a stray behind it. */
+bool queue_stray_stands(const char *text, size_t length, size_t at);
+/* The same for the end of `rest`, from the block at `above` on. True: the stray doesn't stand there, and is in front of
+ * all blocks now, at `front`, where it belongs to no task. */
+bool queue_stray_moved(struct buffer *rest, size_t front, size_t above, size_t at);
 /* The number of blocks that count: without a last block that may be half-written. */
 size_t queue_complete(const struct queue *queue);
 void queue_retry(int64_t *retry_ms, int64_t after_ms); /* the sooner of both */
@@ -120,8 +126,9 @@ enum lease queue_lease(int fd, int type); /* F_RDLCK or F_WRLCK; until fd is clo
 bool queue_take_mark(struct queue *queue, struct mark mark, struct fault *fault);
 
 /* tidy.c: the first `copied` blocks but one (skip), without the blank space that blocks left, added to rest. Returns
- * each block's place (start 0 and end 0: the block isn't there); the caller frees. In a large file small blocks keep
- * clear of page ends, so that the next takes are each one pwrite. */
+ * each block's place (start 0 and end 0: the block isn't there); the caller frees. NULL: the order isn't the same, for a
+ * stray moved to the front. In a large file small blocks keep clear of page ends, so that the next takes are each one
+ * pwrite. */
 struct span {
     size_t start, end;
     unsigned line;

@@ -87,6 +87,20 @@ static bool blank_out(struct queue *queue, int fd, size_t index, size_t end)
     return true;
 }
 
+/* Without the block at index a stray behind it would be a part of the task above. */
+static bool keeps_strays_off(const struct queue *queue, size_t index)
+{
+    const struct block *block = &queue->blocks.items[index], *next = block + 1;
+    if (index == 0 || index + 1 == queue->blocks.count || !next->stray || block[-1].stray)
+        return false;
+    OWNED_BUFFER struct buffer text = {0};
+    buffer_add(&text, queue->text + block[-1].start, block->start - block[-1].start);
+    queue_end_line(&text);
+    size_t at = text.length;
+    buffer_add(&text, queue->text + next->start, next->end - next->start);
+    return !queue_stray_stands(text.data, text.length, at);
+}
+
 /* With a write lease no other process has the file open, and a process that opens it waits for us: a checked fact stays
  * true. Both ways are one system call that happens or doesn't, so a kill leaves the block whole or gone. */
 static enum taken take_in_place(struct queue *queue, size_t index, struct fault *fault)
@@ -95,7 +109,7 @@ static enum taken take_in_place(struct queue *queue, size_t index, struct fault 
     bool last = index + 1 == queue->blocks.count;
     size_t end = last ? queue->length : queue_text_end(queue->text, block->start, block->end);
     size_t start = last ? cut_before(queue, block->start) : block->start;
-    if (!last && start / QUEUE_PAGE != (end - 1) / QUEUE_PAGE)
+    if (!last && (start / QUEUE_PAGE != (end - 1) / QUEUE_PAGE || keeps_strays_off(queue, index)))
         return TAKE_OTHERWISE;
     OWNED_FD int fd = files_open(queue->tree, TREE_QUEUE, O_RDWR, 0);
     if (fd < 0)

@@ -1,5 +1,6 @@
 #include "worker/queue/part.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/memory.h"
@@ -22,11 +23,11 @@ static size_t kept_end(const char *text, size_t start, size_t end, unsigned line
     return at;
 }
 
-static unsigned count_lines(const struct buffer *text, size_t from)
+static unsigned count_lines(const struct buffer *text, size_t from, size_t end)
 {
     unsigned count = 0;
-    for (size_t at = from; at < text->length; count++) {
-        const char *newline = memchr(text->data + at, '\n', text->length - at);
+    for (size_t at = from; at < end; count++) {
+        const char *newline = memchr(text->data + at, '\n', end - at);
         if (!newline)
             break;
         at = (size_t)(newline - text->data) + 1;
@@ -54,12 +55,13 @@ struct span *queue_compact(const struct queue *queue, size_t skip, size_t copied
 {
     const struct block_list *list = &queue->blocks;
     struct span *spans = memory_new(list->count + 1, sizeof *spans), *before = NULL;
-    bool padded = queue->length > PADDED_FILE;
+    bool padded = queue->length > PADDED_FILE, moved = false;
     unsigned line = 1;
     size_t counted = 0;
     if (list->preamble && queue_text_end(queue->text, 0, list->preamble))
         buffer_add(rest, queue->text,
                    kept_end(queue->text, 0, list->preamble, lines_behind(0, skip, copied)));
+    size_t front = rest->length;
     for (size_t i = 0; i < copied; i++) {
         const struct block *block = &list->items[i];
         if (i == skip)
@@ -68,17 +70,28 @@ struct span *queue_compact(const struct queue *queue, size_t skip, size_t copied
         queue_end_line(rest); /* a block that stood behind a line without newline */
         if (padded)
             pad_to_page(rest, end - block->start);
-        line += count_lines(rest, counted);
-        counted = rest->length;
-        if (before)
-            before->end = rest->length;
-        before = &spans[i];
-        *before = (struct span){.start = rest->length, .line = line};
+        size_t at = rest->length;
         buffer_add(rest, queue->text + block->start, end - block->start);
+        bool other = before && before != &spans[i - 1] && block->stray && !list->items[before - spans].stray;
+        if (other && queue_stray_moved(rest, front, before->start, at)) {
+            before->start += rest->length - at;
+            front += rest->length - at;
+            moved = true;
+            continue;
+        }
+        line += count_lines(rest, counted, at);
+        counted = at;
+        if (before)
+            before->end = at;
+        before = &spans[i];
+        *before = (struct span){.start = at, .line = line};
     }
     if (before)
         before->end = rest->length;
-    return spans;
+    if (!moved)
+        return spans;
+    free(spans);
+    return NULL;
 }
 
 /* Blank space behind a stretch of text, without the empty line that people put there. */
