@@ -1,5 +1,7 @@
 """A disk that is full: everybody says so, nothing is lost, and work goes on when there is room."""
 
+import subprocess
+
 import pytest
 
 from harness import fill, wait_until
@@ -48,4 +50,24 @@ def test_what_the_supervisor_cannot_write_down_it_says_and_does_not_do_or_holds_
     system.wait_done("after", seconds=90)
     system.wait_queue_empty()
     system.assert_each_once(["before", "kept", "after"])
+    system.assert_sound()
+
+
+def test_a_task_whose_commit_is_not_at_its_end_is_not_asked_about_again(system, model):
+    stuck = [system.tree() / name for name in ("rewards.md", "queue.md")]
+    model.become("hold")
+    system.add("one", "Once only")
+    model.wait_open(1)
+    if subprocess.run(["chattr", "+i", *stuck], capture_output=True).returncode:
+        pytest.skip("no file can be made immutable here")
+    try:
+        model.release()
+        system.wait_log("the commit is safe in the journal")
+        wait_until(lambda: any("rewards.md" in line for line in system.agent_status()["problems"]), "the reason is told")
+        assert model.asked()["Once only"] == 1
+    finally:
+        subprocess.run(["chattr", "-i", *stuck], check=True)
+    system.wait_queue_empty()
+    system.assert_each_once(["one"])
+    assert model.asked()["Once only"] == 1
     system.assert_sound()

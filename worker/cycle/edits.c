@@ -82,7 +82,7 @@ bool cycle_record_edits(struct worker *worker)
 bool cycle_follow(struct worker *worker)
 {
     struct fault fault;
-    bool good = cycle_reopen(worker, &fault);
+    bool good = cycle_reopen(worker, &fault) && history_settle(worker->history, &fault);
     if (!good)
         worker_wait_for(worker, "storage", fault.text, 0);
     return good;

@@ -251,7 +251,7 @@ static void tidy(struct worker *worker, int64_t now)
         malloc_trim(0); /* memory that the work took; there may be hundreds of idle workers */
 }
 
-/* True: the mail was read whole. */
+/* True: the queue was read whole. */
 static bool look_at_queue(struct worker *worker)
 {
     struct fault fault;

@@ -255,7 +255,8 @@ bool cycle_record_edits(struct worker *worker);
 /* Somebody may have removed or replaced .git: the repository that lies there now is opened, and one without a commit
  * begins with the tree's files, as an agent's first does. False and fault: that can't be done now. */
 bool cycle_reopen(struct worker *worker, struct fault *fault);
-bool cycle_follow(struct worker *worker); /* the same; false: the worker waits for the storage */
+/* The same, and every finished task is known; false: the worker waits for the storage. */
+bool cycle_follow(struct worker *worker);
 
 enum { CYCLE_FRESH_MS = 20 /* so much may a prompt be behind the files that people edit */ };
 void cycle_refresh(

@@ -468,7 +468,8 @@ bool history_unsettled(const struct history *history)
 
 bool history_settle(struct history *history, struct fault *fault)
 {
-    return !history->pending || record_redo_all(history, fault);
+    return (!history->pending || record_redo_all(history, fault)) && history_look(history, fault) &&
+           catch_up(history, fault);
 }
 
 /* --- read --- */
@@ -480,8 +481,7 @@ bool history_finished(struct history *history, const char *task, uint64_t task_h
     commit[0] = '\0';
     if (!history_follow(history, &why))
         log_warn("agent", history->agent, "%s; no task counts as finished meanwhile", why.text);
-    else if ((history->pending && !record_redo_all(history, &why)) || !history_look(history, &why) ||
-             !catch_up(history, &why))
+    else if (!history_settle(history, &why))
         log_warn("agent", history->agent, "%s; the finished tasks are taken from memory", why.text);
     if (!ledger_find(history, task, task_hash, &id))
         return false;

@@ -88,11 +88,14 @@ bool history_commit(struct history *history, const struct commit_request *reques
 void history_people_git(struct history *history, struct buffer *lines);
 
 /* The last commit is durable, but the storage failed before all its files were in place. Every call that looks at the
- * repository tries to bring it to its end; history_settle does nothing else. */
+ * repository tries to bring it to its end. */
 bool history_unsettled(const struct history *history);
+/* Brings it to its end, and reads the tasks that HEAD has finished. False and fault: a finished task may be unknown, and no
+ * task may be begun. */
 bool history_settle(struct history *history, struct fault *fault);
 
-/* The ledger of finished tasks: the commit that finished a task with this id and content hash, if one did. */
+/* The ledger of finished tasks: the commit that finished a task with this id and content hash, if one did. Where
+ * history_settle fails, as far as this process knows. */
 bool history_finished(struct history *history, const char *task, uint64_t task_hash,
                       char commit[COMMIT_TEXT]);
 /* The same as far as this process knows: a move of HEAD since the last look is not noticed. */
