@@ -9,6 +9,9 @@ from harness import PATIENCE, wait_until
 from post_office import drop, envelope, in_folder
 
 
+MANY = 800
+
+
 def now(offset=0):
     moment = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=offset)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -192,4 +195,30 @@ def test_a_block_without_a_created_stays_expired_when_its_dead_letter_goes(make_
     if verb == "requeue":
         system.wait_done("late")
     assert model.asked() == ({"Too late": 1} if verb == "requeue" else {})
+    system.assert_sound()
+
+
+def test_the_supervisor_hears_of_a_worker_between_thousands_of_tasks_that_expire_at_once(system):
+    system.append("".join(f"## late-{i}\ntask: Late\nttl_seconds: 1\ncreated: {now(-60)}\n\n" for i in range(MANY)))
+    wait_until(lambda: 0 < system.agent_status()["queue_depth"] < MANY, "some of them over, and told")
+    system.wait_queue_empty(seconds=120)
+    wait_until(lambda: system.agent_status()["dead_letters"] == MANY, "all of them told")
+    assert system.agent_status()["restarts"] == 0
+    system.assert_sound()
+
+
+def test_a_worker_is_ready_before_thousands_of_envelopes_that_expired_in_its_absence_are_recorded(system):
+    system.cli("stop", "orion")
+    for i in range(MANY):
+        text = envelope(f"late-{i}", created=now(-60), ttl_seconds=1, status="expired", finished=now())
+        (system.tree() / f"iac/dead-letter/late-{i}.md").write_text(text)
+    system.cli("start", "orion", "--no-wait")
+
+    def recorded():
+        return sum("(escalation)" in subject for subject in system.subjects())
+
+    wait_until(lambda: system.states()["orion"] == "idle" and 0 < recorded() < MANY, "ready, some of them recorded")
+    restarts = system.agent_status()["restarts"]
+    wait_until(lambda: recorded() == MANY, "all of them recorded", 120)
+    assert system.agent_status()["restarts"] == restarts
     system.assert_sound()

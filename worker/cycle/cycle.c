@@ -169,6 +169,7 @@ static void report_nothing(struct worker *worker)
 void cycle_next(struct worker *worker)
 {
     bool merging = tree_look(worker);
+    int64_t begun = clock_monotonic_ms();
     while (worker->phase == PHASE_NONE) {
         if (worker->orders.pause) {
             leases_release_others(worker); /* others shall not wait for it */
@@ -183,6 +184,12 @@ void cycle_next(struct worker *worker)
         worker->trouble.budget = false;
         if (merging) {
             report_activity(worker, ACTIVITY_IDLE, "", 0);
+            return;
+        }
+        if (worker->looks.expired)
+            return;
+        if (clock_monotonic_ms() - begun > TURN_MS) {
+            timers_arm(&worker->timers, TIMER_QUEUE, begun);
             return;
         }
         const struct block *block;

@@ -85,10 +85,18 @@ bool envelope_ends_cancel(struct worker *worker, const char *id)
            envelope_ends_poison(worker, letter, "cancelled");
 }
 
+struct escalating {
+    struct worker *worker;
+    int64_t until_ms; /* monotonic */
+};
+
 static bool escalate(void *context, const struct envelope *envelope, uint64_t hash, const char *path,
                      const char *text, size_t length)
 {
-    struct worker *worker = context;
+    const struct escalating *escalating = context;
+    struct worker *worker = escalating->worker;
+    if (clock_monotonic_ms() > escalating->until_ms)
+        return false;
     OWNED_CHANGES struct change_list changes = {0};
     char commit[COMMIT_TEXT];
     bool expired = strcmp(envelope->status, "expired") == 0;
@@ -101,5 +109,6 @@ static bool escalate(void *context, const struct envelope *envelope, uint64_t ha
 
 bool envelope_ends_escalate(struct worker *worker)
 {
-    return worker->phase == PHASE_ANSWER || mail_escalations(worker->mail, escalate, worker);
+    struct escalating escalating = {worker, clock_monotonic_ms() + TURN_MS};
+    return worker->phase == PHASE_ANSWER || mail_escalations(worker->mail, escalate, &escalating);
 }

@@ -77,11 +77,13 @@ void mail_step_look(struct worker *worker, int64_t now_ms)
         return;
     worker->looks.mail = false;
     look_at_files(worker, now_ms);
+    int64_t before_ms = timers_at(&worker->timers, TIMER_BACKOFF);
     bool escalated = envelope_ends_escalate(worker);
-    int64_t again_ms = mail_again_ms(worker->mail);
-    if (!escalated)
-        timers_arm(&worker->timers, TIMER_MAIL, timers_at(&worker->timers, TIMER_BACKOFF));
-    else if (!timers_armed(&worker->timers, TIMER_MAIL) && again_ms)
+    int64_t again_ms = mail_again_ms(worker->mail), backoff_ms = timers_at(&worker->timers, TIMER_BACKOFF);
+    if (!escalated) {
+        worker->looks.mail = backoff_ms == before_ms; /* the turn had no time for more */
+        timers_arm(&worker->timers, TIMER_MAIL, worker->looks.mail ? now_ms : backoff_ms);
+    } else if (!timers_armed(&worker->timers, TIMER_MAIL) && again_ms)
         timers_arm(&worker->timers, TIMER_MAIL, now_ms + again_ms);
     record_gone(worker);
     timers_arm_within(&worker->timers, TIMER_FIGURES, now_ms);

@@ -346,7 +346,7 @@ static bool rests(struct worker *worker)
 {
     bool nothing = worker->phase == PHASE_NONE && worker->activity.now == ACTIVITY_IDLE &&
                    !timers_on(&worker->timers, TIMER_QUEUE) && queue_depth(worker->queue) == 0 &&
-                   !mail_step_has_work(worker) && !auditing_busy(worker);
+                   !mail_step_has_work(worker) && !worker->looks.mail && !auditing_busy(worker);
     bool leaves = worker->orders.rest && nothing;
     worker->orders.rest = false;
     return leaves;

@@ -128,6 +128,7 @@ struct merged_file {
 
 struct looks {
     bool queue, tree, mail;
+    bool expired;      /* expired tasks are in the queue still, so no work is begun (task_ends.c) */
     bool people;       /* the tree has changed since the last look at what people left there */
     bool merging;      /* a state file has conflict marks, so no work is begun (tree_look.c) */
     bool anew;         /* the repository was opened anew, and may have no commit */
@@ -222,6 +223,9 @@ struct worker {
 void worker_say(struct worker *worker, enum message_type type, ...);
 void worker_send(struct worker *worker);
 
+/* So long may a turn of the loop end one piece of work after the other: orders and heartbeats wait meanwhile. */
+enum { TURN_MS = 100 };
+
 /* tree_look.c: the findings in the tree are reported. True: a merge left conflict marks, so no work may begin. */
 bool tree_look(struct worker *worker);
 
@@ -286,8 +290,8 @@ int64_t task_ends_first_seen(void *worker, const struct block *block); /* for qu
 bool task_ends_dead_letter(struct worker *worker, const struct block *block, const char *status,
                            const char *reason);
 enum cancel_end task_ends_cancel(struct worker *worker, const char *id);
-void task_ends_expire(struct worker *worker,
-                      int64_t now_ms); /* every task whose TTL is over; arms TIMER_EXPIRY */
+/* Every task whose TTL is over, or as many as a turn has time for; arms TIMER_EXPIRY. */
+void task_ends_expire(struct worker *worker, int64_t now_ms);
 
 /* envelope_ends.c: the same for envelopes. A letter that isn't there any more has ended, too. */
 /* The commit of a task's or an envelope's end without an answer; ended->usage is filled in. False: the storage is waited for. */
@@ -295,8 +299,8 @@ bool envelope_ends_commit(struct worker *worker, const struct task_trailers *end
                           const struct change_list *changes, char commit[COMMIT_TEXT]);
 bool envelope_ends_poison(struct worker *worker, const struct letter *letter, const char *reason);
 bool envelope_ends_cancel(struct worker *worker, const char *id); /* false: no such letter, or not now */
-/* Files that the supervisor set aside: one commit and one reflection each. False: not all of them could be recorded
- * now. */
+/* Files that the supervisor set aside: one commit and one reflection each, as many as a turn has time for. False: not all
+ * of them are recorded. */
 bool envelope_ends_escalate(struct worker *worker);
 
 /* mail_step.c: the worker's half of the post office. */

@@ -243,10 +243,7 @@ bool mail_escalations(struct mail *mail,
         good = look_at(&escalation, name);
     bool whole = listing_close(listing, &fault);
     escalation.failed = !whole || escalation.failed;
-    if (good && whole)
-        keep_known(&escalation);
-    else
-        free(escalation.known);
+    keep_known(&escalation);
     note_failing(mail, escalation.failed, fault.text);
     /* A change within the clock's tick keeps the folder's stamp: a folder with a young stamp is looked into again. */
     bool old = clock_now_ms() - stamp.modified_ns / 1000000 > SETTLED_MS;
