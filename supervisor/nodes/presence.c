@@ -22,6 +22,7 @@ enum {
     EVERY_MS = 5000,
     EVERY_AGENTS = 500, /* each so many agents of the fleet add another EVERY_MS */
     AWAY_MS = 30 * 1000,
+    EVERY_MOST_MS = AWAY_MS / 2, /* however large the fleet: the others take a silent node for gone */
     BYTES = 900 * 1024,
     CLOCKS_MS = 2000,
     NODES_MAX = 1000
@@ -149,7 +150,8 @@ void presence_turn(struct presence *presence, int64_t now)
         return;
     OWNED char *key = memory_print(NODE_KEY "%s", node_name()), *text = text_of(presence);
     (void)bus_link_put(bus, key, text, BUS_ANY_REVISION, bus_link_ticket(bus));
-    presence->next_at = now + EVERY_MS * (int64_t)(1 + local->agents->count / EVERY_AGENTS);
+    int64_t pause = EVERY_MS * (int64_t)(1 + local->agents->count / EVERY_AGENTS);
+    presence->next_at = now + (pause < EVERY_MOST_MS ? pause : EVERY_MOST_MS);
 }
 
 /* --- the others --- */
