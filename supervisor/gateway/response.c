@@ -396,6 +396,8 @@ static bool read_piece(struct response *response, struct draft *draft, const str
 {
     json_auto_t *root = parse(data, length);
     bool good = root && !problem_inside(root);
+    /* Some servers send the count so far with each piece, which is not the count of a stream that breaks off. */
+    response->usage.known = response->usage.known && good;
     read_usage(&response->usage, root);
     if (good) {
         add_completion(draft, root);
@@ -423,10 +425,12 @@ static void read_stream(struct response *response, const struct exchange *exchan
         line += length;
         line += strspn(line, "\r\n");
     }
-    if (good && draft.seen && (done || draft.finish_reason))
+    if (good && draft.seen && (done || draft.finish_reason)) {
         finish(response, &draft);
-    else if (good)
+    } else if (good) {
         conclude(response, ANSWER_PASSING, true, memory_text("answered with a stream that ends too early"));
+        response->usage.known = false;
+    }
     draft_free(&draft);
 }
 

@@ -257,13 +257,30 @@ static void test_a_reply_that_cannot_be_used_tells_what_it_took_all_the_same(voi
         "{\"choices\":[{\"message\":{\"content\":7}}],\"usage\":{\"prompt_tokens\":70,\"completion_tokens\":"
         "5}}",
         "{\"error\":{\"message\":\"no\"},\"usage\":{\"prompt_tokens\":70,\"completion_tokens\":5}}",
-        "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":70,"
-        "\"completion_tokens\":5}}\n\ndata: {\"choices\":",
+        "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"error\":{\"message\":\"no\"},"
+        "\"usage\":{\"prompt_tokens\":70,\"completion_tokens\":5}}\n\n",
     };
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         struct response got = read_as(200, NULL, bodies[i], strlen(bodies[i]));
         assert_int_not_equal(got.kind, ANSWER_OK);
         assert_true(got.usage.known);
+        assert_int_equal(got.usage.in + got.usage.out, 75);
+        response_free(&got);
+    }
+}
+
+/* Some servers send the count so far with every piece: what the rest took is not in it. */
+static void test_a_count_beside_pieces_is_not_the_whole_when_the_stream_breaks_off(void **state)
+{
+    static const char *const ends[] = {"",
+                                       "data: {\"choices\":", "data: {\"error\":{\"message\":\"no\"}}\n\n"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        OWNED char *body = memory_print("data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":{"
+                                        "\"prompt_tokens\":70,\"completion_tokens\":5}}\n\n%s",
+                                        ends[i]);
+        struct response got = read_as(200, NULL, body, strlen(body));
+        assert_int_not_equal(got.kind, ANSWER_OK);
+        assert_false(got.usage.known);
         assert_int_equal(got.usage.in + got.usage.out, 75);
         response_free(&got);
     }
@@ -542,6 +559,7 @@ int main(void)
         cmocka_unit_test(test_json_is_read_whatever_the_server_calls_it),
         cmocka_unit_test(test_an_answer_counts_as_at_least_a_quarter_of_its_bytes),
         cmocka_unit_test(test_a_reply_that_cannot_be_used_tells_what_it_took_all_the_same),
+        cmocka_unit_test(test_a_count_beside_pieces_is_not_the_whole_when_the_stream_breaks_off),
         cmocka_unit_test(test_every_error_is_told_apart_and_says_what_the_provider_said),
         cmocka_unit_test(test_a_redirect_names_where_it_leads_and_that_it_is_not_followed),
         cmocka_unit_test(test_invalid_utf8_in_a_body_harms_only_itself),
