@@ -18,6 +18,9 @@
 #include "common/threads.h"
 #include "tests/unit/cmocka.h"
 
+#define PAGE ((size_t)4096)
+#define FAR  ((size_t)16 << 30)
+
 static const struct sandbox_facts good = {.landlock = SANDBOX_LANDLOCK_KNOWN, .seccomp = true, .mdwe = true};
 static const struct sandbox_facts oldest = {.landlock = SANDBOX_LANDLOCK_FLOOR, .seccomp = true};
 static const struct sandbox_facts too_old = {.landlock = 1, .seccomp = true};
@@ -180,6 +183,49 @@ static void test_memory_that_is_used_counts_and_address_space_has_some_room_beyo
     assert_int_equal(in_child(reserve, &too_much), 1);
 }
 
+static char *map(size_t bytes)
+{
+    return mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+/* A mapping lies there that no call takes away, or none. */
+static bool is_out_of_reach(char *place)
+{
+    unsigned char resident;
+    return mincore(place, PAGE, &resident) != 0 || (munmap(place, PAGE) != 0 && errno == EPERM);
+}
+
+/* above: so many bytes are mapped before, and the worker's room lies below them. A part is too large for the gaps
+ * between libraries. */
+static int give_back(void *context)
+{
+    const size_t above = *(size_t *)context, part = 56 << 20;
+    char *stack = (char *)((uintptr_t)&above & ~((uintptr_t)PAGE - 1));
+    struct sandbox *sandbox = sandbox_prepare(SANDBOX_WORKER, SANDBOX_REQUIRE, NULL);
+    if (!sandbox || map(above) == MAP_FAILED ||
+        !sandbox_enter(sandbox, &(struct sandbox_room){.tree = "/tmp", .memory_bytes = 64 << 20}, NULL) ||
+        !sandbox_tighten(sandbox, NULL))
+        return 1;
+    char *first = map(part), *second = map(part), *page = map(PAGE);
+    if (first == MAP_FAILED || second == MAP_FAILED || page == MAP_FAILED)
+        return 2;
+    if (munmap(page, PAGE) != 0 || munmap(first, part) != 0 || munmap(second, part) != 0)
+        return 3;
+    return is_out_of_reach(first - FAR) && is_out_of_reach(stack - FAR / 128) ? 0 : 4;
+}
+
+/* The filter compares halves of 32 bits, and the room may lie across a border of 4 GiB or not. */
+static void test_memory_that_a_worker_gives_back_is_gone_wherever_its_addresses_lie(void **state)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    skip();
+#endif
+    if (!here())
+        skip();
+    for (size_t above = PAGE; above < (size_t)4 << 30; above += (size_t)512 << 20)
+        assert_int_equal(in_child(give_back, &above), 0);
+}
+
 static int abort_inside(void *context)
 {
     if (enter(&(struct sandbox_room){.tree = "/tmp"}) != 0)
@@ -268,6 +314,7 @@ int main(void)
         cmocka_unit_test(test_a_tree_that_is_not_there_is_no_sandbox),
         cmocka_unit_test(test_off_leaves_only_the_limits),
         cmocka_unit_test(test_memory_that_is_used_counts_and_address_space_has_some_room_beyond_it),
+        cmocka_unit_test(test_memory_that_a_worker_gives_back_is_gone_wherever_its_addresses_lie),
         cmocka_unit_test(test_the_bus_reaches_its_servers_ports_and_no_others),
         cmocka_unit_test(test_a_worker_that_aborts_is_seen_to_abort),
         cmocka_unit_test(test_threads_are_bound_to_one_cpu_only_while_a_library_counts_them),
