@@ -237,6 +237,23 @@ def test_what_is_pending_and_what_people_have_not_committed_comes_along(system, 
     assert any(subject.startswith("people: ") for subject in elsewhere.subjects())
 
 
+def test_a_program_of_a_skill_can_still_be_run_and_the_longest_name_is_no_hindrance(system, elsewhere):
+    learn(system, "one")
+    tool, long = system.tree() / "skills/work-one-with-care/tool", system.tree() / ("n" * 255)
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    long.write_text("x\n")
+    git("add", tool, long, cwd=system.tree())
+    git("commit", "-q", "-m", "A person's", cwd=system.tree())
+    assert system.git("ls-files", "-s", "skills").count("100755") == 1
+    path = system.folder / "orion.bundle"
+    system.cli("export", "orion", path)
+    elsewhere.cli("import", path)
+    assert elsewhere.git("status", "--porcelain") == "" and files_of(elsewhere) == files_of(system)
+    assert os.access(elsewhere.tree() / tool.relative_to(system.tree()), os.X_OK)
+    assert (elsewhere.tree() / "persona.md").stat().st_mode & 0o777 == 0o644
+
+
 def test_an_export_of_an_agent_at_work_is_of_one_moment(make_system, model, elsewhere):
     system = make_system(model=model).start()
     given, exports = [], []

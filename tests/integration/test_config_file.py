@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 
 import pytest
 
@@ -84,6 +85,21 @@ def test_a_change_without_a_notice_is_applied_and_a_refusal_and_its_repair_are_s
     wait_until(lambda: system.status()["supervisor"]["problems"] == [], "no problem any more")
     system.wait_log("agents.yaml is right again")
     assert system.worker() == worker and system.log().count("agents.yaml is refused") == 1
+
+
+def test_sighup_reads_a_file_that_no_notice_told_of(make_system):
+    system = make_system(env={"POLL_INTERVAL": "3600"})
+    write = in_a_config_map(system)
+    system.start()
+    worker = system.worker()
+    write(NEW)
+    assert "iris" not in system.states(), "no scan comes within the hour"
+    system.process.send_signal(signal.SIGHUP)
+    system.wait_state("iris", "idle")
+    write(BAD)
+    system.process.send_signal(signal.SIGHUP)
+    system.wait_log("agents.yaml is refused")
+    assert system.worker() == worker and set(system.states()) == {"orion", "iris"}
 
 
 def test_a_refused_or_missing_file_is_a_problem_everywhere_until_it_is_right(make_system):

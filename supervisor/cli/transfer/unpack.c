@@ -186,23 +186,27 @@ static int make_refs(struct unpacking *unpacking)
 
 static int write_tree(struct unpacking *unpacking, const git_oid *id, const char *path, int depth);
 
-static int write_blob(struct unpacking *unpacking, const git_oid *id, const char *path)
+/* The folder is this process's own, and no name comes twice, so the file needs no other name while it is written. */
+static int write_file(const struct unpacking *unpacking, const git_blob *blob, const char *path,
+                      unsigned mode)
+{
+    OWNED_FD int fd = files_open(unpacking->tree, path, O_WRONLY | O_CREAT | O_EXCL, mode);
+    if (fd >= 0 && files_write_all(fd, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob)))
+        return EX_OK;
+    fault_errno(unpacking->fault, "cannot write %s", path);
+    return EX_IOERR;
+}
+
+static int write_blob(struct unpacking *unpacking, const git_tree_entry *entry, const char *path)
 {
     OWNED_GIT(git_blob) git_blob *blob = NULL;
-    struct fault fault = {{0}};
-    if (git_blob_lookup(&blob, unpacking->repository, id) != 0)
+    bool runs = git_tree_entry_filemode(entry) == GIT_FILEMODE_BLOB_EXECUTABLE;
+    if (git_blob_lookup(&blob, unpacking->repository, git_tree_entry_id(entry)) != 0)
         return git_says(unpacking, "one of its files cannot be read");
-    size_t length = (size_t)git_blob_rawsize(blob);
-    unpacking->bytes += length;
-    int status = EX_OK;
-    if (++unpacking->files > UNPACK_FILES_MAX || unpacking->bytes > UNPACK_BYTES_MAX) {
-        status = refuse(unpacking, "it holds more files than an agent has, or more than 1 GiB of them");
-    } else if (!unpacking->counting &&
-               !files_write(unpacking->tree, path, git_blob_rawcontent(blob), length, false, &fault)) {
-        fault_set(unpacking->fault, "%s", fault.text);
-        status = EX_IOERR;
-    }
-    return status;
+    unpacking->bytes += (uint64_t)git_blob_rawsize(blob);
+    if (++unpacking->files > UNPACK_FILES_MAX || unpacking->bytes > UNPACK_BYTES_MAX)
+        return refuse(unpacking, "it holds more files than an agent has, or more than 1 GiB of them");
+    return unpacking->counting ? EX_OK : write_file(unpacking, blob, path, runs ? 0755 : 0644);
 }
 
 /* Whether the entry is a worker's note that doesn't travel: of the notes only the travelling ones of an export by
@@ -221,7 +225,7 @@ static int write_entry(struct unpacking *unpacking, const git_tree_entry *entry,
     if (is_foreign_note(unpacking, entry, path))
         return refuse(unpacking, "it holds the notes of a worker, which only `agentos move` carries");
     if (git_tree_entry_type(entry) != GIT_OBJECT_TREE)
-        return write_blob(unpacking, git_tree_entry_id(entry), path);
+        return write_blob(unpacking, entry, path);
     if (depth >= DEPTH_MAX)
         return refuse(unpacking, "its folders are nested deeper than an agent's are");
     if (++unpacking->files > UNPACK_FILES_MAX)
