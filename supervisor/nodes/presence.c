@@ -156,14 +156,21 @@ void presence_turn(struct presence *presence, int64_t now)
 
 /* --- the others --- */
 
+static int64_t time_of(const json_t *told)
+{
+    return (int64_t)json_integer_value(json_object_get(told, "time"));
+}
+
+/* A watch of the bucket that lost a message begins anew, and tells each key again, also that of a node long gone. */
 static void take(struct other *other, json_t *told, bool fresh)
 {
+    bool again = time_of(other->told) == time_of(told);
     json_decref(other->told);
     other->told = told;
-    if (!fresh || !told)
+    if (!fresh || !told || again)
         return;
     other->heard_at = clock_boot_ms();
-    other->ahead_ms = (int64_t)json_integer_value(json_object_get(told, "time")) - clock_now_ms();
+    other->ahead_ms = time_of(told) - clock_now_ms();
 }
 
 bool presence_key(struct presence *presence, const char *key, const char *text, bool fresh)

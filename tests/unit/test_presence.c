@@ -97,9 +97,27 @@ static void test_a_node_is_there_for_the_others_however_large_its_fleet_is(void 
     }
 }
 
+/* As a watch of the bucket does that begins anew. */
+static void test_a_key_that_is_told_again_brings_no_node_back(void **state)
+{
+    struct local_node local = {0};
+    far = presence_new(&local, NULL);
+    OWNED char *text = memory_print("{\"time\":%lld,\"agents\":{},\"queues\":{}}", (long long)clock_now_ms());
+    assert_true(presence_key(far, "node.dc1", text, true));
+    assert_true(presence_is_there(far, "dc1"));
+    test_clock_move(TURNS * TURN_MS, TURNS * TURN_MS);
+    assert_true(presence_key(far, "node.dc1", text, true));
+    assert_false(presence_is_there(far, "dc1"));
+    OWNED_BUFFER struct buffer problems = {0};
+    presence_problems(far, &problems);
+    assert_int_equal(problems.length, 0);
+    presence_free(far);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_node_is_there_for_the_others_however_large_its_fleet_is)};
+        cmocka_unit_test(test_a_node_is_there_for_the_others_however_large_its_fleet_is),
+        cmocka_unit_test(test_a_key_that_is_told_again_brings_no_node_back)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
