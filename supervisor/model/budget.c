@@ -276,7 +276,6 @@ static void add_beginning(struct account *account, int64_t at, int64_t width, ui
 static void count_task(struct account *account, const struct budget_request *request, int64_t now)
 {
     int64_t width = request->tasks_per_hour > BUDGET_EXACT ? SLOT : 1;
-    forget_old(account, now);
     add_beginning(account, now - now % width, width, 1);
     take_in_hand(account, request->task);
 }
@@ -386,10 +385,13 @@ static void drop(struct budget *budget, struct reservation *reservation)
 bool budget_reserve(struct budget *budget, const struct budget_request *request, int64_t now, int64_t *until,
                     struct fault *why)
 {
+    struct account *account = find(budget, request->agent);
     budget_keep(budget, request->serial);
+    if (account)
+        forget_old(account, now); /* also where the request is refused: else the future would never begin */
     if (!budget_allows(budget, request, now, until, why))
         return false;
-    struct account *account = find_or_make(budget, request->agent);
+    account = find_or_make(budget, request->agent);
     struct day *day = place_of(account, day_of(now));
     add_used(&day->used,
              &(struct budget_used){.tokens = request->tokens, .cost = request->cost, .requests = 1});

@@ -247,6 +247,14 @@ static void test_tasks_begun_in_the_future_hold_nobody_up_longer_than_an_hour(vo
     assert_int_equal(start(*state, "b", 2, now + HOUR), 0);
 }
 
+static void test_a_task_begun_in_the_future_holds_its_limit_for_an_hour_at_most(void **state)
+{
+    int64_t now = at("2026-04-29T12:00:00Z");
+    start_and_end(*state, "a", 1, at("2036-04-29T12:00:00Z"));
+    int64_t until = start(*state, "b", 1, now);
+    assert_int_equal(start(*state, "b", 1, until), 0);
+}
+
 /* The ledger of one text. */
 static struct budget *read_text(const char *text)
 {
@@ -411,6 +419,7 @@ int main(void)
         TEST(test_a_task_that_is_begun_again_counts_once_until_it_has_ended),
         TEST(test_many_tasks_an_hour_are_counted_in_few_lines),
         TEST(test_tasks_begun_in_the_future_hold_nobody_up_longer_than_an_hour),
+        TEST(test_a_task_begun_in_the_future_holds_its_limit_for_an_hour_at_most),
         TEST(test_its_text_is_read_back_as_the_same),
         TEST(test_what_a_line_cannot_mean_is_refused),
         TEST(test_no_agent_of_a_long_text_is_forgotten_when_the_text_is_read_again),
