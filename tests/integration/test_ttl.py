@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 import time
 
 import pytest
@@ -222,3 +223,20 @@ def test_a_worker_is_ready_before_thousands_of_envelopes_that_expired_in_its_abs
     wait_until(lambda: recorded() == MANY, "all of them recorded", 120)
     assert system.agent_status()["restarts"] == restarts
     system.assert_sound()
+
+
+def test_a_block_that_is_being_written_does_not_expire(system):
+    queue = os.open(system.tree() / "queue.md", os.O_WRONLY | os.O_APPEND)
+    os.write(queue, f"## slow\ntask: In time\ncreated: {now(-60)}\nttl_seconds: 3".encode())
+    half = os.fstat(queue).st_size
+
+    def seen():
+        os.write(queue, b" ")  # still at it
+        return system.agent_status()["queue_depth"] == 1
+
+    wait_until(seen, "the block seen")
+    os.ftruncate(queue, half)
+    os.write(queue, b"600\n")
+    os.close(queue)
+    system.wait_done("slow")
+    assert not list((system.tree() / "iac/dead-letter").iterdir())

@@ -172,7 +172,7 @@ int64_t task_ends_first_seen(void *context, const struct block *block)
 /* When the block's time is over, epoch seconds; 0: never. */
 static int64_t expiry(struct worker *worker, const struct block *block)
 {
-    if (block->ttl_seconds <= 0 || block->problem)
+    if (block->ttl_seconds <= 0)
         return 0;
     int64_t from = block->created ? block->created : queue_first_seen(worker->queue, block);
     return block->ttl_seconds > INT64_MAX - (from > 0 ? from : 0) ? 0 : from + block->ttl_seconds;
@@ -216,19 +216,32 @@ static bool outlived(struct worker *worker, const struct block *block)
     return take(worker, id, hash);
 }
 
+struct expiring {
+    struct worker *worker;
+    int64_t now, next;        /* epoch seconds; when the next block expires, 0: none does */
+    const struct block *over; /* the first that has */
+};
+
+/* Never the block that is looked for, so that all whole blocks are seen: half a ttl_seconds ends no task. */
+static bool note_expiry(void *context, const struct block *block)
+{
+    struct expiring *expiring = context;
+    int64_t at = expiring->over ? 0 : expiry(expiring->worker, block);
+    if (at == 0 || in_hand(expiring->worker, block))
+        return true;
+    if (at <= expiring->now)
+        expiring->over = block;
+    else if (expiring->next == 0 || at < expiring->next)
+        expiring->next = at;
+    return true;
+}
+
 static const struct block *next_expired(struct worker *worker, int64_t now, int64_t *next)
 {
-    const struct block_list *blocks = queue_blocks(worker->queue);
-    *next = 0;
-    for (size_t i = 0; i < blocks->count; i++) {
-        int64_t at = expiry(worker, &blocks->items[i]);
-        if (at == 0 || in_hand(worker, &blocks->items[i]))
-            continue;
-        if (at <= now)
-            return &blocks->items[i];
-        *next = *next == 0 || at < *next ? at : *next;
-    }
-    return NULL;
+    struct expiring expiring = {.worker = worker, .now = now};
+    queue_next(worker->queue, note_expiry, &expiring);
+    *next = expiring.next;
+    return expiring.over;
 }
 
 void task_ends_expire(struct worker *worker, int64_t now_ms)
