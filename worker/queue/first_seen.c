@@ -49,6 +49,29 @@ static void add(struct queue *queue, struct seen seen)
     queue->seen_count++;
 }
 
+/* Of two lines about one block the later: the block went, and came again. */
+static int by_mark(const void *a, const void *b)
+{
+    const struct seen *x = a, *y = b;
+    if (x->hash != y->hash)
+        return x->hash < y->hash ? -1 : 1;
+    if (x->id != y->id)
+        return x->id < y->id ? -1 : 1;
+    return (x->time < y->time) - (x->time > y->time);
+}
+
+static void sort(struct queue *queue)
+{
+    size_t kept = 0;
+    MEMORY_SORT(queue->seen, queue->seen_count, by_mark);
+    for (size_t i = 0; i < queue->seen_count; i++) {
+        const struct seen *seen = &queue->seen[i], *last = kept ? &queue->seen[kept - 1] : NULL;
+        if (!last || seen->hash != last->hash || seen->id != last->id)
+            queue->seen[kept++] = *seen;
+    }
+    queue->seen_count = kept;
+}
+
 bool queue_seen_load(struct queue *queue, struct fault *fault)
 {
     OWNED char *text = NULL;
@@ -60,11 +83,13 @@ bool queue_seen_load(struct queue *queue, struct fault *fault)
         struct seen seen;
         int read = 0;
         queue->seen_lines++;
+        *end = '\0'; /* sscanf measures its text first */
         if (sscanf(line, "%16" SCNx64 " %16" SCNx64 " %20" SCNd64 "%n", &seen.id, &seen.hash, &seen.time,
                    &read) == 3 &&
-            line + read == end && !find(queue, (struct mark){seen.id, seen.hash}))
-            add(queue, seen);
+            line + read == end)
+            *MEMORY_ADD(queue->seen, queue->seen_count) = seen;
     }
+    sort(queue);
     return true;
 }
 
@@ -138,7 +163,7 @@ void queue_seen_tidy(struct queue *queue)
         buffer_print(&out, "%016" PRIx64 " %016" PRIx64 " %" PRId64 "\n", seen.id, seen.hash, seen.time);
     }
     free(present.items);
-    if (!files_write(queue->notes, seen_name, out.data ? out.data : "", out.length, false, NULL))
-        return;
-    queue->seen_count = queue->seen_lines = kept;
+    queue->seen_count = kept;
+    if (files_write(queue->notes, seen_name, out.data ? out.data : "", out.length, false, NULL))
+        queue->seen_lines = kept;
 }
