@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/format/block.h"
 #include "common/format/cron.h"
 #include "common/log.h"
 #include "common/memory.h"
@@ -21,6 +20,7 @@
 #include "common/utf8.h"
 #include "supervisor/control/control.h"
 #include "supervisor/process/state_file.h"
+#include "supervisor/store/queue_search.h"
 #include "supervisor/store/task_block.h"
 #include "supervisor/supervisor.h"
 
@@ -287,24 +287,27 @@ static char *id_of(const struct entry *entry, int64_t due)
                         entry->number);
 }
 
+static bool is_of_entry(void *context, const char *id)
+{
+    const struct entry *entry = context;
+    unsigned number;
+    return sscanf(id, "schedule-%*8[0-9]T%*4[0-9]-%u", &number) == 1 && number == entry->number;
+}
+
+static bool is_enough(void *context, const struct block *block)
+{
+    (void)context;
+    (void)block;
+    return true;
+}
+
 /* Whether a block of this entry, for any of its times, is in the queue, as the worker reads that. 1: yes, 0: no, -1 and
  * fault: nobody can tell, and another block might be a second one. */
-static int is_waiting(const struct schedule *schedule, const struct entry *entry, struct fault *fault)
+static int is_waiting(const struct schedule *schedule, struct entry *entry, struct fault *fault)
 {
-    OWNED char *path = memory_print("agents/%s/%s", entry->agent, TREE_QUEUE), *text = NULL;
-    size_t length;
-    unsigned number;
-    struct block_list blocks;
-    bool found = false;
-    int read = files_read(schedule->supervisor->data, path, QUEUE_FILE_MAX, &text, &length, NULL, fault);
-    if (read != 1)
-        return read;
-    block_parse(&blocks, text, length);
-    for (size_t i = 0; i < blocks.count && !found; i++)
-        found = sscanf(blocks.items[i].id, "schedule-%*8[0-9]T%*4[0-9]-%u", &number) == 1 &&
-                number == entry->number;
-    block_list_free(&blocks);
-    return found;
+    OWNED char *path = memory_print("agents/%s/%s", entry->agent, TREE_QUEUE);
+    const struct queue_search search = {.is_meant = is_of_entry, .visit = is_enough, .context = entry};
+    return queue_search(schedule->supervisor->data, path, &search, fault);
 }
 
 static bool cannot_give(struct schedule *schedule, const struct agent *agent, const char *id,
@@ -315,7 +318,7 @@ static bool cannot_give(struct schedule *schedule, const struct agent *agent, co
     return false;
 }
 
-static bool give(struct schedule *schedule, struct agent *agent, const struct entry *entry, int64_t due,
+static bool give(struct schedule *schedule, struct agent *agent, struct entry *entry, int64_t due,
                  int64_t now)
 {
     struct fault fault;

@@ -28,6 +28,7 @@ void client_end(struct client *client)
     send_queue_free(&client->send_queue);
     timer_clear(control->owner.loop, &client->deadline);
     timer_clear(control->owner.loop, &client->listing.timer);
+    timer_clear(control->owner.loop, &client->idle);
     loop_forget(control->owner.loop, client->watch);
     close(client->fd);
     buffer_free(&client->in);

@@ -51,6 +51,7 @@ struct client {
     bool half; /* the client has closed its writing side */
     bool ends; /* nothing more is read of the client */
     struct waiter waiter;
+    struct timer idle; /* waiters.c's: the agent is idle, and the client's task may have been done */
     struct {
         listing_describe *describe;
         size_t next; /* the next agent, by its place */

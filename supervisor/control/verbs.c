@@ -73,8 +73,10 @@ static bool repeat_of_known(struct request *request, const struct task_block *bl
                                                                  : "pending";
     if (known == TASK_NEW)
         return false;
-    if (known == TASK_OTHER)
-        return client_complain(request->client, EX_DATAERR, "%s", fault.text), true;
+    if (known == TASK_OTHER || known == TASK_UNTOLD)
+        return client_complain(request->client, known == TASK_OTHER ? EX_DATAERR : EX_TEMPFAIL, "%s",
+                               fault.text),
+               true;
     json_t *more = json_pack("{s:s, s:s}", "id", block->id, "known", state);
     if (known == TASK_DONE)
         json_object_set_new(more, "reward", json_integer(reward));

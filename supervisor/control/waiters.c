@@ -3,14 +3,12 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "common/files.h"
 #include "common/format/answer_file.h"
 #include "common/memory.h"
 #include "common/tree.h"
 #include "common/utf8.h"
 #include "supervisor/control/part.h"
-
-enum { QUEUE_READ_MAX = 64 * 1024 * 1024 };
+#include "supervisor/store/queue_search.h"
 
 /* Calls judge for each client that waits for `what` of the agent; judge may end the client. */
 static void each_waiter(struct control *control, const struct agent *agent, enum waiting_for what,
@@ -137,23 +135,38 @@ void control_agent_changed(struct control *control, struct agent *agent)
     each_waiter(control, agent, WAIT_CANCEL, judge_cancel_of_dead, agent);
 }
 
-/* Whether the task still stands in queue.md: somebody who writes there may hold it up. */
-static bool is_queued(struct agent *agent, const char *task)
+static bool is_waited_for(void *task, const char *id)
 {
-    OWNED char *text = NULL;
-    size_t length;
-    if (files_read(agent_tree(agent), TREE_QUEUE, QUEUE_READ_MAX, &text, &length, NULL, NULL) != 1)
-        return false;
-    OWNED char *head = memory_print("## %s\n", task);
-    return strstr(text, head) != NULL;
+    return strcmp(task, id) == 0;
 }
 
-/* The worker that would have told the end may have died between its commit and its message. When the next worker is
- * idle and the answer is in outputs/, the task was done. */
-static void judge_task_of_idle(struct client *client, void *context)
+static bool is_enough(void *task, const struct block *block)
 {
-    struct agent *agent = context;
-    if (agent->worker.generation == client->waiter.generation || is_queued(agent, client->waiter.task))
+    (void)task;
+    (void)block;
+    return true;
+}
+
+/* Whether the task still stands in queue.md: somebody who writes there may hold it up. */
+static bool is_queued(struct agent *agent, char *task)
+{
+    const struct queue_search search = {.is_meant = is_waited_for, .visit = is_enough, .context = task};
+    return queue_search(agent_tree(agent), TREE_QUEUE, &search, NULL) == 1;
+}
+
+/* The worker that would have told the end may have died between its commit and its message. */
+static bool lost_its_worker(const struct client *client)
+{
+    return client->waiter.what == WAIT_TASK &&
+           client->waiter.agent->worker.generation != client->waiter.generation;
+}
+
+/* When the answer is in outputs/, the task was done. */
+static void judge_task_of_idle(void *context)
+{
+    struct client *client = context;
+    struct agent *agent = client->waiter.agent;
+    if (!lost_its_worker(client) || is_queued(agent, client->waiter.task))
         return;
     OWNED_ANSWER struct answer_file answer = {0};
     if (answer_read(agent_tree(agent), client->waiter.task, &answer, NULL) == 1) {
@@ -168,9 +181,20 @@ static void judge_task_of_idle(struct client *client, void *context)
     client_stop_waiting(client);
 }
 
+/* Both files may be large and many clients may wait: each has a turn of its own. */
+static void judge_soon(struct client *client, void *context)
+{
+    (void)context;
+    if (!lost_its_worker(client))
+        return;
+    client->idle.ring = judge_task_of_idle;
+    client->idle.context = client;
+    timer_set(client->control->owner.loop, &client->idle, 0);
+}
+
 void control_agent_idle(struct control *control, struct agent *agent)
 {
-    each_waiter(control, agent, WAIT_TASK, judge_task_of_idle, agent);
+    each_waiter(control, agent, WAIT_TASK, judge_soon, NULL);
 }
 
 static void judge_gone(struct client *client, void *context)

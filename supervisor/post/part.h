@@ -205,6 +205,7 @@ struct post {
     struct {
         struct box **boxes;
         size_t count, next_look, next_outbox;
+        struct tasks *large_round; /* over a large queue.md (queued_tasks.c); NULL: none is under way */
     } active;
     struct {
         size_t next; /* the table's chain where the round goes on */

@@ -16,8 +16,15 @@
 #include "common/pruned.h"
 #include "common/tree.h"
 #include "common/utf8.h"
+#include "supervisor/store/queue_search.h"
 
-enum { APPEND_TRIES = 50, APPEND_PAUSE_NS = 200 * 1000 };
+enum {
+    APPEND_TRIES = 50,
+    APPEND_PAUSE_NS = 200 * 1000,
+    NOTES_MAX = 4096,              /* names in the worker's notes */
+    CAME_OUT_MAX = QUEUE_FILE_MAX, /* bytes of the files there that came out of queue.md */
+    MARKS_MAX = 16,                /* blocks with one id that are looked for among the marks of such a file */
+};
 
 static bool is_blank(char c)
 {
@@ -123,59 +130,85 @@ static uint64_t hash_as_read(const struct task_block *block)
     return hash;
 }
 
-/* The hash of the text of the task with this id; 0: the file has none, or only a block whose mark stands in base. */
-static uint64_t text_in(int folder, const char *file, const char *id, const char *base)
+/* A task that is looked for. */
+struct wanted {
+    const char *id, *base; /* base: marks of blocks that stand elsewhere too */
+    uint64_t found;        /* the hash of its text; 0: there is no such block */
+    unsigned marks;        /* looked for in base */
+};
+
+static bool is_meant(void *context, const char *id)
 {
-    OWNED char *text = NULL;
-    size_t length;
-    struct block_list list;
-    uint64_t found = 0;
-    if (files_read(folder, file, QUEUE_FILE_MAX, &text, &length, NULL, NULL) != 1)
-        return 0;
-    block_parse(&list, text, length);
-    for (size_t i = 0; i < list.count && !found; i++) {
-        const struct block *block = &list.items[i];
-        if (block->stray || strcmp(block->id, id) != 0)
-            continue;
-        OWNED char *mark =
-            memory_print("\n%016llx %016" PRIx64 "\n", names_hash(id, strlen(id)), block->hash);
-        if (!strstr(base, mark))
-            found = answer_hash(block->task ? block->task : "");
-    }
-    block_list_free(&list);
-    return found;
+    const struct wanted *wanted = context;
+    return strcmp(id, wanted->id) == 0;
+}
+
+static bool take(void *context, const struct block *block)
+{
+    struct wanted *wanted = context;
+    OWNED char *mark =
+        memory_print("\n%016llx %016" PRIx64 "\n", names_hash(block->id, strlen(block->id)), block->hash);
+    if (*wanted->base && ++wanted->marks > MARKS_MAX)
+        return true;
+    if (!strstr(wanted->base, mark))
+        wanted->found = answer_hash(block->task ? block->task : "");
+    return wanted->found != 0;
+}
+
+/* False and fault: the file can't be searched now. */
+static bool look_in(int folder, const char *file, struct wanted *wanted, struct fault *fault)
+{
+    const struct queue_search search = {.is_meant = is_meant, .visit = take, .context = wanted};
+    if (queue_search(folder, file, &search, fault) < 0)
+        return false;
+    return wanted->marks <= MARKS_MAX ||
+           fault_set(fault, "%s holds the id more than %d times", file, MARKS_MAX);
 }
 
 /* A file that the worker took out of queue.md stands in its notes as queue.K, beside queue.K.base with the marks of the
  * blocks that queue.md has instead: a block that was appended in that moment is without a mark until it is brought home.
- * True: there is such a file. */
-static bool came_out(int tree, const char *id, uint64_t *found)
+ * Such files are there for seconds, and few at once; a worker that was taken over may write many. *any: there is one.
+ * False and fault: not all of them can be searched now. */
+static bool look_in_came_out(int tree, struct wanted *wanted, bool *any, struct fault *fault)
 {
-    /* Such files are there for seconds. */
     OWNED_LISTING struct listing *names = listing_open(tree, TREE_NOTES, NULL);
-    bool any = false;
-    for (const char *name; names && !*found && (name = listing_next(names));) {
+    uint64_t bytes = 0;
+    size_t count = 0;
+    bool told = true;
+    for (const char *name; names && told && !wanted->found && (name = listing_next(names));) {
         OWNED char *base = NULL, *file = memory_text(name);
         char *ending = strstr(file, ".base");
         size_t length;
+        if (++count > NOTES_MAX)
+            return fault_set(fault, "%s holds more than %d files", TREE_NOTES, NOTES_MAX);
         if (strncmp(file, "queue.", strlen("queue.")) != 0 || !ending ||
-            files_read(listing_folder(names), name, QUEUE_FILE_MAX, &base, &length, NULL, NULL) != 1)
+            files_read(listing_folder(names), name, CAME_OUT_MAX, &base, &length, NULL, NULL) != 1)
             continue;
-        any = true;
+        *any = true;
         *ending = '\0';
-        *found = text_in(listing_folder(names), file, id, base);
+        bytes += length + files_stamp_at(listing_folder(names), file).size;
+        if (bytes > CAME_OUT_MAX)
+            return fault_set(fault, "%s holds more than %d bytes that came out of %s", TREE_NOTES,
+                             CAME_OUT_MAX, TREE_QUEUE);
+        wanted->base = base;
+        wanted->marks = 0;
+        told = look_in(listing_folder(names), file, wanted, fault);
+        wanted->base = "";
     }
-    return any;
+    return told;
 }
 
-/* The hash of the pending task's text; 0: no such task is pending. A block that was brought home between the two
- * looks stands in queue.md again. */
-static uint64_t pending_text(int tree, const char *id)
+/* The hash of the pending task's text, 0: no such task is pending. A block that was brought home between the two
+ * looks stands in queue.md again. False and fault: nobody can tell now. */
+static bool pending_text(int tree, const char *id, uint64_t *found, struct fault *fault)
 {
-    uint64_t found = text_in(tree, TREE_QUEUE, id, "");
-    if (!found && came_out(tree, id, &found) && !found)
-        found = text_in(tree, TREE_QUEUE, id, "");
-    return found;
+    struct wanted wanted = {.id = id, .base = ""};
+    bool any = false;
+    bool told = look_in(tree, TREE_QUEUE, &wanted, fault) &&
+                (wanted.found || look_in_came_out(tree, &wanted, &any, fault)) &&
+                (wanted.found || !any || look_in(tree, TREE_QUEUE, &wanted, fault));
+    *found = wanted.found;
+    return told;
 }
 
 /* The task's answer has left the work tree. */
@@ -193,7 +226,13 @@ static bool is_pruned(int tree, const char *id, int *reward, uint64_t *asked)
 enum task_known task_block_known(int tree, const struct task_block *block, int *reward, struct fault *fault)
 {
     OWNED_ANSWER struct answer_file answer = {0};
-    uint64_t asked = hash_as_read(block), pending = pending_text(tree, block->id);
+    uint64_t asked = hash_as_read(block), pending;
+    struct fault why;
+    if (!pending_text(tree, block->id, &pending, &why)) {
+        fault_set(fault, "nobody can tell now whether a task '%s' is pending already (%s); nothing was added",
+                  block->id, why.text);
+        return TASK_UNTOLD;
+    }
     bool done = !pending && answer_read(tree, block->id, &answer, NULL) == 1;
     uint64_t before = done && answer.asked ? answer.asked : pending ? pending : asked;
     if (done) {

@@ -24,8 +24,9 @@ bool task_block_check(const struct task_block *block, struct fault *fault);
 void task_block_print(const struct task_block *block, struct buffer *out);
 /* The state of a task by its id, in an agent's folder (tree, a descriptor): pending (or in hand) in its queue.md,
  * done with its answer in outputs/, or either with another text, which TASK_OTHER and fault say. An id may be given
- * again when its task was cancelled, has expired or failed: TASK_NEW then. *reward for TASK_DONE. */
-enum task_known { TASK_NEW, TASK_PENDING, TASK_DONE, TASK_OTHER };
+ * again when its task was cancelled, has expired or failed: TASK_NEW then. TASK_UNTOLD and fault: the files can't be
+ * searched now. *reward for TASK_DONE. */
+enum task_known { TASK_NEW, TASK_PENDING, TASK_DONE, TASK_OTHER, TASK_UNTOLD };
 enum task_known task_block_known(int tree, const struct task_block *block, int *reward, struct fault *fault);
 /* Appends the block to the agent's queue.md, on disk when this returns. data: descriptor of DATA_DIR. EX_OK, or
  * another code of sysexits.h and fault. */

@@ -1,5 +1,8 @@
 /* Tasks of queue.md that expire while their agent has no process: from when a block counts, and whose dead letter it
  * is. */
+#include <time.h>
+
+#include "common/format/block.h"
 #include "common/message.h"
 #include "common/names.h"
 #include "common/test_clock.h"
@@ -127,6 +130,89 @@ static void test_a_task_whose_heading_is_larger_than_an_envelope_has_its_dead_le
     envelope_free(&letter);
 }
 
+/* As a worker that was taken over leaves it. One block's twin stands far away from it, and has time left. */
+static void put_large_queue(const struct office *office, size_t blocks, struct buffer *text)
+{
+    const char *past = "created: 2026-04-29T10:05:00Z\nttl_seconds: 5\n";
+    buffer_print(text, "## twin\ntask: Again\n%s\n## first\ntask: Do it\n%s\n", past, past);
+    for (size_t i = 0; i < blocks; i++)
+        buffer_print(text,
+                     "## t%zu\ntask: A task of some length, as a person gives it\nttl_seconds: 90000\n\n", i);
+    buffer_print(text, "## last\ntask: Do it, too\n%s\n## twin\ntask: Again\n", past);
+    write_queue(office, text->data);
+}
+
+static double cpu_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static double time_of_parse(const struct buffer *text)
+{
+    struct block_list list;
+    double before = cpu_ms();
+    block_parse(&list, text->data, text->length);
+    block_list_free(&list);
+    return cpu_ms() - before;
+}
+
+static void test_a_turn_goes_through_a_part_of_a_large_queue(void **state)
+{
+    struct office *office = *state;
+    OWNED_BUFFER struct buffer text = {0};
+    put_queue(office, "");
+    post_worker_down(office->post, "iris");
+    office_settle(office);
+    put_large_queue(office, 200 * 1000, &text);
+    double parse = time_of_parse(&text), worst = 0, before = cpu_ms();
+    post_queue_changed(office->post, "iris");
+    worst = cpu_ms() - before;
+    UNTIL(office, (worst = cpu_ms() - before > worst ? cpu_ms() - before : worst, before = cpu_ms(),
+                   office_lies(office, "iris", FOLDER_DEAD_LETTERS, "last")));
+    assert_true(worst < parse / 4);
+    assert_true(office_lies(office, "iris", FOLDER_DEAD_LETTERS, "first"));
+    office_settle(office);
+    assert_false(office_lies(office, "iris", FOLDER_DEAD_LETTERS, "twin"));
+    assert_int_equal(count_dead(office), 2);
+}
+
+static void test_what_is_put_into_a_large_queue_while_it_is_gone_through_is_seen(void **state)
+{
+    struct office *office = *state;
+    OWNED_BUFFER struct buffer text = {0};
+    put_queue(office, "");
+    post_worker_down(office->post, "iris");
+    office_settle(office);
+    put_large_queue(office, 40 * 1000, &text);
+    post_queue_changed(office->post, "iris");
+    UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "first"));
+    buffer_text(&text, "\n## new\ntask: Do this\ncreated: 2026-04-29T10:05:00Z\nttl_seconds: 5\n");
+    write_queue(office, text.data);
+    post_queue_changed(office->post, "iris");
+    UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "new"));
+    assert_int_equal(count_dead(office), 3);
+}
+
+/* A block that is longer than the parts in which the file is parsed, and such with a long text before them. */
+static void test_long_tasks_expire_as_short_ones_do(void **state)
+{
+    struct office *office = *state;
+    OWNED_BUFFER struct buffer text = {0};
+    put_queue(office, "");
+    post_worker_down(office->post, "iris");
+    office_settle(office);
+    for (int i = 0; i < 3; i++) {
+        buffer_print(&text, "## long%d\ntask: |\n", i);
+        for (int line = 0; line < 20000; line++)
+            buffer_text(&text, "  A line of the task's text.\n");
+        buffer_text(&text, "created: 2026-04-29T10:05:00Z\nttl_seconds: 5\n");
+    }
+    put_queue(office, text.data);
+    UNTIL(office, count_dead(office) == 3);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, office_setup, office_teardown)
 
 int main(void)
@@ -135,6 +221,9 @@ int main(void)
         TEST(test_a_block_without_a_created_counts_from_when_it_was_met),
         TEST(test_a_block_that_was_taken_away_and_comes_again_counts_anew),
         TEST(test_a_turn_buries_some_of_very_many_and_the_next_turns_the_others),
+        TEST(test_a_turn_goes_through_a_part_of_a_large_queue),
+        TEST(test_what_is_put_into_a_large_queue_while_it_is_gone_through_is_seen),
+        TEST(test_long_tasks_expire_as_short_ones_do),
         TEST(test_a_task_whose_heading_is_larger_than_an_envelope_has_its_dead_letter),
         TEST(test_a_block_with_a_created_has_a_letter_beside_that_of_an_earlier_block),
     };
