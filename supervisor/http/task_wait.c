@@ -1,8 +1,7 @@
 #include "supervisor/http/task_wait.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <sys/socket.h>
+#include <poll.h>
 #include <sys/stat.h>
 
 #include "common/clock.h"
@@ -80,12 +79,11 @@ void task_wait_end(struct task_waits *waits, struct task_wait *wait)
 
 /* The daemon doesn't watch a client that waits: a client that has left, as a script that is interrupted and tries again,
  * would keep its place from others until its time is over. A client that only ends its writing looks the same, and is
- * answered with what is known. */
+ * answered with what is known. A further request that wasn't read yet hides neither. */
 static bool has_left(const struct task_wait *wait)
 {
-    char byte;
-    ssize_t length = wait->client < 0 ? 1 : recv(wait->client, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
-    return length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR);
+    struct pollfd client = {.fd = wait->client, .events = POLLRDHUP};
+    return poll(&client, 1, 0) > 0; /* a descriptor below 0 is left out */
 }
 
 static void look(void *context)

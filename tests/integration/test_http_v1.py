@@ -228,7 +228,8 @@ def test_clients_that_wait_leave_room_for_all_others(make_v1, model, what):
         client.close()
 
 
-def test_clients_that_have_gone_keep_no_place_of_those_who_wait(make_v1, model):
+@pytest.mark.parametrize("more", ["", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"], ids=["", "with a request that was not read"])
+def test_clients_that_have_gone_keep_no_place_of_those_who_wait(make_v1, model, more):
     http = make_v1(scenario="hold")
     http.task({"text": "Hold it", "id": "held"})
     model.wait_open()
@@ -239,6 +240,7 @@ def test_clients_that_have_gone_keep_no_place_of_those_who_wait(make_v1, model):
     wait_until(lambda: http.get(path % 1)[0] == 429, "every place taken")
     begun = time.monotonic()
     for client in crowd:
+        client.sendall(more.encode())
         client.close()
     wait_until(lambda: http.get(path % 1)[0] == 200, "a place", 20)
     assert time.monotonic() - begun < 20  # the waits of those who left have 60 s
