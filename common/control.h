@@ -26,8 +26,10 @@
  *       "divergences","pressure","window","unfinished","backlog","deferred","tasks":[of -1, of 0, of 1],"backpressure",
  *       "cycle_ms":HISTOGRAM,"models":[{"model","provider","error"?,"ms":HISTOGRAM,"tokens_in"?,"tokens_out"?}],
  *       "tokens_left"?,"cost_left"?,"cost_total"?}],"tokens_left"?,"cost_left"?}
- *   {"verb":"task","agent","text","id"?,"priority"?,"ttl_seconds"?,"lock"?,"wait"?:true}
+ *   {"verb":"task","agent","text","id"?,"priority"?,"ttl_seconds"?,"lock"?,"wait"?:true,"whole"?:true}
  *                                              {"exit":0,"id":ID}  after the block is in queue.md and fsynced;
+ *                                              with whole a known id with another priority, time to live
+ *                                              or lock is refused as one with another text is;
  *                                              with wait a second line when the task has ended:
  *                                              {"exit":0,"id","end","reward","commit"}; end as in message.h;
  *                                              reward null: only its commit knows, its worker died

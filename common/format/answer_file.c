@@ -1,6 +1,7 @@
 #include "common/format/answer_file.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,14 @@ uint64_t answer_hash(const char *text)
     return hash ? hash : 1;
 }
 
+uint64_t answer_hash_whole(const struct block *block)
+{
+    OWNED char *whole =
+        memory_print("%016" PRIx64 " %d %" PRId64 " %s", answer_hash(block->task ? block->task : ""),
+                     (int)block->priority, block->ttl_seconds, block->lock ? block->lock : "");
+    return answer_hash(whole);
+}
+
 uint64_t answer_hash_asked(const char *body)
 {
     const char *section = strstr(body, ANSWER_SECTION);
@@ -30,9 +39,11 @@ uint64_t answer_hash_asked(const char *body)
 static void take_head(struct answer_file *answer, const struct frontmatter *matter)
 {
     const char *task = frontmatter_text(matter, "task"), *reward = frontmatter_text(matter, "reward");
+    const char *whole = frontmatter_text(matter, "whole_hash");
     const char *hash = frontmatter_text(matter, "asked_hash"), *asked = frontmatter_text(matter, "asked");
     answer->task = task ? memory_text(task) : NULL;
     answer->reward = reward ? (int)strtol(reward, NULL, 10) : 0;
+    answer->whole = whole ? strtoull(whole, NULL, 16) : 0;
     answer->asked = hash ? strtoull(hash, NULL, 16) : asked ? answer_hash(asked) : 0;
 }
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "common/fault.h"
+#include "common/format/block.h"
 
 struct answer_file {
     char *task;       /* the task's id; owned */
@@ -13,6 +14,7 @@ struct answer_file {
     const char *body; /* the answer itself, in text */
     int reward;       /* -1, 0 or 1 */
     uint64_t asked;   /* answer_hash of the task's text; 0: the file doesn't say */
+    uint64_t whole;   /* answer_hash_whole of the task; 0: an earlier version's file, or an envelope's task */
 };
 
 /* tree: descriptor of the agent's folder. The answer is found under today's name of the id or under that of earlier
@@ -24,6 +26,8 @@ void answer_free(struct answer_file *answer);
 #define OWNED_ANSWER __attribute__((cleanup(answer_free)))
 /* Of a task's text, blanks at its end left out: never 0. */
 uint64_t answer_hash(const char *text);
+/* Of a task's text and of all that its sender may say beside it: priority, time to live, lock. Never 0. */
+uint64_t answer_hash_whole(const struct block *block);
 /* answer_hash of the text that an archived envelope asked; the envelope's worker ended the body with the answer
  * (ANSWER_SECTION). */
 #define ANSWER_SECTION "\n---\n\n# Answer\n"

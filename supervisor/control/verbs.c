@@ -39,6 +39,7 @@ static bool read_task(const struct request *request, struct task_block *block, s
     const char *priority = request_text(request, "priority");
     block->text = request_text(request, "text");
     block->lock = request_text(request, "lock");
+    block->whole = json_is_true(json_object_get(request->json, "whole"));
     block->created = clock_now();
     block->priority = PRIORITY_NORMAL;
     if (!block->text)

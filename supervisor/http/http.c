@@ -285,7 +285,7 @@ static void is_told(void *context, const json_t *told)
 }
 
 /* The client's key that makes a task safe to repeat becomes the task's id: the same key, the same task
- * (draft-ietf-httpapi-idempotency-key-header). */
+ * (draft-ietf-httpapi-idempotency-key-header). With another body it is refused. */
 static void add_idempotency(const struct visit *visit, json_t *request)
 {
     const char *key = header(visit->connection, "Idempotency-Key");
@@ -293,6 +293,7 @@ static void add_idempotency(const struct visit *visit, json_t *request)
         return;
     OWNED char *id = memory_print("key-%016llx", names_hash(key, strlen(key)));
     json_object_set_new(request, "id", json_string(id));
+    json_object_set_new(request, "whole", json_true());
 }
 
 /* An order's answer takes the supervisor's time, not the client's. */

@@ -118,22 +118,35 @@ void task_block_print(const struct task_block *block, struct buffer *out)
         buffer_print(out, "lock: %s\n", block->lock);
 }
 
-/* The hash of the block as the worker will read it. */
-static uint64_t hash_as_read(const struct task_block *block)
+/* Of a task, as its answer's file has them (common/format/answer_file.h); 0: not known. */
+struct hashes {
+    uint64_t text, whole;
+};
+
+static struct hashes hashes_of(const struct block *block)
+{
+    return (struct hashes){.text = answer_hash(block->task ? block->task : ""),
+                           .whole = answer_hash_whole(block)};
+}
+
+/* Of the block as the worker will read it. */
+static struct hashes hashes_as_read(const struct task_block *block)
 {
     OWNED_BUFFER struct buffer text = {0};
     struct block_list list;
     task_block_print(block, &text);
     block_parse(&list, text.data, text.length);
-    uint64_t hash = answer_hash(list.count && list.items[0].task ? list.items[0].task : block->text);
+    struct hashes hashes = {.text = answer_hash(block->text)};
+    if (list.count && list.items[0].task)
+        hashes = hashes_of(&list.items[0]);
     block_list_free(&list);
-    return hash;
+    return hashes;
 }
 
 /* A task that is looked for. */
 struct wanted {
     const char *id, *base; /* base: marks of blocks that stand elsewhere too */
-    uint64_t found;        /* the hash of its text; 0: there is no such block */
+    struct hashes found;   /* zero: there is no such block */
     unsigned marks;        /* looked for in base */
 };
 
@@ -151,8 +164,8 @@ static bool take(void *context, const struct block *block)
     if (*wanted->base && ++wanted->marks > MARKS_MAX)
         return true;
     if (!strstr(wanted->base, mark))
-        wanted->found = answer_hash(block->task ? block->task : "");
-    return wanted->found != 0;
+        wanted->found = hashes_of(block);
+    return wanted->found.text != 0;
 }
 
 /* False and fault: the file can't be searched now. */
@@ -175,7 +188,7 @@ static bool look_in_came_out(int tree, struct wanted *wanted, bool *any, struct 
     uint64_t bytes = 0;
     size_t count = 0;
     bool told = true;
-    for (const char *name; names && told && !wanted->found && (name = listing_next(names));) {
+    for (const char *name; names && told && !wanted->found.text && (name = listing_next(names));) {
         OWNED char *base = NULL, *file = memory_text(name);
         char *ending = strstr(file, ".base");
         size_t length;
@@ -198,50 +211,62 @@ static bool look_in_came_out(int tree, struct wanted *wanted, bool *any, struct 
     return told;
 }
 
-/* The hash of the pending task's text, 0: no such task is pending. A block that was brought home between the two
+/* The pending task's hashes, zero: no such task is pending. A block that was brought home between the two
  * looks stands in queue.md again. False and fault: nobody can tell now. */
-static bool pending_text(int tree, const char *id, uint64_t *found, struct fault *fault)
+static bool look_among_pending(int tree, const char *id, struct hashes *found, struct fault *fault)
 {
     struct wanted wanted = {.id = id, .base = ""};
     bool any = false;
     bool told = look_in(tree, TREE_QUEUE, &wanted, fault) &&
-                (wanted.found || look_in_came_out(tree, &wanted, &any, fault)) &&
-                (wanted.found || !any || look_in(tree, TREE_QUEUE, &wanted, fault));
+                (wanted.found.text || look_in_came_out(tree, &wanted, &any, fault)) &&
+                (wanted.found.text || !any || look_in(tree, TREE_QUEUE, &wanted, fault));
     *found = wanted.found;
     return told;
 }
 
-/* The task's answer has left the work tree. */
-static bool is_pruned(int tree, const char *id, int *reward, uint64_t *asked)
+/* The task's answer has left the work tree, and its text's hash alone is kept. */
+static bool is_pruned(int tree, const char *id, int *reward, struct hashes *asked)
 {
     struct pruned pruned;
     OWNED char *now = names_file(id), *before = names_file_before(id);
     if (!pruned_find(tree, TREE_OUTPUTS, now, &pruned) && !pruned_find(tree, TREE_OUTPUTS, before, &pruned))
         return false;
     *reward = (int)pruned.reward;
-    *asked = pruned.asked ? pruned.asked : *asked;
+    *asked = (struct hashes){.text = pruned.asked};
     return true;
+}
+
+static bool is_done(int tree, const char *id, int *reward, struct hashes *asked)
+{
+    OWNED_ANSWER struct answer_file answer = {0};
+    if (answer_read(tree, id, &answer, NULL) != 1)
+        return is_pruned(tree, id, reward, asked);
+    *reward = answer.reward;
+    *asked = (struct hashes){.text = answer.asked, .whole = answer.whole};
+    return true;
+}
+
+/* A hash that an earlier version didn't keep tells nothing apart. */
+static bool differ(uint64_t before, uint64_t asked)
+{
+    return before && asked && before != asked;
 }
 
 enum task_known task_block_known(int tree, const struct task_block *block, int *reward, struct fault *fault)
 {
-    OWNED_ANSWER struct answer_file answer = {0};
-    uint64_t asked = hash_as_read(block), pending;
+    struct hashes asked = hashes_as_read(block), before = {0};
     struct fault why;
-    if (!pending_text(tree, block->id, &pending, &why)) {
+    if (!look_among_pending(tree, block->id, &before, &why)) {
         fault_set(fault, "nobody can tell now whether a task '%s' is pending already (%s); nothing was added",
                   block->id, why.text);
         return TASK_UNTOLD;
     }
-    bool done = !pending && answer_read(tree, block->id, &answer, NULL) == 1;
-    uint64_t before = done && answer.asked ? answer.asked : pending ? pending : asked;
-    if (done) {
-        *reward = answer.reward;
-    } else if (!pending && is_pruned(tree, block->id, reward, &before)) {
-        done = true;
-    }
-    if ((pending || done) && before != asked) {
-        fault_set(fault, "a task '%s' with another text is %s; nothing was added", block->id,
+    bool pending = before.text != 0, done = !pending && is_done(tree, block->id, reward, &before);
+    const char *other = differ(before.text, asked.text)                     ? "text"
+                        : block->whole && differ(before.whole, asked.whole) ? "priority, time to live or lock"
+                                                                            : NULL;
+    if (other) {
+        fault_set(fault, "a task '%s' with another %s is %s; nothing was added", block->id, other,
                   done ? "done already" : "pending");
         return TASK_OTHER;
     }

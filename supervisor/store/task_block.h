@@ -16,6 +16,8 @@ struct task_block {
     int64_t created;
     int64_t ttl_seconds; /* 0: none */
     const char *lock;    /* NULL: none */
+    bool
+        whole; /* a task that was given before is the same only with the same of all these, but for created */
 };
 
 /* False and fault: such a block can't be written (an empty or overlong id or text, a line break in the id …). */

@@ -141,6 +141,28 @@ def test_one_idempotency_key_is_one_task_across_restarts(make_v1):
     http.system.assert_each_once([first[2]["id"], other[2]["id"]])
 
 
+def test_an_idempotency_key_with_another_body_is_refused_whether_the_task_is_pending_or_done(make_v1, model):
+    http = make_v1(scenario="hold")
+    body = {"text": "Write about rivers", "priority": "high", "ttl_seconds": 9000}
+    others = [body | other for other in ({"priority": "low"}, {"ttl_seconds": 90}, {"lock": "pen"}, {"text": "Write"})]
+    first = http.task(body, Idempotency_Key="one")
+    model.wait_open(1)
+    for _ in range(2):
+        for other in others:
+            assert "another" in problem(http.task(other, Idempotency_Key="one"), 422)["detail"]
+        again = http.task(body, Idempotency_Key="one")
+        assert again[0] == 201 and again[2]["id"] == first[2]["id"] and again[2]["known"] != "new"
+        assert http.task(others[0] | {"id": first[2]["id"]})[0] == 201, "an id has its text alone"
+        model.release()
+        http.system.wait_done(first[2]["id"])
+    http.system.cli("stop", "orion")
+    answer = http.system.tree() / "outputs" / f"{first[2]['id']}.md"
+    answer.write_text(re.sub("whole_hash: .*\n", "", answer.read_text()))  # as earlier versions wrote it
+    assert http.task(others[0], Idempotency_Key="one")[0] == http.task(body, Idempotency_Key="one")[0] == 201
+    problem(http.task(others[-1], Idempotency_Key="one"), 422)
+    http.system.assert_each_once([first[2]["id"]])
+
+
 def test_many_at_once_with_one_key_add_one_task(make_v1):
     http = make_v1()
     with concurrent.futures.ThreadPoolExecutor(16) as many:

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/format/answer_file.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "worker/cycle/worker.h"
@@ -54,6 +55,7 @@ static bool begin(struct worker *worker, const struct block *block)
         .text = memory_text(block->task),
         .from = memory_text(block->from),
         .hash = block->hash,
+        .whole = answer_hash_whole(block),
         .deaths_before = attempts_failed(worker->attempts, block->id, block->hash),
     };
     choice_begun(worker);

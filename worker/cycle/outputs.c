@@ -27,6 +27,8 @@ void outputs_print(const struct worker *worker, const struct reply *reply, int64
     buffer_print(out, "tokens: %llu\n",
                  (unsigned long long)(worker->task.usage.tokens_in + worker->task.usage.tokens_out));
     buffer_print(out, "asked_hash: %016llx\n", (unsigned long long)answer_hash(worker->task.text));
+    if (worker->task.whole)
+        buffer_print(out, "whole_hash: %016llx\n", (unsigned long long)worker->task.whole);
     /* last: this field may be longer than the part of a head that is read */
     yaml_write_text(out, "asked", worker->task.text);
     buffer_text(out, "---\n");

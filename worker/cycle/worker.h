@@ -67,6 +67,7 @@ struct pruning_at {
 struct task {
     char *id, *text, *from;
     uint64_t hash;
+    uint64_t whole;                /* answer_hash_whole; 0: of an envelope */
     uint64_t deaths_before;        /* workers that it had taken down when its answer came, or comes now */
     bool by_post;                  /* the task is an envelope: */
     struct opened_envelope opened; /* this one */
