@@ -220,8 +220,8 @@ void cycle_finish(struct worker *worker)
         await_watchdog(worker);
         size_t letters = worker->task.bundle.count + worker->task.by_post;
         cycle_forget(worker);
-        outputs_tidy(worker, KEPT_OUTPUTS, 1);
-        outputs_tidy(worker, KEPT_ARCHIVE, letters + verdicts);
+        prune_tracked(worker, KEPT_OUTPUTS, 1);
+        prune_tracked(worker, KEPT_ARCHIVE, letters + verdicts);
     } else {
         worker_wait_for(worker, "storage", fault.text, 0);
     }

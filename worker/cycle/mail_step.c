@@ -188,7 +188,7 @@ static void record(struct worker *worker, int64_t now_ms)
             timers_arm(&worker->timers, TIMER_VERDICTS, now_ms + RECORD_LATER_MS);
         worker->looks.mail = true; /* the file that was set aside is a problem from now on */
         learning_kept(worker->learning);
-        outputs_tidy(worker, KEPT_ARCHIVE, count);
+        prune_tracked(worker, KEPT_ARCHIVE, count);
     } else {
         learning_forget(worker->learning);
         worker_wait_for(worker, "storage", fault.text, 0);

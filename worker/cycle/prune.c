@@ -2,7 +2,7 @@
  *
  * Past the newest `keep` files of a folder, the oldest files that may go leave, a few at a time, in these steps:
  *   1. a commit records each as it stands, so that HEAD's history certainly holds it: most of them left the tree of HEAD
- *      long ago (outputs.c), and a person may have edited them since, or have moved the branch;
+ *      long ago (prune_tracked), and a person may have edited them since, or have moved the branch;
  *   2. .agentos/pruned remembers each (common/pruned.h), flushed;
  *   3. the tidy commit removes them from HEAD's tree and, once it is durable, from the work tree.
  * Killed after any of them: the files that still lie there are taken up by the next pass, and the journal removes what
@@ -40,6 +40,12 @@ enum {
     SLACK = 16, /* a sixteenth more than `keep` may lie there, so that many go in one commit */
 };
 
+/* The tree of a commit is written anew whenever an answer is added to it, so the tracked answers are kept few: beyond
+ * TRACKED_MAX the older answers leave the tree. They stay on disk (.git/info/exclude covers them) and in the history; a
+ * tree with all answers would make each task cost more than the task before. Envelopes that are over leave the tree in
+ * the same way. */
+enum { TRACKED_MAX = 64, TRACKED_LEAST = 16 };
+
 static const struct pruning_kind {
     const char *folder, *what;
 } kinds[KEPT_FEW] = {
@@ -55,6 +61,7 @@ struct old_file {
 struct old_files {
     struct old_file *items;
     size_t count;
+    int folder; /* borrowed: its descriptor */
 };
 
 /* One pass over a folder. */
@@ -84,19 +91,22 @@ static void old_files_free(struct old_files *files)
     free(files->items);
 }
 
+static void add(void *context, const char *name)
+{
+    struct old_files *files = context;
+    struct file_stamp stamp = files_stamp_at(files->folder, name);
+    *MEMORY_ADD(files->items, files->count) = (struct old_file){memory_text(name), stamp.modified_ns};
+}
+
 static bool list(const struct worker *worker, const char *folder, struct old_files *files)
 {
     struct listing *names = listing_open(worker->tree, folder, NULL);
     if (!names)
         return false;
-    for (const char *name; (name = listing_next(names));) {
-        if (!names_work(name))
-            continue;
-        struct file_stamp stamp = files_stamp_at(listing_folder(names), name);
-        if (files->count % 256 == 0)
-            files->items = memory_grow(files->items, files->count + 256, sizeof *files->items);
-        files->items[files->count++] = (struct old_file){memory_text(name), stamp.modified_ns};
-    }
+    files->folder = listing_folder(names);
+    for (const char *name; (name = listing_next(names));)
+        if (names_work(name))
+            add(files, name);
     return listing_close(names, NULL);
 }
 
@@ -285,6 +295,47 @@ int64_t prune_step(struct worker *worker)
             next = next == 0 || (at != 0 && at < next) ? at : next;
         }
     return next;
+}
+
+/* --- out of HEAD's tree --- */
+
+static void untrack_oldest(struct worker *worker, const struct pruning_kind *kind, struct old_files *tracked)
+{
+    struct fault fault;
+    struct pruning pruning = {.worker = worker, .kind = kind};
+    OWNED char *body = memory_print("The files stay in %s/ on disk and in this history.", kind->folder);
+    qsort(tracked->items, tracked->count, sizeof *tracked->items, by_age);
+    for (; pruning.count + TRACKED_LEAST < tracked->count; pruning.count++) {
+        OWNED char *path = memory_print("%s/%s", kind->folder, tracked->items[pruning.count].name);
+        change_list_add(&pruning.changes, CHANGE_UNTRACK, path, NULL, 0);
+    }
+    if (!commit(&pruning, " leave the tree", body, &fault))
+        log_warn("agent", worker->name,
+                 "Older %s could not leave the tree: %s. The removal is tried again later.", kind->what,
+                 fault.text);
+    change_list_free(&pruning.changes);
+}
+
+void prune_tracked(struct worker *worker, enum kept_few_kind kind, size_t added)
+{
+    size_t *unknown = &worker->looks.tracked_unknown[kind], *more = &worker->looks.pruning[kind].unknown;
+    *more -= added < *more ? added : *more;
+    if (*unknown > added) {
+        *unknown -= added;
+        return;
+    }
+    if (added == 0)
+        return;
+    OWNED_FD int folder = files_open_folder(worker->tree, kinds[kind].folder, false, NULL);
+    struct old_files tracked = {.folder = folder};
+    if (history_names(worker->history, kinds[kind].folder, add, &tracked, NULL) &&
+        tracked.count > TRACKED_MAX) {
+        untrack_oldest(worker, &kinds[kind], &tracked);
+        *unknown = TRACKED_MAX - TRACKED_LEAST;
+    } else {
+        *unknown = TRACKED_MAX + 1 - (tracked.count < TRACKED_MAX ? tracked.count : TRACKED_MAX);
+    }
+    old_files_free(&tracked);
 }
 
 /* --- the notes, made anew --- */

@@ -52,7 +52,7 @@ struct turns {
     bool next_by_age; /* the choice made last is old work's */
 };
 
-/* Folders of which git tracks only the youngest files (outputs.c). */
+/* Folders of which git tracks only the youngest files (prune.c). */
 enum { REPORTED = 4 /* of the iac folders: inbox, handoffs, outbox, dead-letter */ };
 
 enum kept_few_kind { KEPT_OUTPUTS, KEPT_ARCHIVE, KEPT_FEW };
@@ -119,7 +119,7 @@ struct orders {
     uint64_t rollback_serial; /* of the request */
 };
 
-/* The looks that are due, and the times of the last looks (monotonic; edits.c, outputs.c). */
+/* The looks that are due, and the times of the last looks (monotonic; edits.c, prune.c). */
 enum { TREE_STATE_FILES = 8 };
 
 struct merged_file {
@@ -359,14 +359,15 @@ int rollback_to(struct worker *worker, const char *name, struct buffer *said);
 
 /* outputs.c: outputs/TASK.md. */
 void outputs_print(const struct worker *worker, const struct reply *reply, int64_t now, struct buffer *out);
-/* So many files were committed there: the files that git tracks are kept few. */
-void outputs_tidy(struct worker *worker, enum kept_few_kind kind, size_t added);
 
-/* prune.c: files that git holds and that are older than the newest `keep` leave the work tree. */
+/* prune.c: files that git holds and that are older than the newest `keep` leave the work tree; before that, all but the
+ * youngest leave HEAD's tree. */
 void prune_open(struct worker *worker); /* once, after the history: files that have left are known again */
 /* One commit's worth, for a moment without a commit under way; returns when (monotonic ms) to go on, 0: not before
- * outputs_tidy has counted more. */
+ * prune_tracked has counted more. */
 int64_t prune_step(struct worker *worker);
+/* So many files were committed there: the files that git tracks are kept few. */
+void prune_tracked(struct worker *worker, enum kept_few_kind kind, size_t added);
 
 /* report.c: the worker's reports to the supervisor. */
 void report_activity(struct worker *worker, enum agent_activity activity, const char *detail, int64_t until);
