@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sys/queue.h>
+#include <sys/tree.h>
 
 #include "common/files.h"
 #include "supervisor/shared/work_queues.h"
@@ -16,17 +17,14 @@ enum item_state {
 
 enum { QUEUE_CHAINS = 256 };
 
-struct item_heap { /* the first item at items[0] */
-    struct item **items;
-    size_t count;
-};
+RB_HEAD(item_tree, item); /* the item whose turn is first at its left */
 TAILQ_HEAD(item_list, item);
 
 struct item {
     struct work_queue *queue;
     struct queue_sender *sender; /* the envelope's `from` */
-    struct item_heap *heap;      /* the heap in which the item waits while it may be given out; else NULL */
-    size_t place;                /* in the heap, from 1 */
+    struct item_tree *tree;      /* the tree in which the item waits while it may be given out; else NULL */
+    RB_ENTRY(item) turn_entry;   /* in the tree */
     struct item_list *list;      /* the queues' list that has the item; NULL: none */
     TAILQ_ENTRY(item) list_link;
     LIST_ENTRY(item) held_link; /* while held: among its consumer's items */
@@ -53,7 +51,7 @@ struct queue_sender {
     bool limited;   /* the sender may send to some consumers only: */
     size_t *places; /* these consumers' places in the definition; owned */
     size_t count;
-    struct item_heap waiting; /* of the sender's items, while it is limited */
+    struct item_tree waiting; /* of the sender's items, while it is limited */
 };
 
 /* The consumers' room, as far as it is known. */
@@ -85,7 +83,7 @@ struct work_queue {
     size_t count;
     size_t arriving;              /* items that are being written, in this turn */
     size_t states[ITEM_GONE + 1]; /* the number of items in each state */
-    struct item_heap open;        /* waiting items of the senders that may send to everybody */
+    struct item_tree open;        /* waiting items of the senders that may send to everybody */
     LIST_HEAD(, queue_sender) senders[QUEUE_CHAINS], limited;
     struct queue_rooms rooms;
     struct queue_ids ids;
@@ -208,7 +206,7 @@ void item_stand_in(struct item *item, struct item_list *list);
 void item_leave(struct item *item);                         /* the item is in no list any more */
 void item_held_by(struct item *item, const char *consumer); /* NULL: nobody */
 /* The first item that a consumer has room for; NULL: none. */
-struct item *queue_next(const struct work_queue *queue);
+struct item *queue_next(struct work_queue *queue);
 
 /* work_queue_guests.c: items of other nodes with consumers that live here */
 void guests_free(struct queues *queues);

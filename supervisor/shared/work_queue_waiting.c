@@ -8,65 +8,19 @@
 #include "common/names.h"
 #include "supervisor/shared/work_queue_part.h"
 
-/* --- heaps --- */
+/* --- the order of items --- */
 
-static bool comes_before(const struct item *a, const struct item *b)
+static int by_turn(const struct item *a, const struct item *b)
 {
     if (a->envelope.priority != b->envelope.priority)
-        return a->envelope.priority < b->envelope.priority;
+        return a->envelope.priority < b->envelope.priority ? -1 : 1;
     if (a->envelope.created != b->envelope.created)
-        return a->envelope.created < b->envelope.created;
-    return strcmp(a->envelope.id, b->envelope.id) < 0;
+        return a->envelope.created < b->envelope.created ? -1 : 1;
+    return strcmp(a->envelope.id, b->envelope.id);
 }
 
-static void put(struct item_heap *heap, size_t place, struct item *item)
-{
-    heap->items[place - 1] = item;
-    item->place = place;
-}
-
-static void sift_up(struct item_heap *heap, struct item *item)
-{
-    size_t place = item->place;
-    for (; place > 1 && comes_before(item, heap->items[place / 2 - 1]); place /= 2)
-        put(heap, place, heap->items[place / 2 - 1]);
-    put(heap, place, item);
-}
-
-static void sift_down(struct item_heap *heap, struct item *item)
-{
-    size_t place = item->place;
-    for (;;) {
-        size_t child = place * 2;
-        if (child < heap->count && comes_before(heap->items[child], heap->items[child - 1]))
-            child++;
-        if (child > heap->count || !comes_before(heap->items[child - 1], item))
-            break;
-        put(heap, place, heap->items[child - 1]);
-        place = child;
-    }
-    put(heap, place, item);
-}
-
-static void heap_add(struct item_heap *heap, struct item *item)
-{
-    MEMORY_MORE(heap->items, heap->count);
-    put(heap, ++heap->count, item);
-    sift_up(heap, item);
-    item->heap = heap;
-}
-
-static void heap_remove(struct item *item)
-{
-    struct item_heap *heap = item->heap;
-    struct item *last = heap->items[--heap->count];
-    if (last != item) {
-        put(heap, item->place, last);
-        sift_up(heap, last);
-        sift_down(heap, last);
-    }
-    item->heap = NULL;
-}
+/* RB_GENERATE_STATIC of libbsd lets compilers warn of the functions that nobody calls. */
+RB_GENERATE_INTERNAL(item_tree, item, turn_entry, by_turn, static __attribute__((unused)))
 
 /* --- senders --- */
 
@@ -105,7 +59,6 @@ static void free_sender(struct queue_sender *sender)
         LIST_REMOVE(sender, limited_link);
     free(sender->name);
     free(sender->places);
-    free(sender->waiting.items);
     free(sender);
 }
 
@@ -129,15 +82,15 @@ void queue_senders_define(struct work_queue *queue)
     for (size_t i = 0; i < QUEUE_CHAINS; i++)
         LIST_FOREACH(sender, &queue->senders[i], link)
         {
-            sender->waiting.count = 0;
+            RB_INIT(&sender->waiting);
             queue_sender_define(queue, sender);
             if (sender->limited)
                 LIST_INSERT_HEAD(&queue->limited, sender, limited_link);
         }
-    queue->open.count = 0;
+    RB_INIT(&queue->open);
     for (size_t i = 0; i < queue->count; i++)
-        if (queue->items[i]->heap) {
-            queue->items[i]->heap = NULL;
+        if (queue->items[i]->tree) {
+            queue->items[i]->tree = NULL;
             item_waits(queue->items[i]);
         }
 }
@@ -147,15 +100,15 @@ void queue_senders_free(struct work_queue *queue)
     for (size_t i = 0; i < QUEUE_CHAINS; i++)
         while (!LIST_EMPTY(&queue->senders[i]))
             free_sender(LIST_FIRST(&queue->senders[i]));
-    free(queue->open.items);
 }
 
 /* --- an item's list --- */
 
 void item_leave(struct item *item)
 {
-    if (item->heap)
-        heap_remove(item);
+    if (item->tree)
+        RB_REMOVE(item_tree, item->tree, item);
+    item->tree = NULL;
     if (item->list)
         TAILQ_REMOVE(item->list, item, list_link);
     item->list = NULL;
@@ -164,7 +117,8 @@ void item_leave(struct item *item)
 void item_waits(struct item *item)
 {
     item_leave(item);
-    heap_add(item->sender->limited ? &item->sender->waiting : &item->queue->open, item);
+    item->tree = item->sender->limited ? &item->sender->waiting : &item->queue->open;
+    RB_INSERT(item_tree, item->tree, item);
 }
 
 void item_stand_in(struct item *item, struct item_list *list)
@@ -185,14 +139,16 @@ void item_held_by(struct item *item, const char *consumer)
                          held_link);
 }
 
-struct item *queue_next(const struct work_queue *queue)
+struct item *queue_next(struct work_queue *queue)
 {
-    struct item *next = queue->open.count && queue->rooms.most[1] > 0 ? queue->open.items[0] : NULL;
-    const struct queue_sender *sender;
+    struct item *next = RB_MIN(item_tree, &queue->open);
+    struct queue_sender *sender;
+    if (next && queue->rooms.most[1] <= 0)
+        next = NULL;
     LIST_FOREACH(sender, &queue->limited, limited_link)
     {
-        struct item *first = sender->waiting.count ? sender->waiting.items[0] : NULL;
-        if (first && (!next || comes_before(first, next)) && queue_sender_has_room(queue, sender))
+        struct item *first = RB_MIN(item_tree, &sender->waiting);
+        if (first && (!next || by_turn(first, next) < 0) && queue_sender_has_room(queue, sender))
             next = first;
     }
     return next;
