@@ -31,7 +31,7 @@ struct looking {
     enum origin of;
     int data;
     size_t left;
-    const struct roster *roster; /* see_beside's */
+    const struct roster *roster;
 };
 
 struct quarantine *quarantine_new(void)
@@ -136,38 +136,27 @@ static void see_beside(void *context, const char *name)
     path = why = NULL;
 }
 
+static void look_into(struct looking looking, enum origin of, const char *folder, const char *queue)
+{
+    looking.of = of;
+    looking.folder = folder;
+    looking.queue = queue;
+    looking.left = QUARANTINE_SHOWN;
+    shared_each(looking.data, folder, of == OF_NOBODY ? see_beside : see, &looking, NULL);
+}
+
 void quarantine_look(struct quarantine *quarantine, int data, const struct roster *roster)
 {
+    const struct looking looking = {.quarantine = quarantine, .data = data, .roster = roster};
     forget(quarantine);
     for (size_t i = 0; i < roster->queue_count; i++) {
         OWNED char *folder = memory_print(SHARED_QUEUES "/%s", roster->queues[i].name);
-        struct looking looking = {.quarantine = quarantine,
-                                  .data = data,
-                                  .folder = folder,
-                                  .queue = roster->queues[i].name,
-                                  .of = OF_QUEUE,
-                                  .left = QUARANTINE_SHOWN};
-        shared_each(data, folder, see, &looking, NULL);
+        look_into(looking, OF_QUEUE, folder, roster->queues[i].name);
     }
-    struct looking segments = {.quarantine = quarantine,
-                               .data = data,
-                               .folder = SHARED_SEGMENTS,
-                               .of = OF_SEGMENT,
-                               .left = QUARANTINE_SHOWN};
     if (roster->segment_count)
-        shared_each(data, SHARED_SEGMENTS, see, &segments, NULL);
-    struct looking locks = {.quarantine = quarantine,
-                            .data = data,
-                            .folder = SHARED_LOCKS,
-                            .of = OF_LOCK,
-                            .left = QUARANTINE_SHOWN};
-    shared_each(data, SHARED_LOCKS, see, &locks, NULL);
-    struct looking beside = {.quarantine = quarantine,
-                             .data = data,
-                             .folder = SHARED_QUEUES,
-                             .left = QUARANTINE_SHOWN,
-                             .roster = roster};
-    shared_each(data, SHARED_QUEUES, see_beside, &beside, NULL);
+        look_into(looking, OF_SEGMENT, SHARED_SEGMENTS, NULL);
+    look_into(looking, OF_LOCK, SHARED_LOCKS, NULL);
+    look_into(looking, OF_NOBODY, SHARED_QUEUES, NULL);
 }
 
 static bool concerns(const struct quarantined *aside, const struct roster *roster, const char *agent)
