@@ -43,6 +43,25 @@ static void test_removing_and_untracking_differ_in_the_work_tree(void **state)
                         "goals.md\na.md\nls: cannot access 'skills/x': No such file or directory");
 }
 
+static void test_of_several_changes_of_one_path_the_last_counts(void **state)
+{
+    struct scratch *scratch = *state;
+    enum { PATHS = 40, BYTES = 32 };
+    char paths[PATHS][BYTES];
+    struct change changes[2 * PATHS + 1];
+    for (size_t i = 0; i < PATHS; i++) {
+        snprintf(paths[i], BYTES, "notes/%zu.md", i);
+        changes[i] = (struct change){CHANGE_WRITE, paths[i], "first\n", 6};
+        changes[2 * PATHS - 1 - i] = (struct change){CHANGE_WRITE, paths[i], "last\n", 5};
+    }
+    changes[2 * PATHS] = (struct change){CHANGE_REMOVE, paths[7], NULL, 0};
+    assert_true(commit_changes(scratch, NULL, changes, 2 * PATHS + 1, NULL));
+    assert_clean(scratch);
+    assert_string_equal(shell(scratch, "git ls-files notes | wc -l; cat notes/* | sort | uniq -c | xargs; "
+                                       "ls notes/7.md 2>&1 | grep -c cannot"),
+                        "39\n39 last\n1");
+}
+
 static void test_without_a_change_there_is_a_commit_only_for_a_task(void **state)
 {
     struct scratch *scratch = *state;
@@ -278,6 +297,7 @@ int main(void)
     const struct CMUnitTest promises[] = {
         PROMISE(test_a_commit_leaves_a_repository_that_git_finds_clean),
         PROMISE(test_removing_and_untracking_differ_in_the_work_tree),
+        PROMISE(test_of_several_changes_of_one_path_the_last_counts),
         PROMISE(test_without_a_change_there_is_a_commit_only_for_a_task),
         PROMISE(test_a_file_that_somebody_deleted_is_written_again),
         PROMISE(test_a_persons_unrecorded_edit_is_not_overwritten),

@@ -34,6 +34,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/names.h"
 #include "common/repository/library.h"
 #include "common/tree.h"
 
@@ -288,9 +289,23 @@ static bool path_allowed(const char *path)
     }
 }
 
-/* One step a path; of several changes of one path the last counts. */
+/* The path's place in a table of steps, each by its number plus one; or the free place (0) that it would take. */
+static uint32_t *place_of(uint32_t *places, size_t mask, const struct work *work, const char *path)
+{
+    size_t at = names_hash(path, strlen(path)) & mask;
+    while (places[at] != 0 && strcmp(work->steps[places[at] - 1].path, path) != 0)
+        at = (at + 1) & mask;
+    return &places[at];
+}
+
+/* One step a path; of several changes of one path the last counts. People put in a hundred thousand files at once, so
+ * a table finds a path's step. */
 static bool take_steps(struct work *work, const struct commit_request *request, struct fault *fault)
 {
+    size_t mask = 15;
+    while (mask < 2 * request->change_count)
+        mask = 2 * mask + 1;
+    OWNED uint32_t *places = memory_new(mask + 1, sizeof *places);
     work->steps = memory_new(request->change_count + 1, sizeof *work->steps);
     for (size_t i = 0; i < request->change_count; i++) {
         const struct change *change = &request->changes[i];
@@ -298,14 +313,13 @@ static bool take_steps(struct work *work, const struct commit_request *request, 
             return fault_set(fault,
                              "the path \"%s\" is not one that can be committed, the commit was not made",
                              change->path);
-        size_t at = 0;
-        while (at < work->step_count && strcmp(work->steps[at].path, change->path) != 0)
-            at++;
-        work->steps[at] = (struct step){.kind = change->kind,
-                                        .path = change->path,
-                                        .text = change->text ? change->text : "",
-                                        .length = change->text ? change->length : 0};
-        work->step_count += at == work->step_count;
+        uint32_t *place = place_of(places, mask, work, change->path);
+        if (*place == 0)
+            *place = (uint32_t)++work->step_count;
+        work->steps[*place - 1] = (struct step){.kind = change->kind,
+                                                .path = change->path,
+                                                .text = change->text ? change->text : "",
+                                                .length = change->text ? change->length : 0};
     }
     return true;
 }
