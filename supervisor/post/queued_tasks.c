@@ -172,8 +172,8 @@ static int64_t noted(const struct seen *seen, const struct block *block)
     struct sight wanted = sight_of(block, 0);
     const struct sight *found =
         seen->count ? bsearch(&wanted, seen->all, seen->count, sizeof wanted, by_hash_and_id) : NULL;
-    while (found && found > seen->all && by_hash_and_id(found - 1, &wanted) == 0)
-        found--;
+    while (found && found + 1 < seen->all + seen->count && by_hash_and_id(found + 1, &wanted) == 0)
+        found++; /* the block went, and came again */
     return found ? found->time : 0;
 }
 

@@ -1,5 +1,6 @@
 /* Tasks of queue.md that expire while their agent has no process: from when a block counts, and whose dead letter it
  * is. */
+#include <inttypes.h>
 #include <time.h>
 
 #include "common/format/block.h"
@@ -64,6 +65,31 @@ static void test_a_block_that_was_taken_away_and_comes_again_counts_anew(void **
     later(office, HOUR_S / 2);
     assert_false(office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t1"));
     later(office, HOUR_S / 2 + 1);
+    UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t1"));
+}
+
+/* Two lines of the worker's are about one block: the block was done or taken away, and was appended again. */
+static void test_a_block_that_came_again_counts_from_the_later_of_its_workers_notes(void **state)
+{
+    struct office *office = *state;
+    static const char text[] = "## t1\ntask: Do it\nttl_seconds: 3600\n";
+    struct block_list blocks;
+    block_parse(&blocks, text, strlen(text));
+    const struct block *block = &blocks.items[0];
+    OWNED char *path = memory_print("%s/agents/iris/.agentos/seen", office->folder);
+    office_command("mkdir -p %s/agents/iris/.agentos", office->folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    for (int ago = 2 * HOUR_S; ago > 0; ago -= 3 * HOUR_S / 2)
+        fprintf(file, "%016" PRIx64 " %016" PRIx64 " %" PRId64 "\n",
+                (uint64_t)names_hash(block->id, strlen(block->id)), (uint64_t)block->hash, clock_now() - ago);
+    fclose(file);
+    block_list_free(&blocks);
+    post_worker_down(office->post, "iris");
+    put_queue(office, text);
+    later(office, HOUR_S / 4);
+    assert_false(office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t1"));
+    later(office, HOUR_S / 4 + 1);
     UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t1"));
 }
 
@@ -220,6 +246,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_block_without_a_created_counts_from_when_it_was_met),
         TEST(test_a_block_that_was_taken_away_and_comes_again_counts_anew),
+        TEST(test_a_block_that_came_again_counts_from_the_later_of_its_workers_notes),
         TEST(test_a_turn_buries_some_of_very_many_and_the_next_turns_the_others),
         TEST(test_a_turn_goes_through_a_part_of_a_large_queue),
         TEST(test_what_is_put_into_a_large_queue_while_it_is_gone_through_is_seen),
