@@ -12,11 +12,13 @@ enum {
     DECIDING_MS = 20, /* and for this time */
     BATCH_MAX = 256,  /* deliveries under one flush */
     BATCH_BYTES_MAX = 8 * 1024 * 1024,
-    KEPT_MAX = 16 * 1024,              /* bytes of a body that is kept from the decision to the delivery */
-    RETRY_MS = 1000,                   /* after a write or a read that failed */
-    LOOK_FILES_MAX = 2048,             /* files that one look at an agent's folders reads */
-    LOOK_BYTES_MAX = 32 * 1024 * 1024, /* bytes that one look reads */
-    REFUSALS_MOST = 256,               /* of one sender in REFUSALS_MS; then its outbox rests */
+    KEPT_MAX = 16 * 1024, /* bytes of a body that is kept from the decision to the delivery */
+    RETRY_MS = 1000,      /* after a write or a read that failed */
+    /* Files and bytes that one look at an agent's folders reads: the others wait for the look, and its names alone may
+     * take 40 ms. */
+    LOOK_FILES_MAX = 256,
+    LOOK_BYTES_MAX = 4 * 1024 * 1024,
+    REFUSALS_MOST = 256, /* of one sender in REFUSALS_MS; then its outbox rests */
     REFUSALS_MS = 10 * 1000,
     MISSING_MS =
         1000, /* how long a file may be away before it counts as removed: editors save by several renames */

@@ -202,10 +202,52 @@ static void test_a_file_that_can_not_be_read_is_tried_again_after_a_second_and_n
     UNTIL(office, post_knows(office->post, "iris", mailbox_folder_name(FOLDER_HANDOFFS), "h1.md"));
 }
 
+/* --- a look at a full folder --- */
+
+enum { CROWDED = 1000 };
+
+static size_t known_of_iris(const struct office *office)
+{
+    size_t known = 0;
+    for (int i = 0; i < CROWDED; i++) {
+        OWNED char *file = memory_print("h%d.md", i);
+        known += post_knows(office->post, "iris", mailbox_folder_name(FOLDER_HANDOFFS), file);
+    }
+    return known;
+}
+
+/* As people copy files there: nothing is flushed. */
+static void put_soon(const struct office *office, const struct envelope *handoff)
+{
+    OWNED char *path = memory_print("%s/agents/iris/iac/handoffs/%s.md", office->folder, handoff->id);
+    OWNED_BUFFER struct buffer text = {0};
+    FILE *file = fopen(path, "w");
+    envelope_print(handoff, &text);
+    assert_true(file && fwrite(text.data, text.length, 1, file) == 1 && fclose(file) == 0);
+}
+
+static void test_a_look_at_a_full_folder_rests_so_that_others_have_their_turns(void **state)
+{
+    struct office *office = *state;
+    bool rested = false;
+    size_t known;
+    for (int i = 0; i < CROWDED; i++) {
+        OWNED char *id = memory_print("h%d", i);
+        struct envelope handoff = office_letter(id, KIND_HANDOFF, "operator", "iris");
+        put_soon(office, &handoff);
+    }
+    post_changed(office->post, "iris");
+    UNTIL(office, (known = known_of_iris(office), rested = rested || (known > 0 && known < CROWDED / 2),
+                   known == CROWDED));
+    assert_true(rested);
+}
+
 int main(void)
 {
     const struct CMUnitTest promises[] = {
         cmocka_unit_test_setup_teardown(test_an_outbox_that_is_listed_in_part_is_sent_whole_and_in_order,
+                                        office_setup, office_teardown),
+        cmocka_unit_test_setup_teardown(test_a_look_at_a_full_folder_rests_so_that_others_have_their_turns,
                                         office_setup, office_teardown),
         cmocka_unit_test_setup_teardown(test_a_task_expires_in_queue_md_though_a_file_could_not_be_read_once,
                                         office_setup, office_teardown),
