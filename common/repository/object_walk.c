@@ -2,7 +2,6 @@
 #include "common/repository/commits.h"
 
 #include <fcntl.h>
-#include <git2/sys/path.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 struct step {
     git_oid oid;
     git_object_t kind;
+    bool attributes; /* the blob is a file of git's attributes */
 };
 
 struct object_walk {
@@ -56,16 +56,25 @@ static void grow_seen(struct object_walk *walk)
     walk->seen_room = room;
 }
 
-static void add_step(struct object_walk *walk, const git_oid *oid, git_object_t kind)
+/* A blob may be a file of attributes in one tree and any other in another: the former has a place of its own. */
+static void add_step(struct object_walk *walk, const struct step *step)
 {
+    git_oid key = step->oid;
+    for (size_t i = 0; step->attributes && i < sizeof key.id; i++)
+        key.id[i] ^= 0xff;
     if ((walk->seen_count + 1) * 2 > walk->seen_room)
         grow_seen(walk);
-    git_oid *spot = place(walk->seen, walk->seen_room, oid);
+    git_oid *spot = place(walk->seen, walk->seen_room, &key);
     if (!git_oid_is_zero(spot))
         return;
-    *spot = *oid;
+    *spot = key;
     walk->seen_count++;
-    *MEMORY_ADD(walk->steps, walk->step_count) = (struct step){.oid = *oid, .kind = kind};
+    *MEMORY_ADD(walk->steps, walk->step_count) = *step;
+}
+
+static void add_object(struct object_walk *walk, const git_oid *oid, git_object_t kind)
+{
+    add_step(walk, &(struct step){.oid = *oid, .kind = kind});
 }
 
 static void find(struct object_walk *walk, const struct step *step, const char *what)
@@ -82,10 +91,10 @@ static void follow_commit(struct object_walk *walk, const struct step *step)
         find(walk, step, "is no valid commit");
         return;
     }
-    add_step(walk, git_commit_tree_id(commit), GIT_OBJECT_TREE);
+    add_object(walk, git_commit_tree_id(commit), GIT_OBJECT_TREE);
     walk->commits++;
     for (unsigned i = 0; walk->commits < walk->most && i < git_commit_parentcount(commit); i++)
-        add_step(walk, git_commit_parent_id(commit, i), GIT_OBJECT_COMMIT);
+        add_object(walk, git_commit_parent_id(commit, i), GIT_OBJECT_COMMIT);
 }
 
 static void follow_tag(struct object_walk *walk, const struct step *step)
@@ -95,7 +104,7 @@ static void follow_tag(struct object_walk *walk, const struct step *step)
         find(walk, step, "is no valid tag");
         return;
     }
-    add_step(walk, git_tag_target_id(tag), git_tag_target_type(tag));
+    add_object(walk, git_tag_target_id(tag), git_tag_target_type(tag));
     git_tag_free(tag);
 }
 
@@ -109,10 +118,7 @@ static bool is_harmless(const git_tree_entry *entry)
     bool folder = mode == GIT_FILEMODE_TREE;
     bool kind = folder || mode == GIT_FILEMODE_BLOB || mode == GIT_FILEMODE_BLOB_EXECUTABLE;
     return kind && length > 0 && length <= NAME_MAX && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
-           strchr(name, '/') == NULL && !strict_is_git(name) &&
-           !git_path_is_gitfile(name, length, GIT_PATH_GITFILE_GITMODULES, GIT_PATH_FS_GENERIC) &&
-           !(folder &&
-             git_path_is_gitfile(name, length, GIT_PATH_GITFILE_GITATTRIBUTES, GIT_PATH_FS_GENERIC));
+           strchr(name, '/') == NULL && !strict_is_git(name) && !(folder && strict_is_attributes(name));
 }
 
 static void follow_tree(struct object_walk *walk, const struct step *step, size_t length)
@@ -130,8 +136,12 @@ static void follow_tree(struct object_walk *walk, const struct step *step, size_
             find(walk, step, "holds a link, a submodule or a name that no agent's tree may have");
             continue;
         }
-        if (git_tree_entry_type(entry) != GIT_OBJECT_COMMIT) /* a submodule's commit lies elsewhere */
-            add_step(walk, git_tree_entry_id(entry), git_tree_entry_type(entry));
+        if (git_tree_entry_type(entry) == GIT_OBJECT_COMMIT) /* a submodule's commit lies elsewhere */
+            continue;
+        add_step(walk, &(struct step){.oid = *git_tree_entry_id(entry),
+                                      .kind = git_tree_entry_type(entry),
+                                      .attributes =
+                                          walk->foreign && strict_is_attributes(git_tree_entry_name(entry))});
     }
 }
 
@@ -157,15 +167,17 @@ static void look(struct object_walk *walk, const struct step *step)
         return;
     }
     git_object_t kind = git_odb_object_type(object);
-    bool head = kind == GIT_OBJECT_COMMIT || kind == GIT_OBJECT_TAG;
-    if (walk->foreign && head && !strict_head(git_odb_object_data(object), git_odb_object_size(object)))
+    size_t size = git_odb_object_size(object);
+    bool head = walk->foreign && (kind == GIT_OBJECT_COMMIT || kind == GIT_OBJECT_TAG);
+    if ((head && !strict_head(git_odb_object_data(object), size)) ||
+        (step->attributes && !strict_attributes(git_odb_object_data(object), size)))
         find(walk, step, NOT_STRICT);
     if (kind != step->kind)
         find(walk, step, "is of another kind");
     else if (kind == GIT_OBJECT_COMMIT)
         follow_commit(walk, step);
     else if (kind == GIT_OBJECT_TREE)
-        follow_tree(walk, step, git_odb_object_size(object));
+        follow_tree(walk, step, size);
     else if (kind == GIT_OBJECT_TAG)
         follow_tag(walk, step);
 }
@@ -191,7 +203,7 @@ static size_t check_from(struct object_walk *walk, const git_oid *tips, size_t c
         return 0;
     }
     for (size_t i = 0; i < count; i++)
-        add_step(walk, &tips[i], kind_of(walk, &tips[i]));
+        add_object(walk, &tips[i], kind_of(walk, &tips[i]));
     while (walk->step_count > 0) {
         struct step step = walk->steps[--walk->step_count];
         look(walk, &step);

@@ -1,11 +1,15 @@
 #include "common/repository/strict.h"
 
+#include <git2/sys/path.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "common/buffer.h"
 #include "common/memory.h"
+#include "common/utf8.h"
+
+enum { ATTRIBUTES_LINE = 2048 }; /* git reads shorter ones */
 
 /* --- commits and tags --- */
 
@@ -33,7 +37,7 @@ bool strict_head(const char *text, size_t length)
     const char *blank = memmem(text, length, "\n\n", 2);
     OWNED char *head = memory_slice(text, blank ? (size_t)(blank - text) + 1 : length);
     size_t authors = 0;
-    if (memchr(text, '\0', length))
+    if (memchr(text, '\0', length) || (!blank && (length == 0 || text[length - 1] != '\n')))
         return false;
     for (const char *line = head, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
         bool writes = strncmp(line, author, sizeof author - 1) == 0;
@@ -80,20 +84,43 @@ bool strict_tree(const git_tree *tree, size_t length)
 
 /* --- names --- */
 
-/* Bytes of the character in front, when it has no width: U+200C to F, U+202A to E, U+206A to F, U+FEFF; else 0. */
-static size_t without_width(const char *text)
+/* The character in front, of three bytes, has no width: U+200C to F, U+202A to E, U+206A to F, U+FEFF. */
+static bool has_no_width(const unsigned char *c)
 {
-    const unsigned char *c = (const unsigned char *)text;
     bool general = c[0] == 0xe2 &&
                    ((c[1] == 0x80 && ((c[2] >= 0x8c && c[2] <= 0x8f) || (c[2] >= 0xaa && c[2] <= 0xae))) ||
                     (c[1] == 0x81 && c[2] >= 0xaa && c[2] <= 0xaf));
-    return general || (c[0] == 0xef && c[1] == 0xbb && c[2] == 0xbf) ? 3 : 0;
+    return general || (c[0] == 0xef && c[1] == 0xbb && c[2] == 0xbf);
 }
 
-/* A part of a name between backslashes, up to a colon. */
+/* U+FFFE and U+FFFF, which git counts as no characters. */
+static bool is_none(const unsigned char *c)
+{
+    return c[0] == 0xef && c[1] == 0xbf && c[2] >= 0xbe;
+}
+
+/* The name as far as git reads it, which is up to the first bytes that are no UTF-8. Caller frees. */
+static char *seen_of(const char *name)
+{
+    struct buffer seen = {0};
+    for (size_t length; *name && (length = utf8_character(name, strlen(name))) > 0; name += length) {
+        const unsigned char *character = (const unsigned char *)name;
+        if (length == 3 && is_none(character))
+            break;
+        if (length != 3 || !has_no_width(character))
+            buffer_add(&seen, name, length);
+    }
+    return buffer_take(&seen);
+}
+
+/* A part of a name between backslashes. */
 static bool is_git_part(const char *part, size_t length)
 {
     static const char *const names[] = {".git", "git~1"};
+    if (git_path_is_gitfile(part, length, GIT_PATH_GITFILE_GITMODULES, GIT_PATH_FS_GENERIC) > 0)
+        return true;
+    const char *stream = memchr(part, ':', length);
+    length = stream ? (size_t)(stream - part) : length;
     while (length > 0 && (part[length - 1] == ' ' || part[length - 1] == '.'))
         length--;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -104,13 +131,29 @@ static bool is_git_part(const char *part, size_t length)
 
 bool strict_is_git(const char *name)
 {
-    OWNED_BUFFER struct buffer seen = {0};
-    for (size_t hidden; *name; name += hidden ? hidden : 1)
-        if ((hidden = without_width(name)) == 0)
-            buffer_add(&seen, name, 1);
-    buffer_add(&seen, "", 0);
-    for (const char *part = seen.data; *part; part += strcspn(part, "\\"), part += *part != '\0')
-        if (is_git_part(part, strcspn(part, "\\:")))
+    OWNED char *seen = seen_of(name);
+    for (const char *part = seen; *part; part += strcspn(part, "\\"), part += *part != '\0')
+        if (is_git_part(part, strcspn(part, "\\")))
             return true;
     return false;
+}
+
+/* --- attributes --- */
+
+bool strict_is_attributes(const char *name)
+{
+    OWNED char *seen = seen_of(name);
+    return git_path_is_gitfile(seen, strlen(seen), GIT_PATH_GITFILE_GITATTRIBUTES, GIT_PATH_FS_GENERIC) > 0;
+}
+
+bool strict_attributes(const char *text, size_t length)
+{
+    for (const char *end = text + strnlen(text, length); text < end; text++) {
+        const char *line = text;
+        text = memchr(line, '\n', (size_t)(end - line));
+        text = text ? text : end;
+        if (text - line >= ATTRIBUTES_LINE)
+            return false;
+    }
+    return true;
 }

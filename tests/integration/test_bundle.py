@@ -446,7 +446,7 @@ class Forge:
 
     def tree(self, *entries):
         """A tree of (mode, name, id), whatever git would say to it."""
-        raw = b"".join(f"{mode} {name}".encode() + b"\0" + bytes.fromhex(oid) for mode, name, oid in entries)
+        raw = b"".join(os.fsencode(f"{mode} {name}") + b"\0" + bytes.fromhex(oid) for mode, name, oid in entries)
         return self.object("tree", raw)
 
     def id(self, name):

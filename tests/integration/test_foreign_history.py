@@ -41,14 +41,14 @@ def judged_as_by_git(forge, elsewhere, oid, good, name="refs/heads/odd"):  # noq
 
 # Some disk takes each of the first for ".git"; none takes one of the others.
 GITS = [".g\u200cit", ".git\u200f", ".G\u202aI\ufeffT", "\u206a.git", "git~1", "GIT~1", ".git.", ".git ", ".git . .", ".git::$INDEX_ALLOCATION",
-        ".git\\config", "x\\git~1"]
-OTHERS = ["git~2", ".gitx", ".git\u200b", "x.git", "a\\b", "a:b", "-rf", "\x1b[2J", "\x9b", "\u202ex", "x" * 255, "é" * 127]
+        ".git\\config", "x\\git~1", ".git\udcffx", ".git\ufffe"]
+OTHERS = ["git~2", ".gi\udcfft", ".git\u20acx", ".gitx", ".git\u200b", "x.git", "a\\b", "a:b", "-rf", "\x1b[2J", "\x9b", "\u202ex", "x" * 255, "é" * 127]
 
 
 def test_no_folder_that_some_disk_takes_for_git_is_taken(forge, elsewhere):  # noqa: F811
     def with_folders(*names):
         inner = forge.tree(("100644", "config", forge.object("blob", b"x")))
-        return forge.tree(*(("40000", name, inner) for name in sorted(names, key=lambda name: name.encode() + b"/")))
+        return forge.tree(*(("40000", name, inner) for name in sorted(names, key=lambda name: os.fsencode(name) + b"/")))
 
     for name in GITS:
         refused(elsewhere, forge.parcel(files=with_folders(name)), 65, "a name that no agent's tree may have")
@@ -67,8 +67,11 @@ TREES = {
     "a file and a folder apart": ([FILE, *BETWEEN, FOLDER], False),
     "a mode with a zero in front": ([("0100644", "a")], False),
     "submodules": ([("100644", ".gitmodules")], False),
+    "submodules behind a backslash": ([("100644", "x\\.gitmodules")], False),
+    "submodules and no text": ([("100644", ".gitmodules\udcff")], False),
     "a folder for submodules": ([("40000", ".gitmodules")], False),
     "a folder for attributes": ([("40000", ".gitattributes")], False),
+    "a folder for attributes and no text": ([("40000", ".gitattributes\udcff")], False),
     "attributes": ([("100644", ".gitattributes")], True),
 }
 
@@ -79,6 +82,15 @@ def test_trees(forge, elsewhere):  # noqa: F811
         ids = {"40000": forge.tree(("100644", "x", blob))}
         root = forge.tree(*((mode, name, ids.get(mode, blob)) for mode, name in entries))
         judged_as_by_git(forge, elsewhere, forge.commit(root, "refs/heads/main"), good)
+
+
+def test_attributes(forge, elsewhere):  # noqa: F811
+    """The blob is another file, too: as such it may be looked at first."""
+    for name in (".gitattributes", "GITATT~1", ".GIT\u200cattributes", ".gitattributes\udcff"):
+        for text, good in ((b"x" * 2047 + b"\n" + b"y" * 2047, True), (b"x\n" + b"x" * 2048, False), (b"x\0" + b"x" * 2048, True)):
+            blob = forge.object("blob", text)
+            files = forge.tree(*sorted((("100644", entry, blob) for entry in (".a", name, "z")), key=lambda entry: os.fsencode(entry[1])))
+            judged_as_by_git(forge, elsewhere, forge.commit(files, "refs/heads/main"), good)
 
 
 WRITER = "x <x@y> 1 +0000"
@@ -118,6 +130,7 @@ def test_people_and_dates(forge, elsewhere):  # noqa: F811
 
 def test_commits(forge, elsewhere):  # noqa: F811
     judged_as_by_git(forge, elsewhere, commit(forge, WRITER, WRITER, ""), True)
+    judged_as_by_git(forge, elsewhere, commit(forge, WRITER, WRITER, "tool x"), False)
     judged_as_by_git(forge, elsewhere, commit(forge, WRITER, WRITER, "tool x\n" * 10000 + "\nx\n"), True)
     judged_as_by_git(forge, elsewhere, commit(forge, WRITER, WRITER, "\n" + "\x1b[2J\x9b\u202e\n" * 1_000_000), True)
     judged_as_by_git(forge, elsewhere, commit(forge, f"{WRITER}\nauthor {WRITER}", WRITER), False)
