@@ -429,7 +429,7 @@ static void read_stream(struct response *response, const struct exchange *exchan
         finish(response, &draft);
     } else if (good) {
         conclude(response, ANSWER_PASSING, true, memory_text("answered with a stream that ends too early"));
-        response->usage.known = false;
+        response->usage.known = response->usage.known && done;
     }
     draft_free(&draft);
 }

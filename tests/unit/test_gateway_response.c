@@ -259,6 +259,7 @@ static void test_a_reply_that_cannot_be_used_tells_what_it_took_all_the_same(voi
         "{\"error\":{\"message\":\"no\"},\"usage\":{\"prompt_tokens\":70,\"completion_tokens\":5}}",
         "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"error\":{\"message\":\"no\"},"
         "\"usage\":{\"prompt_tokens\":70,\"completion_tokens\":5}}\n\n",
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":70,\"completion_tokens\":5}}\n\ndata: [DONE]\n\n",
     };
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         struct response got = read_as(200, NULL, bodies[i], strlen(bodies[i]));
