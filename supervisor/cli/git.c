@@ -50,6 +50,8 @@ static const char *const settings[] = {
     "-c",
     "core.attributesFile=/dev/null",
     "-c",
+    "core.commitGraph=false", /* git would believe a forged one */
+    "-c",
     "core.sshCommand=false",
     "-c",
     "credential.helper=",

@@ -193,15 +193,30 @@ def test_agentos_git_runs_nothing_for_a_worker_that_writes_all_the_while(planted
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("forge", ["replace", "grafts"])
+def forge_graph(path, tip):
+    """The graph (gitformat-commit-graph(5)) says that the tip has no parent."""
+    graph = bytearray(path.read_bytes())
+    chunks = {bytes(graph[at : at + 4]): int.from_bytes(graph[at + 4 : at + 12], "big") for at in range(8, 8 + 12 * graph[6], 12)}
+    place = (graph.index(bytes.fromhex(tip), chunks[b"OIDL"]) - chunks[b"OIDL"]) // 20
+    parents = chunks[b"CDAT"] + 36 * place + 20
+    graph[parents : parents + 8] = 2 * bytes.fromhex("70000000")
+    path.chmod(0o644)
+    path.write_bytes(graph)
+
+
+@pytest.mark.parametrize("forge", ["replace", "grafts", "graph"])
 def test_agentos_git_shows_each_commit_as_it_is(planted, forge):
-    """Git shows another object in a commit's place, or other parents, where a file of the repository says so."""
+    """Git shows another object in a commit's place, or other parents, where a file of the repository says so, and believes a graph of
+    the commits unseen."""
     system, marker, outside = planted("config")
     system.stop()
     tip, real = system.git("rev-parse", "HEAD").strip(), system.git("log", "--format=%H %s")
     if forge == "replace":
         (system.tree() / ".git/refs/replace").mkdir()
         (system.tree() / ".git/refs/replace" / tip).write_text(system.git("rev-parse", "HEAD~1"))
+    elif forge == "graph":
+        system.git("commit-graph", "write", "--reachable")
+        forge_graph(system.tree() / ".git/objects/info/commit-graph", tip)
     else:
         (system.tree() / ".git/info").mkdir(exist_ok=True)
         (system.tree() / ".git/info/grafts").write_text(f"{tip}\n")
