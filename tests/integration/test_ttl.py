@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import threading
 import time
 
 import pytest
@@ -229,12 +230,19 @@ def test_a_block_that_is_being_written_does_not_expire(system):
     queue = os.open(system.tree() / "queue.md", os.O_WRONLY | os.O_APPEND)
     os.write(queue, f"## slow\ntask: In time\ncreated: {now(-60)}\nttl_seconds: 3".encode())
     half = os.fstat(queue).st_size
+    enough = threading.Event()
 
-    def seen():
-        os.write(queue, b" ")  # still at it
-        return system.agent_status()["queue_depth"] == 1
+    def go_on():
+        while not enough.wait(0.05):
+            os.write(queue, b" ")
 
-    wait_until(seen, "the block seen")
+    writer = threading.Thread(target=go_on)
+    writer.start()
+    try:
+        wait_until(lambda: system.agent_status()["queue_depth"] == 1, "the block seen")
+    finally:
+        enough.set()
+        writer.join()
     os.ftruncate(queue, half)
     os.write(queue, b"600\n")
     os.close(queue)
