@@ -191,7 +191,8 @@ static bool is_hit(struct search *search, const char *text, size_t length, struc
         end--;
     memcpy(id, text + start, end - start);
     id[end - start] = '\0';
-    bool far = start - from >= AHEAD; /* block_parse says which id stands behind so many blanks */
+    /* block_parse says which id stands behind so many blanks */
+    bool far = start - from + ID_MAX >= AHEAD;
     hit->glued = !begins_line(text, from);
     return far || search->wanted->is_meant(search->wanted->context, id);
 }

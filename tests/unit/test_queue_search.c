@@ -135,6 +135,27 @@ static void test_a_search_finds_each_block_that_the_parser_finds(void **state)
     }
 }
 
+/* Behind so many blanks that the id, or a part of it, stands further away than a search looks. */
+static void test_a_search_finds_a_block_whose_id_stands_behind_many_blanks(void **state)
+{
+    (void)state;
+    for (size_t blanks = 370; blanks < 520; blanks++) {
+        OWNED_BUFFER struct buffer text = {0};
+        buffer_text(&text, "##");
+        for (size_t i = 0; i < blanks; i++)
+            buffer_text(&text, " ");
+        size_t start = text.length;
+        for (size_t i = 0; i < ID_MAX; i++)
+            buffer_text(&text, "i");
+        OWNED char *id = memory_text(text.data + start);
+        buffer_text(&text, "\ntask: x\n");
+        struct found found = {.id = id};
+        put(TREE_QUEUE, text.data, text.length);
+        assert_int_equal(search_for(&found, NULL), 0);
+        assert_int_equal(found.count, 1);
+    }
+}
+
 static double cpu_ms(void)
 {
     struct timespec now;
@@ -234,6 +255,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_search_finds_each_block_that_the_parser_finds),
+        cmocka_unit_test(test_a_search_finds_a_block_whose_id_stands_behind_many_blanks),
         cmocka_unit_test(test_a_task_of_a_large_queue_is_looked_for_in_a_part_of_the_time_of_its_parse),
         cmocka_unit_test(test_a_queue_in_which_a_search_would_take_long_is_not_said_to_lack_the_task),
         cmocka_unit_test(test_a_queue_that_is_too_large_or_no_file_is_not_said_to_lack_the_task),
