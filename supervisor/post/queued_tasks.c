@@ -166,14 +166,14 @@ static void parse_seen(const char *text, struct seen *seen)
     MEMORY_SORT(seen->all, seen->count, by_sight);
 }
 
-/* The earliest time that the file has for the block. 0: no line is of this block. */
+/* The latest time that the file has for the block: the block went, and came again. 0: no line is of this block. */
 static int64_t noted(const struct seen *seen, const struct block *block)
 {
     struct sight wanted = sight_of(block, 0);
     const struct sight *found =
         seen->count ? bsearch(&wanted, seen->all, seen->count, sizeof wanted, by_hash_and_id) : NULL;
     while (found && found + 1 < seen->all + seen->count && by_hash_and_id(found + 1, &wanted) == 0)
-        found++; /* the block went, and came again */
+        found++;
     return found ? found->time : 0;
 }
 
@@ -190,9 +190,9 @@ static int64_t counts_from(const struct tasks *tasks, const struct block *block,
 /* The worker finds the time from which an expired block counted where it keeps such times itself: a dead letter that has
  * the time goes when somebody requeues or purges it, and the block would have a second life. The agent has no process
  * that writes there too. Where the note can't be written, the dead letter is left. */
-static void note_for_worker(const struct tasks *tasks, const struct block *block, const struct seen *seen,
-                            int64_t time)
+static void note_for_worker(const struct tasks *tasks, const struct block *block, int64_t time)
 {
+    struct seen *seen = &tasks->round->seen;
     struct sight sight = sight_of(block, time);
     OWNED char *path = path_in(tasks->box, TREE_NOTES "/seen");
     if (block->created || noted(seen, block) || seen->length + SEEN_LINE > SEEN_MAX)
@@ -201,8 +201,8 @@ static void note_for_worker(const struct tasks *tasks, const struct block *block
     int length = snprintf(line, sizeof line, "%016" PRIx64 " %016" PRIx64 " %" PRId64 "\n", sight.id,
                           sight.hash, sight.time);
     OWNED_FD int fd = files_open(tasks->box->post->data, path, O_WRONLY | O_APPEND | O_CREAT, 0644);
-    if (fd >= 0)
-        (void)files_write_all(fd, line, (size_t)length);
+    if (fd >= 0 && files_write_all(fd, line, (size_t)length))
+        seen->length += (size_t)length; /* a round may write very many */
 }
 
 /* written: epoch seconds, when queue.md was written last. The time from which a block without `created` counts is
@@ -238,7 +238,7 @@ static bool bury(struct tasks *tasks, const struct block *block, int64_t created
     OWNED char *reason = memory_text("its time to live was over");
     struct fault fault;
     int64_t written = tasks->stamp.modified_ns / 1000000000;
-    note_for_worker(tasks, block, &tasks->round->seen, created);
+    note_for_worker(tasks, block, created);
     if (lies_dead(box, block, file, created, written))
         return true;
     struct envelope envelope = {
@@ -467,10 +467,11 @@ static void go_on(struct tasks *tasks)
 {
     struct round *round = tasks->round;
     int64_t until_ms = clock_monotonic_ms() + DECIDING_MS;
-    bool over = false;
+    /* A small text is gone through in one turn, and a task buried, however slow the machine. */
+    bool over = false, late = false;
     size_t buried = 0;
-    bool late =
-        false; /* a small text is gone through in one turn, and a task buried, however slow the machine */
+    if (!post_owns(tasks->box)) /* the lease was lost between two turns */
+        round->failed = over = true;
     while (!over && !late && buried < BURIED_MOST) {
         buried += round->step == STEP_BURY;
         over = do_step(tasks);
@@ -500,8 +501,7 @@ static int read_text(struct tasks *tasks, char **text, size_t *length)
 
 static bool has_times(const char *text, size_t length)
 {
-    static const char field[] = "ttl_seconds";
-    return memmem(text, length, field, strlen(field)) != NULL;
+    return memmem(text, length, "ttl_seconds", strlen("ttl_seconds")) != NULL;
 }
 
 static bool is_large(const struct file_stamp *stamp)

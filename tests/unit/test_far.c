@@ -407,6 +407,38 @@ static void test_a_task_in_a_directory_that_the_agent_has_left_does_not_expire(v
     UNTIL_TWO(office_lies(a, "iris", FOLDER_DEAD_LETTERS, "t1"));
 }
 
+static size_t lie_dead(const struct office *office, const char *agent)
+{
+    struct mailbox_names names = {0};
+    assert_true(mailbox_list(office->data, agent, FOLDER_DEAD_LETTERS, &names));
+    size_t count = names.count;
+    mailbox_names_free(&names);
+    return count;
+}
+
+static void test_of_very_many_tasks_none_expires_behind_the_end_of_the_lease(void **state)
+{
+    enum { COUNT = 600 };
+    OWNED_BUFFER struct buffer text = {0};
+    OWNED char *path = memory_print("%s/agents/iris/queue.md", b->folder);
+    for (int i = 0; i < COUNT; i++)
+        buffer_print(&text, "## t%d\ntask: late\ncreated: 2026-04-29T10:05:00Z\nttl_seconds: 5\n\n", i);
+    post_worker_down(b->post, "iris");
+    two_settle();
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text.data, file);
+    fclose(file);
+    post_queue_changed(b->post, "iris");
+    size_t before = lie_dead(b, "iris");
+    assert_in_range(before, 1, COUNT - 1);
+    two.lease_over = "iris";
+    two_settle();
+    assert_int_equal(lie_dead(b, "iris"), before);
+    two.lease_over = NULL;
+    UNTIL_TWO(lie_dead(b, "iris") == COUNT);
+}
+
 /* iris moves with her dead letters, and each node tells of them under a name of its own. */
 static void test_of_a_dead_letter_that_moves_its_sender_is_told_once(void **state)
 {
@@ -530,6 +562,7 @@ int main(void)
         ROW(test_what_came_into_a_tree_whose_lease_was_over_is_told_nobody),
         ROW(test_what_is_over_in_a_tree_whose_lease_is_over_has_no_end_there),
         ROW(test_a_task_in_a_directory_that_the_agent_has_left_does_not_expire),
+        ROW(test_of_very_many_tasks_none_expires_behind_the_end_of_the_lease),
         ROW(test_of_a_dead_letter_that_moves_its_sender_is_told_once),
         ROW(test_what_was_sent_ends_once_though_its_sender_lives_here_only_later),
         ROW(test_what_a_former_node_may_have_sent_ends_as_its_receivers_node_says),

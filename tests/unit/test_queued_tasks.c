@@ -68,6 +68,26 @@ static void test_a_block_that_was_taken_away_and_comes_again_counts_anew(void **
     UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t1"));
 }
 
+/* The worker reads no larger file of them, and would forget all of its notes. */
+static void test_notes_of_very_many_blocks_that_expired_keep_to_the_size_that_is_read(void **state)
+{
+    enum { SEEN_MAX = 8 * 1024 * 1024, COUNT = 20 };
+    struct office *office = *state;
+    OWNED_BUFFER struct buffer text = {0};
+    OWNED char *path = memory_print("%s/agents/iris/.agentos/seen", office->folder);
+    for (int i = 0; i < COUNT; i++)
+        buffer_print(&text, "## t%d\ntask: Do it\nttl_seconds: 60\n\n", i);
+    office_command("mkdir -p %s/agents/iris/.agentos && head -c %d /dev/zero | tr '\\0' '\\n' > %s",
+                   office->folder, SEEN_MAX - 200, path);
+    post_worker_down(office->post, "iris");
+    put_queue(office, text.data);
+    later(office, 61);
+    UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t19"));
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    assert_in_range(status.st_size, SEEN_MAX - 199, SEEN_MAX);
+}
+
 /* Two lines of the worker's are about one block: the block was done or taken away, and was appended again. */
 static void test_a_block_that_came_again_counts_from_the_later_of_its_workers_notes(void **state)
 {
@@ -246,6 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_block_without_a_created_counts_from_when_it_was_met),
         TEST(test_a_block_that_was_taken_away_and_comes_again_counts_anew),
+        TEST(test_notes_of_very_many_blocks_that_expired_keep_to_the_size_that_is_read),
         TEST(test_a_block_that_came_again_counts_from_the_later_of_its_workers_notes),
         TEST(test_a_turn_buries_some_of_very_many_and_the_next_turns_the_others),
         TEST(test_a_turn_goes_through_a_part_of_a_large_queue),
