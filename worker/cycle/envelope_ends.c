@@ -87,15 +87,18 @@ bool envelope_ends_cancel(struct worker *worker, const char *id)
 
 struct escalating {
     struct worker *worker;
-    int64_t until_ms; /* monotonic */
+    int64_t until_ms; /* monotonic; 0: no letter was escalated yet */
 };
 
 static bool escalate(void *context, const struct envelope *envelope, uint64_t hash, const char *path,
                      const char *text, size_t length)
 {
-    const struct escalating *escalating = context;
+    struct escalating *escalating = context;
     struct worker *worker = escalating->worker;
-    if (clock_monotonic_ms() > escalating->until_ms)
+    int64_t now_ms = clock_monotonic_ms();
+    if (escalating->until_ms == 0) /* letters that are told already may take longer than a turn has */
+        escalating->until_ms = now_ms + TURN_MS;
+    else if (now_ms > escalating->until_ms)
         return false;
     OWNED_CHANGES struct change_list changes = {0};
     char commit[COMMIT_TEXT];
@@ -109,6 +112,6 @@ static bool escalate(void *context, const struct envelope *envelope, uint64_t ha
 
 bool envelope_ends_escalate(struct worker *worker)
 {
-    struct escalating escalating = {worker, clock_monotonic_ms() + TURN_MS};
+    struct escalating escalating = {.worker = worker};
     return worker->phase == PHASE_ANSWER || mail_escalations(worker->mail, escalate, &escalating);
 }

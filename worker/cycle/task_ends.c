@@ -255,11 +255,6 @@ void task_ends_expire(struct worker *worker, int64_t now_ms)
     int64_t begun_ms = clock_monotonic_ms();
     worker->looks.expired = false;
     while ((block = next_expired(worker, clock_now(), &next))) {
-        if (clock_monotonic_ms() - begun_ms > TURN_MS) {
-            worker->looks.expired = true;
-            timers_arm(&worker->timers, TIMER_EXPIRY, now_ms);
-            return;
-        }
         char commit[COMMIT_TEXT];
         bool ended = lives_on(worker, block, clock_now()) ? outlived(worker, block)
                      : history_finished(worker->history, block->id, block->hash, commit)
@@ -267,6 +262,12 @@ void task_ends_expire(struct worker *worker, int64_t now_ms)
                          : task_ends_dead_letter(worker, block, "expired", "its time to live was over");
         if (!ended) {
             timers_arm(&worker->timers, TIMER_EXPIRY, timers_at(&worker->timers, TIMER_BACKOFF));
+            return;
+        }
+        /* Behind an end, since the search alone may take longer than a turn has. */
+        if (clock_monotonic_ms() - begun_ms > TURN_MS) {
+            worker->looks.expired = true;
+            timers_arm(&worker->timers, TIMER_EXPIRY, now_ms);
             return;
         }
     }
