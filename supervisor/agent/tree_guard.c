@@ -17,6 +17,7 @@ enum {
     FILES_MOST = 100 * 1000,
     WHOLE_MS = 600 * 1000,
     WHOLE_EACH_MS = 360, /* apart, so that ten thousand trees are looked at within an hour */
+    AGAIN_MS = 60 * 1000,
     PROBLEM_BYTES = 8 * 1024,
     CONFIG_BYTES = 4 * 1024 /* a living worker's config is kept; a larger one is read each time */
 };
@@ -63,12 +64,20 @@ static uint64_t mark_of(int data, const char *name, bool top, unsigned *there)
     return settled ? names_hash(stamps, sizeof stamps) | 1 : 0;
 }
 
-/* Findings that come again and again are told each time in the log; the problem holds the last ones. */
+/* Findings that come again and again are told once a minute: a tree with too many files has the same at each scan. */
 static void tell(struct tree_guard *guard, const char *name, const char *lines)
 {
-    OWNED char *before = guard->problem;
-    bool room = before && strlen(before) < PROBLEM_BYTES && !strstr(before, lines);
-    guard->problem = memory_print("%s%s", room ? before : "", lines);
+    const char *before = guard->problem ? guard->problem : "";
+    bool known = strstr(before, lines) != NULL;
+    int64_t now_ms = clock_monotonic_ms();
+    if (known && now_ms - guard->told_ms < AGAIN_MS)
+        return;
+    guard->told_ms = now_ms;
+    if (!known) {
+        char *problem = memory_print("%s%s", strlen(before) < PROBLEM_BYTES ? before : "", lines);
+        free(guard->problem);
+        guard->problem = problem;
+    }
     for (size_t n; *lines; lines += n + (lines[n] == '\n')) {
         n = strcspn(lines, "\n");
         log_warn("agentos", NULL, "Agent '%s': %.*s", name, (int)n, lines);

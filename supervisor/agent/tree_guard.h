@@ -10,6 +10,7 @@
 
 struct tree_guard {    /* zeroed at first */
     char *problem;     /* for status, lines; NULL: nothing lies aside. Owned */
+    int64_t told_ms;   /* monotonic: the log was told of findings last */
     int64_t looked_ms; /* monotonic; 0: not yet, or the worker has ended since */
     int64_t whole_ms;  /* monotonic: the last look that was no glance */
     /* How the places of tree_guard.c stood at a look without findings, the places in the tree's top aside; 0: the

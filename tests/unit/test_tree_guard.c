@@ -152,6 +152,54 @@ static void test_what_is_planted_in_it_is_found_within_the_minute(void **state)
     }
 }
 
+/* More names than a look goes through; links, of which a file has 65,000 at most, are made fast. */
+static void fill(void)
+{
+    in_tree("mkdir many && touch many/0 many/1");
+    OWNED char *below = memory_print("%s/many", path);
+    OWNED_FD int many = open(below, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 2; i <= 100 * 1000; i++) {
+        OWNED char *name = memory_print("%d", i);
+        assert_int_equal(linkat(many, i % 2 ? "1" : "0", many, name, 0), 0);
+    }
+}
+
+/* Lines of the log while the tree is looked at. */
+static int lines_of_a_look(int log)
+{
+    char text[4096];
+    int lines = 0;
+    bool looked = tree_guard_look(&guard, data, "orion", path);
+    while (!looked)
+        looked = tree_guard_go(&guard, data, "orion", path);
+    assert_non_null(strstr(guard.problem, "more than 100000 files"));
+    ssize_t n = pread(log, text, sizeof text - 1, 0);
+    assert_int_equal(ftruncate(log, 0), 0);
+    text[n > 0 ? n : 0] = '\0';
+    for (const char *at = text; (at = strchr(at, '\n')); at++)
+        lines++;
+    return lines;
+}
+
+static void test_what_the_same_look_finds_again_is_told_once_a_minute(void **state)
+{
+    int before = dup(STDERR_FILENO), log = memfd_create("log", MFD_CLOEXEC), told_lines[3];
+    fill();
+    fcntl(log, F_SETFL, O_APPEND);
+    dup2(log, STDERR_FILENO);
+    for (int i = 0; i < 3; i++) {
+        if (i == 2)
+            guard.told_ms -= 61 * 1000;
+        told_lines[i] = lines_of_a_look(log);
+    }
+    dup2(before, STDERR_FILENO);
+    close(before);
+    close(log);
+    assert_int_equal(told_lines[0], 1);
+    assert_int_equal(told_lines[1], 0);
+    assert_int_equal(told_lines[2], 1);
+}
+
 static void test_of_the_trees_top_the_kernels_word_is_enough(void **state)
 {
     settle();
@@ -299,6 +347,7 @@ int main(void)
         TEST(test_one_of_ten_thousand_is_read_within_the_hour),
         TEST(test_of_ten_thousand_that_were_looked_at_together_few_are_read_in_one_minute),
         TEST(test_what_is_planted_in_it_is_found_within_the_minute),
+        TEST(test_what_the_same_look_finds_again_is_told_once_a_minute),
         TEST(test_of_the_trees_top_the_kernels_word_is_enough),
         TEST(test_a_tree_is_asked_for_once_more_when_the_kernel_begins_to_tell),
         TEST(test_a_text_that_was_written_through_a_mapping_is_seen),
