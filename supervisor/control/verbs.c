@@ -1,4 +1,5 @@
 /* The clients' requests: a table of verbs. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -61,6 +62,12 @@ static void wait_for_task(struct request *request, const char *id)
                                                           .task = memory_text(id)};
 }
 
+/* Of an agent that was never started, for which nobody has written a task. */
+static bool has_no_folder(struct agent *agent)
+{
+    return agent_tree(agent) < 0 && errno == ENOENT;
+}
+
 /* Tells the state of a task whose id was given before; the client may wait for its end. False: nothing is known of
  * the task. */
 static bool repeat_of_known(struct request *request, const struct task_block *block)
@@ -68,7 +75,9 @@ static bool repeat_of_known(struct request *request, const struct task_block *bl
     struct fault fault;
     int reward = 0;
     const char *doing = request->agent->told.doing;
-    enum task_known known = task_block_known(agent_tree(request->agent), block, &reward, &fault);
+    enum task_known known = has_no_folder(request->agent)
+                                ? TASK_NEW
+                                : task_block_known(agent_tree(request->agent), block, &reward, &fault);
     const char *state = known == TASK_DONE                       ? "done"
                         : doing && strcmp(doing, block->id) == 0 ? "in hand"
                                                                  : "pending";
