@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -253,10 +254,26 @@ def test_a_commit_of_more_skills_than_an_agent_has_is_refused_and_its_worker_liv
     worker = system.worker()
     planted = commit_before(system, skills(system))
     result = rollback(system, planted, check=False, seconds=60)
-    assert result.returncode == 74 and "more than 5000 files there, or more than 32 MiB" in result.stderr, result.stderr
+    assert result.returncode == 74, result.stderr
+    assert f"commit {planted[:7]} has more than 5000 files in skills, or more than 32 MiB" in result.stderr
     assert system.subjects()[0] == "after it" and system.worker() == worker
     learn(system, "two")
     assert system.worker() == worker
+
+
+def test_a_present_state_of_too_many_skills_is_named_and_can_be_cleared_by_hand(system):
+    learn(system, "one")
+    then = head(system)
+    learn(system, "two")
+    many = system.tree() / "skills/many"
+    many.mkdir()
+    for number in range(9):
+        (many / str(number)).write_bytes(b"x" * (4 << 20))
+    result = rollback(system, then, check=False, seconds=60)
+    assert result.returncode == 74, result.stderr
+    assert f"commit {head(system)[:7]} has more than 5000 files in skills" in result.stderr
+    shutil.rmtree(many)
+    assert "skill gone: work-two" in rollback(system, then).stdout
 
 
 def test_a_commit_with_a_subject_of_megabytes_is_named_by_its_beginning(system):

@@ -124,10 +124,11 @@ enum past {
  * commit; else fault says why. */
 enum past history_past(struct history *history, const char *name, char commit[COMMIT_TEXT],
                        struct fault *fault);
-/* The commit's time (epoch seconds, 0: the commit can't be read) and its subject, which the caller frees. */
+/* The commit's time (epoch seconds, 0: the commit can't be read) and the first 200 bytes of its subject, which the caller
+ * frees. */
 int64_t history_past_time(struct history *history, const char *commit, char **subject);
 /* Calls visit with each file that the commit has at path, or below it when it is a folder; text is borrowed for the
- * call. No file there is no fault. */
+ * call. No file there is no fault; more than 5,000 files, or more than 32 MiB of them, are one. */
 bool history_past_files(struct history *history, const char *commit, const char *path,
                         void (*visit)(void *context, const char *path, const char *text, size_t length),
                         void *context, struct fault *fault);

@@ -92,6 +92,7 @@ struct visit {
     void (*visit)(void *context, const char *path, const char *text, size_t length);
     void *context;
     struct fault *fault;
+    const char *commit, *folder;
     size_t entries, bytes; /* that may still be visited */
 };
 
@@ -99,8 +100,8 @@ static bool visit_entry(struct visit *visit, const git_tree_entry *entry, const 
 
 static bool too_much(const struct visit *visit)
 {
-    return fault_set(visit->fault, "that commit has more than %d files there, or more than %d MiB of them",
-                     ENTRIES_MAX, BYTES_MAX >> 20);
+    return fault_set(visit->fault, "commit %.7s has more than %d files in %s, or more than %d MiB of them",
+                     visit->commit, ENTRIES_MAX, visit->folder, BYTES_MAX >> 20);
 }
 
 static bool visit_tree(struct visit *visit, const git_oid *id, const char *path, int depth)
@@ -148,7 +149,7 @@ bool history_past_files(struct history *history, const char *commit, const char 
     if (git_tree_lookup(&tree, repository, &root) != 0)
         return commits_fault(fault, "that commit's tree can't be read");
     int got = git_tree_entry_bypath(&entry, tree, path);
-    struct visit all = {repository, visit, context, fault, ENTRIES_MAX, BYTES_MAX};
+    struct visit all = {repository, visit, context, fault, commit, path, ENTRIES_MAX, BYTES_MAX};
     return got == 0               ? visit_entry(&all, entry, path, 0)
            : got == GIT_ENOTFOUND ? true
                                   : commits_fault(fault, "that commit's tree can't be read");
@@ -200,21 +201,21 @@ bool history_past_search(struct history *history, const char *path,
 
 struct removed {
     struct visit visit;
-    const char *folder, *subject_end;
+    const char *subject_end;
     bool good;
 };
 
 static bool visit_removed(void *context, const git_tree_entry *entry)
 {
     struct removed *removed = context;
-    OWNED char *path = memory_print("%s/%s", removed->folder, git_tree_entry_name(entry));
+    OWNED char *path = memory_print("%s/%s", removed->visit.folder, git_tree_entry_name(entry));
     return removed->good = visit_entry(&removed->visit, entry, path, DEPTH_MAX);
 }
 
 static bool look_for_removed(void *context, const git_commit *commit)
 {
     struct removed *removed = context;
-    return commits_removed(removed->visit.repository, commit, removed->folder, removed->subject_end,
+    return commits_removed(removed->visit.repository, commit, removed->visit.folder, removed->subject_end,
                            visit_removed, removed);
 }
 
@@ -222,10 +223,10 @@ bool history_past_removed(struct history *history, const char *folder, const cha
                           void (*visit)(void *context, const char *path, const char *text, size_t length),
                           void *context, struct fault *fault)
 {
-    struct removed removed = {{history_repository(history, fault), visit, context, fault, SIZE_MAX, SIZE_MAX},
-                              folder,
-                              subject_end,
-                              true};
+    struct removed removed = {
+        {history_repository(history, fault), visit, context, fault, "", folder, SIZE_MAX, SIZE_MAX},
+        subject_end,
+        true};
     bool good =
         history_empty(history) ||
         (removed.visit.repository &&
