@@ -131,12 +131,38 @@ static void test_no_heading_joins_a_task_when_it_was_written_behind_a_block_that
     assert_int_equal(system(command), 0);
 }
 
+/* In front of all blocks it is the file's title. */
+static void test_a_title_that_was_written_behind_a_block_that_is_done_stands_there_once(void **state)
+{
+    static const char title[] = "# Notes\nauthor: me\n";
+    char path[] = "/tmp/agentos-hints-XXXXXX";
+    OWNED char *text = NULL;
+    size_t length;
+    assert_non_null(mkdtemp(path));
+    OWNED_FD int tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct queue *queue = queue_open(tree, NULL);
+    put(tree, ABOVE "## b\ntask: do b\n", O_TRUNC);
+    assert_true(queue_look(queue, NULL, NULL));
+    int writer = openat(tree, "queue.md", O_WRONLY | O_APPEND | O_CLOEXEC);
+    assert_true(queue_take(queue, "b", queue_blocks(queue)->items[1].hash, NULL));
+    assert_true(files_write_all(writer, title, strlen(title)));
+    close(writer);
+    assert_true(queue_look(queue, NULL, NULL) && queue_look(queue, NULL, NULL));
+    assert_int_equal(files_read(tree, "queue.md", 1 << 20, &text, &length, NULL, NULL), 1);
+    assert_memory_equal(text, title, strlen(title));
+    assert_null(strstr(text + 1, "# Notes"));
+    queue_close(queue);
+    OWNED char *command = memory_print("rm -rf %s", path);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_hint_comes_with_what_it_is_about_and_goes_with_it),
         cmocka_unit_test(test_no_heading_joins_a_task_when_the_block_between_is_done),
         cmocka_unit_test(test_no_heading_joins_a_task_when_it_was_written_behind_a_block_that_is_done),
+        cmocka_unit_test(test_a_title_that_was_written_behind_a_block_that_is_done_stands_there_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

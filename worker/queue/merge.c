@@ -116,7 +116,7 @@ static void rebase(struct queue *queue, size_t index, struct theirs *theirs)
 {
     struct leftover *leftover = &queue->leftovers[index];
     struct marks old = leftover->base;
-    queue_brought_note(leftover, &old, &theirs->marks);
+    queue_brought_note(queue, leftover, &old, &theirs->marks);
     leftover->base = theirs->marks;
     theirs->marks = (struct marks){0};
     if (!theirs->final && leftover->based) {
