@@ -157,3 +157,13 @@ bool strict_attributes(const char *text, size_t length)
     }
     return true;
 }
+
+bool strict_file(const char *path, const char *text, size_t length)
+{
+    for (const char *slash; (slash = strchr(path, '/')) != NULL; path = slash + 1) {
+        OWNED char *folder = memory_slice(path, (size_t)(slash - path));
+        if (strict_is_git(folder) || strict_is_attributes(folder))
+            return false;
+    }
+    return !strict_is_git(path) && (!strict_is_attributes(path) || strict_attributes(text, length));
+}

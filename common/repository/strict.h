@@ -22,3 +22,6 @@ bool strict_is_attributes(const char *name);
 
 /* Whether the lines of such a file are as short as git wants them. */
 bool strict_attributes(const char *text, size_t length);
+
+/* Whether a history may hold a file with that text at that path of its tree, as far as names and attributes go. */
+bool strict_file(const char *path, const char *text, size_t length);

@@ -237,6 +237,21 @@ def test_what_is_pending_and_what_people_have_not_committed_comes_along(system, 
     assert any(subject.startswith("people: ") for subject in elsewhere.subjects())
 
 
+def test_a_file_that_an_import_refuses_keeps_no_agent_where_it_is(system, elsewhere):
+    learn(system, "one")
+    odd = [".gitmodules", ".g\u200cit", "git~1", "skills/work-one-with-care/.gitmodules"]
+    for name in odd:
+        (system.tree() / name).write_text("[submodule]\n")
+    (system.tree() / ".gitattributes").write_text("x" * 2048)
+    learn(system, "two")
+    git("fsck", "--strict", cwd=system.tree())
+    path = system.folder / "orion.bundle"
+    said = system.cli("export", "orion", path).stderr
+    assert all(f"{name} is not in it: it is a " in said for name in (*odd, ".gitattributes")), said
+    elsewhere.cli("import", path)
+    assert elsewhere.git("fsck", "--strict", "--no-dangling") == "" and elsewhere.read("outputs/two.md")
+
+
 def test_a_program_of_a_skill_can_still_be_run_and_the_longest_name_is_no_hindrance(system, elsewhere):
     learn(system, "one")
     tool, long = system.tree() / "skills/work-one-with-care/tool", system.tree() / ("n" * 255)

@@ -122,6 +122,25 @@ static void test_what_is_no_plain_file_is_skipped_and_never_hangs(void **state)
     assert_string_equal(edits(scratch, false), "");
 }
 
+/* A history with such a file could never be imported or moved again. */
+static void test_a_file_that_an_import_refuses_comes_into_no_history(void **state)
+{
+    struct scratch *scratch = *state;
+    begin(scratch);
+    shell(scratch,
+          "printf m > .gitmodules; printf m > skills/x/.gitmodules; printf c > .g$(printf "
+          "'\\342\\200\\214')it; "
+          "printf b > 'a\\git~1'; mkdir skills/z; printf s > skills/z/.gitmodules; git add -f skills/z");
+    assert_string_equal(edits(scratch, false), "");
+    shell(scratch, "printf '* text\\n' > .gitattributes; git add .gitattributes; git commit -qm 'by hand'");
+    assert_string_equal(edits(scratch, false), "");
+    shell(scratch, "head -c 2048 /dev/zero | tr '\\0' x > .gitattributes; cp .gitattributes skills/x/");
+    assert_string_equal(edits(scratch, false), "");
+    shell(scratch,
+          "printf m > .gitmodules; git add .gitmodules; git commit -qm 'by hand'; printf M > .gitmodules");
+    assert_string_equal(edits(scratch, false), "+ .gitmodules M\n");
+}
+
 static void test_recorded_edits_are_a_persons_commit_and_then_gone(void **state)
 {
     struct scratch *scratch = *state;
@@ -159,6 +178,7 @@ int main(void)
         PROMISE(test_quick_leaves_other_folders_for_the_whole_look),
         PROMISE(test_what_programs_write_or_git_ignores_is_no_edit),
         PROMISE(test_what_is_no_plain_file_is_skipped_and_never_hangs),
+        PROMISE(test_a_file_that_an_import_refuses_comes_into_no_history),
         PROMISE(test_recorded_edits_are_a_persons_commit_and_then_gone),
         PROMISE(test_what_a_person_staged_is_an_edit_too),
     };

@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/listing.h"
 #include "common/memory.h"
+#include "common/repository/strict.h"
 #include "common/tree.h"
 
 enum {
@@ -62,6 +63,14 @@ static bool looked_at(const struct search *search, const char *path)
            strncmp(path, TREE_SKILL_FOLDER "/", sizeof TREE_SKILL_FOLDER) == 0;
 }
 
+/* A name that HEAD's tree has stays in the history whatever becomes of the file, so its changes are recorded. */
+static bool may_be_in(const char *path, bool known, const char *text, size_t length)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    return known ? !strict_is_attributes(name) || strict_attributes(text, length)
+                 : strict_file(path, text, length);
+}
+
 static bool read_and_report(struct search *search, const char *path, const git_oid *known)
 {
     struct history *history = search->history;
@@ -74,6 +83,11 @@ static bool read_and_report(struct search *search, const char *path, const git_o
         return true; /* gone in this moment: next time */
     if (found < 0) {
         history_warn_once(history, path, "can't be read as a file of at most 4 MiB");
+        return true;
+    }
+    if (!may_be_in(path, known != NULL, text, length)) {
+        history_warn_once(history, path,
+                          "is a file that `git fsck --strict` or an import refuses in a history");
         return true;
     }
     if (!object_hash(GIT_OBJECT_BLOB, text, length, &id, search->fault))

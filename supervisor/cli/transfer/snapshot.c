@@ -15,6 +15,7 @@
 #include "common/listing.h"
 #include "common/memory.h"
 #include "common/repository/commits.h"
+#include "common/repository/strict.h"
 #include "common/tree.h"
 #include "supervisor/cli/transfer/notes.h"
 
@@ -105,6 +106,10 @@ static int take_file(struct snapshot *snapshot, int folder, const char *path, co
         files_read(folder, item->name, SNAPSHOT_FILE_MAX, &text.data, &text.length, NULL, snapshot->fault);
     if (got <= 0)
         return got;
+    if (!strict_file(item->name, text.data, text.length)) {
+        leave_out(snapshot, path, "a file of attributes with a line that an import refuses");
+        return 0;
+    }
     if (strncmp(path, TREE_NOTES "/", sizeof TREE_NOTES) == 0)
         notes_leave_node(item->name, &text);
     snapshot->bytes += text.length;
@@ -134,6 +139,10 @@ static int take_item(struct snapshot *snapshot, int folder, const char *path, in
     struct stat status;
     if (fstatat(folder, item->name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT ? 0 : (fault_errno(snapshot->fault, "%s", path), -1);
+    if (strict_is_git(item->name) || (S_ISDIR(status.st_mode) && strict_is_attributes(item->name))) {
+        leave_out(snapshot, path, "a name that an import refuses");
+        return 0;
+    }
     if (S_ISREG(status.st_mode))
         return take_file(snapshot, folder, path, &status, item);
     if (!S_ISDIR(status.st_mode) || depth >= SNAPSHOT_DEPTH_MAX) {
