@@ -184,18 +184,21 @@ static bool look_in(int folder, const char *file, struct wanted *wanted, struct 
  * False and fault: not all of them can be searched now. */
 static bool look_in_came_out(int tree, struct wanted *wanted, bool *any, struct fault *fault)
 {
-    OWNED_LISTING struct listing *names = listing_open(tree, TREE_NOTES, NULL);
+    OWNED_LISTING struct listing *names = listing_open(tree, TREE_NOTES, fault);
     uint64_t bytes = 0;
     size_t count = 0;
-    bool told = true;
+    bool told = names || errno == ENOENT;
     for (const char *name; names && told && !wanted->found.text && (name = listing_next(names));) {
         OWNED char *base = NULL, *file = memory_text(name);
         char *ending = strstr(file, ".base");
         size_t length;
         if (++count > NOTES_MAX)
             return fault_set(fault, "%s holds more than %d files", TREE_NOTES, NOTES_MAX);
-        if (strncmp(file, "queue.", strlen("queue.")) != 0 || !ending ||
-            files_read(listing_folder(names), name, CAME_OUT_MAX, &base, &length, NULL, NULL) != 1)
+        if (strncmp(file, "queue.", strlen("queue.")) != 0 || !ending)
+            continue;
+        int read = files_read(listing_folder(names), name, CAME_OUT_MAX, &base, &length, NULL, fault);
+        told = read >= 0;
+        if (read != 1)
             continue;
         *any = true;
         *ending = '\0';
@@ -208,6 +211,8 @@ static bool look_in_came_out(int tree, struct wanted *wanted, bool *any, struct 
         told = look_in(listing_folder(names), file, wanted, fault);
         wanted->base = "";
     }
+    if (told && names && listing_failed(names))
+        return fault_set(fault, "the folder %s can't be read to its end", TREE_NOTES);
     return told;
 }
 

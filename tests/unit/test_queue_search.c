@@ -251,6 +251,23 @@ static void test_files_that_came_out_of_the_queue_are_searched_up_to_a_bound(voi
     is_not_told("y");
 }
 
+static void test_files_that_came_out_of_the_queue_and_cannot_be_read_do_not_lack_the_task(void **state)
+{
+    static const struct task_block asked = {.id = "x", .text = "Once"};
+    struct fault fault;
+    int reward;
+    (void)state;
+    assert_int_equal(scratch_end(state), 0);
+    assert_int_equal(scratch_begin(state), 0);
+    assert_int_equal(task_block_known(scratch.data, &asked, &reward, &fault), TASK_NEW);
+    put(TREE_NOTES, "", 0);
+    is_not_told("x");
+    assert_int_equal(unlinkat(scratch.data, TREE_NOTES, 0), 0);
+    assert_int_equal(mkdirat(scratch.data, TREE_NOTES, 0755), 0);
+    assert_int_equal(mkdirat(scratch.data, TREE_NOTES "/queue.7.base", 0755), 0);
+    is_not_told("x");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_a_queue_in_which_a_search_would_take_long_is_not_said_to_lack_the_task),
         cmocka_unit_test(test_a_queue_that_is_too_large_or_no_file_is_not_said_to_lack_the_task),
         cmocka_unit_test(test_files_that_came_out_of_the_queue_are_searched_up_to_a_bound),
+        cmocka_unit_test(test_files_that_came_out_of_the_queue_and_cannot_be_read_do_not_lack_the_task),
     };
     return cmocka_run_group_tests(tests, scratch_begin, scratch_end);
 }
