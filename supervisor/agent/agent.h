@@ -178,7 +178,8 @@ void agent_look(struct agent *agent, uint64_t look);
 void agent_scan(struct agent *agent);
 void agent_active(struct agent *agent, bool idle); /* the worker says whether it is idle */
 void look_begin(struct agent *agent);
-/* The descriptor of the agent's tree, borrowed, opened anew where it was closed; -1: the folder can't be opened. */
+/* The descriptor of the agent's tree, borrowed, opened anew where it was closed; -1 and errno: the folder
+ * can't be opened. */
 int agent_tree(struct agent *agent);
 /* Asks an idle worker to leave; false: the worker has something to do, or nobody would notice later work. */
 bool look_send_away(struct agent *agent);

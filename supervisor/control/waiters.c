@@ -147,11 +147,11 @@ static bool is_enough(void *task, const struct block *block)
     return true;
 }
 
-/* Whether the task still stands in queue.md: somebody who writes there may hold it up. */
+/* Whether the task still stands in queue.md, or may stand there, where that can't be searched: the client waits on. */
 static bool is_queued(struct agent *agent, char *task)
 {
     const struct queue_search search = {.is_meant = is_waited_for, .visit = is_enough, .context = task};
-    return queue_search(agent_tree(agent), TREE_QUEUE, &search, NULL) == 1;
+    return queue_search(agent_tree(agent), TREE_QUEUE, &search, NULL) != 0;
 }
 
 /* The worker that would have told the end may have died between its commit and its message. */

@@ -222,6 +222,30 @@ def test_one_who_waits_for_a_task_hears_of_it_though_its_worker_was_killed(make_
         waiting.wait()
 
 
+def test_one_who_waits_for_a_task_is_told_no_end_while_the_queue_can_not_be_read(make_system, model):
+    system = make_system(model=model, scenario="hold").start()
+    waiting = subprocess.Popen(
+        [str(BIN / "agentos"), "task", "orion", "Do it", "--id", "awaited", "--wait"], env=system.env,
+        stderr=subprocess.PIPE, text=True,
+    )
+    try:
+        model.wait_open()
+        worker, queue = system.worker(), system.tree() / "queue.md"
+        size = queue.stat().st_size
+        os.truncate(queue, 65 * 2**20)
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: system.worker() not in (None, worker), "another worker")
+        system.wait_state("orion", "idle")
+        system.cli("status")  # the client's turn came before this one's
+        model.release()
+        os.truncate(queue, size)
+        _, said = waiting.communicate(timeout=60)
+        assert waiting.returncode == 0 and "awaited: done" in said
+    finally:
+        waiting.kill()
+        waiting.wait()
+
+
 def test_opposite_orders_at_once_leave_nobody_waiting(system):
     """A client that is overtaken by a contrary order is told so, and does not hang."""
     results = []
