@@ -26,7 +26,8 @@ void answer_free(struct answer_file *answer);
 #define OWNED_ANSWER __attribute__((cleanup(answer_free)))
 /* Of a task's text, blanks at its end left out: never 0. */
 uint64_t answer_hash(const char *text);
-/* Of a task's text and of all that its sender may say beside it: priority, time to live, lock. Never 0. */
+/* Of a task's text and of all that its sender may say beside it: priority, time to live, lock. Never 0. Answers keep it
+ * for years: with another order of enum priority, a client that repeats itself would be refused. */
 uint64_t answer_hash_whole(const struct block *block);
 /* answer_hash of the text that an archived envelope asked; the envelope's worker ended the body with the answer
  * (ANSWER_SECTION). */

@@ -52,9 +52,9 @@ struct turns {
     bool next_by_age; /* the choice made last is old work's */
 };
 
-/* Folders of which git tracks only the youngest files (prune.c). */
 enum { REPORTED = 4 /* of the iac folders: inbox, handoffs, outbox, dead-letter */ };
 
+/* Folders of which git tracks only the youngest files (prune.c). */
 enum kept_few_kind { KEPT_OUTPUTS, KEPT_ARCHIVE, KEPT_FEW };
 
 /* How far a folder's old files have left the work tree (prune.c). */
