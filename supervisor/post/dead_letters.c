@@ -432,7 +432,7 @@ static void end_while_waiting(struct index_entry *entry, struct endings *endings
         post_wake(receiver);
         return;
     }
-    if (!post_owns(sender)) { /* the sender's present node says how the envelope ends */
+    if (!post_owns(sender) || !post_owns(receiver)) { /* their present nodes say how the envelope ends */
         expiry_set(post->expiry, &entry->expiry, clock_now() + 1);
         return;
     }

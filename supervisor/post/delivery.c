@@ -152,7 +152,7 @@ static void decide(struct box *sender, struct envelope *envelope)
     default:
         if (!receiver || receiver->leaving || receiver == post->people)
             post_refuse(sender, envelope, "there is no such agent");
-        else if (is_far(receiver) || !post_repeated(sender, receiver, envelope))
+        else if (is_far(receiver) || !post_owns(receiver) || !post_repeated(sender, receiver, envelope))
             post_let_wait(sender, receiver, envelope);
     }
 }

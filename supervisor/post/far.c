@@ -268,7 +268,9 @@ static bool is_welcome(struct box *sender, struct box *receiver, struct envelope
 static void take(struct post *post, uint64_t token, const char *node, struct envelope *envelope, char *ahead)
 {
     struct box *sender = sender_of(post, envelope), *receiver = post_box(post, envelope->to);
-    if (!sender || !receiver || !is_far(sender) || !has_tree(receiver)) {
+    /* A tree whose lease is over says nothing of an envelope: the node slept, and an envelope that it has written there
+     * since lies in no other tree. */
+    if (!sender || !receiver || !is_far(sender) || !has_tree(receiver) || !post_owns(receiver)) {
         post->far.bus.later(post->far.bus.context, token, NOT_HERE_MS); /* not yet, or not any more */
         return;
     }

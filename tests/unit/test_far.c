@@ -1,6 +1,7 @@
 /* Envelopes between agents of two nodes: section 9 across the bus, and the table of supervisor/post/far.c row by row. */
 #include <inttypes.h>
 
+#include "common/test_clock.h"
 #include "two_nodes.h"
 
 static struct office *a, *b;
@@ -350,10 +351,14 @@ static void test_what_was_sent_ends_as_its_receivers_node_says_though_its_time_i
 static void test_what_came_into_a_tree_whose_lease_was_over_is_told_nobody(void **state)
 {
     two.lease_over = "iris";
+    two.owned = 1; /* as the envelope came */
     send(a, "h1", KIND_HANDOFF, "orion", "iris");
     UNTIL_TWO(office_lies(b, "iris", FOLDER_HANDOFFS, "h1"));
-    two_settle();
-    assert_false(two_said("orion h1 delivered"));
+    for (int times = 0; times < 3; times++) { /* the bus brings the envelope again and again */
+        two_settle();
+        assert_false(two_said("orion h1 delivered"));
+        test_clock_move(2000, 2000);
+    }
     two.lease_over = NULL;
     UNTIL_TWO(two_said("orion h1 delivered"));
 }
