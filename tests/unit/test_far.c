@@ -384,10 +384,10 @@ static void comes_from_b(const struct envelope *letter)
     two_settle();
 }
 
-static size_t lie_in_inbox(const struct office *office, const char *agent)
+static size_t lie_in(const struct office *office, const char *agent, enum folder folder)
 {
     struct mailbox_names names = {0};
-    assert_true(mailbox_list(office->data, agent, FOLDER_INBOX, &names));
+    assert_true(mailbox_list(office->data, agent, folder, &names));
     size_t count = names.count;
     mailbox_names_free(&names);
     return count;
@@ -412,15 +412,6 @@ static void test_a_task_in_a_directory_that_the_agent_has_left_does_not_expire(v
     UNTIL_TWO(office_lies(a, "iris", FOLDER_DEAD_LETTERS, "t1"));
 }
 
-static size_t lie_dead(const struct office *office, const char *agent)
-{
-    struct mailbox_names names = {0};
-    assert_true(mailbox_list(office->data, agent, FOLDER_DEAD_LETTERS, &names));
-    size_t count = names.count;
-    mailbox_names_free(&names);
-    return count;
-}
-
 static void test_of_very_many_tasks_none_expires_behind_the_end_of_the_lease(void **state)
 {
     enum { COUNT = 600 };
@@ -435,13 +426,13 @@ static void test_of_very_many_tasks_none_expires_behind_the_end_of_the_lease(voi
     fputs(text.data, file);
     fclose(file);
     post_queue_changed(b->post, "iris");
-    size_t before = lie_dead(b, "iris");
+    size_t before = lie_in(b, "iris", FOLDER_DEAD_LETTERS);
     assert_in_range(before, 1, COUNT - 1);
     two.lease_over = "iris";
     two_settle();
-    assert_int_equal(lie_dead(b, "iris"), before);
+    assert_int_equal(lie_in(b, "iris", FOLDER_DEAD_LETTERS), before);
     two.lease_over = NULL;
-    UNTIL_TWO(lie_dead(b, "iris") == COUNT);
+    UNTIL_TWO(lie_in(b, "iris", FOLDER_DEAD_LETTERS) == COUNT);
 }
 
 /* iris moves with her dead letters, and each node tells of them under a name of its own. */
@@ -455,7 +446,7 @@ static void test_of_a_dead_letter_that_moves_its_sender_is_told_once(void **stat
     struct envelope bounce = office_letter(id, KIND_BOUNCE, "iris", "orion");
     bounce.in_reply_to = (char[]){"h1"};
     comes_from_b(&bounce);
-    assert_int_equal(lie_in_inbox(a, "orion"), 1);
+    assert_int_equal(lie_in(a, "orion", FOLDER_INBOX), 1);
 
     second.created = clock_now();
     second.ttl_seconds = 2;
@@ -463,10 +454,10 @@ static void test_of_a_dead_letter_that_moves_its_sender_is_told_once(void **stat
     bounce.id = memory_print("h2-bounce-%" PRId64, second.created);
     bounce.in_reply_to = (char[]){"h2"};
     comes_from_b(&bounce);
-    assert_int_equal(lie_in_inbox(a, "orion"), 2);
+    assert_int_equal(lie_in(a, "orion", FOLDER_INBOX), 2);
     UNTIL_TWO(two_said("orion h2 expired"));
     two_settle();
-    assert_int_equal(lie_in_inbox(a, "orion"), 2);
+    assert_int_equal(lie_in(a, "orion", FOLDER_INBOX), 2);
     free(bounce.id);
 }
 

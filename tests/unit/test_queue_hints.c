@@ -112,19 +112,25 @@ static void test_no_heading_joins_a_task_when_the_block_between_is_done(void **s
         }
 }
 
+/* The text is appended by somebody who has opened the file before the block above it is done. */
+static void write_behind_done(int tree, struct queue *queue, const char *text)
+{
+    put(tree, ABOVE "## b\ntask: do b\n", O_TRUNC);
+    assert_true(queue_look(queue, NULL, NULL));
+    OWNED_FD int writer = openat(tree, "queue.md", O_WRONLY | O_APPEND | O_CLOEXEC);
+    assert_true(queue_take(queue, "b", queue_blocks(queue)->items[1].hash, NULL));
+    assert_true(files_write_all(writer, text, strlen(text)));
+    memory_close_at(&writer);
+    assert_true(queue_look(queue, NULL, NULL));
+}
+
 static void test_no_heading_joins_a_task_when_it_was_written_behind_a_block_that_is_done(void **state)
 {
     char path[] = "/tmp/agentos-hints-XXXXXX";
     assert_non_null(mkdtemp(path));
     OWNED_FD int tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct queue *queue = queue_open(tree, NULL);
-    put(tree, ABOVE "## b\ntask: do b\n", O_TRUNC);
-    assert_true(queue_look(queue, NULL, NULL));
-    int writer = openat(tree, "queue.md", O_WRONLY | O_APPEND | O_CLOEXEC);
-    assert_true(queue_take(queue, "b", queue_blocks(queue)->items[1].hash, NULL));
-    assert_true(files_write_all(writer, NOTES, strlen(NOTES)));
-    close(writer);
-    assert_true(queue_look(queue, NULL, NULL));
+    write_behind_done(tree, queue, NOTES);
     assert_apart(tree, (const char *const[]){NOTES}, 1);
     queue_close(queue);
     OWNED char *command = memory_print("rm -rf %s", path);
@@ -141,13 +147,8 @@ static void test_a_title_that_was_written_behind_a_block_that_is_done_stands_the
     assert_non_null(mkdtemp(path));
     OWNED_FD int tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct queue *queue = queue_open(tree, NULL);
-    put(tree, ABOVE "## b\ntask: do b\n", O_TRUNC);
+    write_behind_done(tree, queue, title);
     assert_true(queue_look(queue, NULL, NULL));
-    int writer = openat(tree, "queue.md", O_WRONLY | O_APPEND | O_CLOEXEC);
-    assert_true(queue_take(queue, "b", queue_blocks(queue)->items[1].hash, NULL));
-    assert_true(files_write_all(writer, title, strlen(title)));
-    close(writer);
-    assert_true(queue_look(queue, NULL, NULL) && queue_look(queue, NULL, NULL));
     assert_int_equal(files_read(tree, "queue.md", 1 << 20, &text, &length, NULL, NULL), 1);
     assert_memory_equal(text, title, strlen(title));
     assert_null(strstr(text + 1, "# Notes"));

@@ -27,6 +27,13 @@ static void put_queue(struct office *office, const char *text)
     office_settle(office);
 }
 
+static void iris_is_down(struct office *office)
+{
+    put_queue(office, "");
+    post_worker_down(office->post, "iris");
+    office_settle(office);
+}
+
 static void later(struct office *office, int seconds)
 {
     test_clock_move(seconds * 1000, seconds * 1000);
@@ -37,9 +44,7 @@ static void later(struct office *office, int seconds)
 static void test_a_block_without_a_created_counts_from_when_it_was_met(void **state)
 {
     struct office *office = *state;
-    put_queue(office, "");
-    post_worker_down(office->post, "iris");
-    office_settle(office);
+    iris_is_down(office);
     later(office, 2 * HOUR_S);
     put_queue(office, "## t1\ntask: Do it\nttl_seconds: 3600\n");
     assert_false(office_lies(office, "iris", FOLDER_DEAD_LETTERS, "t1"));
@@ -208,9 +213,7 @@ static void test_a_turn_goes_through_a_part_of_a_large_queue(void **state)
 {
     struct office *office = *state;
     OWNED_BUFFER struct buffer text = {0};
-    put_queue(office, "");
-    post_worker_down(office->post, "iris");
-    office_settle(office);
+    iris_is_down(office);
     put_large_queue(office, 200 * 1000, &text);
     double parse = time_of_parse(&text), worst = 0, before = cpu_ms();
     post_queue_changed(office->post, "iris");
@@ -228,9 +231,7 @@ static void test_what_is_put_into_a_large_queue_while_it_is_gone_through_is_seen
 {
     struct office *office = *state;
     OWNED_BUFFER struct buffer text = {0};
-    put_queue(office, "");
-    post_worker_down(office->post, "iris");
-    office_settle(office);
+    iris_is_down(office);
     put_large_queue(office, 40 * 1000, &text);
     post_queue_changed(office->post, "iris");
     UNTIL(office, office_lies(office, "iris", FOLDER_DEAD_LETTERS, "first"));
@@ -246,9 +247,7 @@ static void test_long_tasks_expire_as_short_ones_do(void **state)
 {
     struct office *office = *state;
     OWNED_BUFFER struct buffer text = {0};
-    put_queue(office, "");
-    post_worker_down(office->post, "iris");
-    office_settle(office);
+    iris_is_down(office);
     for (int i = 0; i < 3; i++) {
         buffer_print(&text, "## long%d\ntask: |\n", i);
         for (int line = 0; line < 20000; line++)
