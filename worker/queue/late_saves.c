@@ -21,21 +21,19 @@ static void push(struct marks *marks, struct mark mark)
     *MEMORY_ADD(marks->items, marks->count) = mark;
 }
 
-/* A stray that moved to the front of a file may be the file's title there, and no block that can vanish. */
-void queue_brought_note(const struct queue *queue, struct leftover *leftover, const struct marks *old,
-                        const struct marks *now)
+void queue_brought_note(struct leftover *leftover, const struct marks *old, const struct marks *now,
+                        const struct marks *titles)
 {
-    struct marks brought = {0}, there = queue_marks(&queue->blocks, queue->blocks.count);
+    struct marks brought = {0};
     for (size_t i = 0; i < now->count; i++) {
         bool news = !queue_marks_have(old, now->items[i]) &&
                     !queue_marks_have(&leftover->again, now->items[i]) &&
-                    (!queue->known || queue_marks_have(&there, now->items[i]));
+                    !queue_marks_have(titles, now->items[i]);
         if (news)
             leftover->brought_ms = clock_monotonic_ms();
         if (news || queue_marks_have(&leftover->brought, now->items[i]))
             push(&brought, now->items[i]);
     }
-    free(there.items);
     free(leftover->brought.items);
     leftover->brought = brought; /* in the order of now, which is sorted */
 }

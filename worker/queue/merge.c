@@ -110,13 +110,29 @@ static bool merge(struct queue *queue, size_t index, const struct theirs *theirs
                      "queue.md changes faster than the text written to its last version can be joined");
 }
 
+/* A stray that moved to the front of a file may be the file's title there, and no block that can vanish. A block that
+ * doesn't stand in queue.md is none of these: an editor that has never seen the block may have saved already. */
+static struct marks titles_of(const struct queue *queue, const struct theirs *theirs)
+{
+    struct marks titles = {0}, there = queue_marks(&queue->blocks, queue->blocks.count);
+    for (size_t i = 0; i < theirs->count; i++) {
+        struct mark mark = queue_mark(&theirs->list.items[i]);
+        if (theirs->list.items[i].stray && !queue_marks_have(&there, mark))
+            *MEMORY_ADD(titles.items, titles.count) = mark;
+    }
+    queue_marks_sort(&titles);
+    free(there.items);
+    return titles;
+}
+
 /* The blocks that queue.md has from this leftover now. A writer who is still at the leftover has taken no block out
  * yet. */
 static void rebase(struct queue *queue, size_t index, struct theirs *theirs)
 {
     struct leftover *leftover = &queue->leftovers[index];
-    struct marks old = leftover->base;
-    queue_brought_note(queue, leftover, &old, &theirs->marks);
+    struct marks old = leftover->base, titles = titles_of(queue, theirs);
+    queue_brought_note(leftover, &old, &theirs->marks, &titles);
+    free(titles.items);
     leftover->base = theirs->marks;
     theirs->marks = (struct marks){0};
     if (!theirs->final && leftover->based) {

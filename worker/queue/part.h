@@ -152,9 +152,9 @@ void queue_leftovers_free(struct queue *queue);
  * can't be merged now stays, with a warning in the log. */
 bool queue_settle(struct queue *queue, int64_t *retry_ms);
 
-/* late_saves.c: see there. */
-void queue_brought_note(const struct queue *queue, struct leftover *leftover, const struct marks *old,
-                        const struct marks *now);
+/* late_saves.c: see there. titles: marks of `now` that are no blocks in queue.md. */
+void queue_brought_note(struct leftover *leftover, const struct marks *old, const struct marks *now,
+                        const struct marks *titles);
 void queue_brought_taken(struct queue *queue, struct mark mark);
 bool queue_brought_over(const struct leftover *leftover, int64_t now_ms);
 /* True: something that was brought home is gone again, and is to be merged once more. */
