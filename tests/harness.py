@@ -453,9 +453,12 @@ class System:
     def add(self, task_id, text="Do it", name="orion", **fields):
         self.append(task_block(task_id, text, **fields), name)
 
-    def git(self, *arguments, name="orion", check=True):
+    def run_git(self, *arguments, name="orion"):
         command = ["git", "-c", "safe.directory=*", "-C", str(self.tree(name)), *arguments]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=120 * PATIENCE)
+        return subprocess.run(command, capture_output=True, text=True, timeout=120 * PATIENCE)
+
+    def git(self, *arguments, name="orion", check=True):
+        result = self.run_git(*arguments, name=name)
         if check:
             assert result.returncode == 0, f"git {arguments}: {result.stdout}{result.stderr}"
         return result.stdout
@@ -470,11 +473,13 @@ class System:
 
     def subjects(self, name="orion"):
         """Subjects of all commits, newest first; none when there is no repository yet. One tip has one history, so git,
-        which costs much, is asked once for each tip, however often a test looks."""
+        which costs much, is asked once for each tip, however often a test looks. A list that git broke off is no tip's."""
         tip = self.tip(name)
         if not tip or self.histories.get(name, ("", []))[0] != tip:
-            subjects = self.git("log", "--format=%s", name=name, check=False).splitlines()
-            self.histories[name] = (tip, subjects) if tip == self.tip(name) and subjects else ("", subjects)
+            log = self.run_git("log", "--format=%s", name=name)
+            subjects = log.stdout.splitlines()
+            whole = log.returncode == 0 and subjects and tip == self.tip(name)
+            self.histories[name] = (tip if whole else "", subjects)
         return list(self.histories[name][1])
 
     def done(self, name="orion"):
